@@ -1,0 +1,1 @@
+"""Sluicegate: the control plane of LLM deployments on Kubernetes."""

@@ -1,0 +1,1 @@
+"""The contract: what users write and read. Imports nothing of ours, so that anything may import it."""

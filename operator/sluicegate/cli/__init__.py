@@ -1,0 +1,1 @@
+"""The command line: sluicegate, installed as kubectl-sluice too."""

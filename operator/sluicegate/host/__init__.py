@@ -1,0 +1,1 @@
+"""The process around the operator: kopf, HTTP endpoints, metrics, logs."""

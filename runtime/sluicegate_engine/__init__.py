@@ -1,0 +1,1 @@
+"""Inside a model pod: the supervisor around vLLM."""
