@@ -1,0 +1,82 @@
+"""Everything a decision may look at, gathered before it is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sluicegate.core.objects import Manifest, Ref
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a Service said to one generation: the version named in its header, or what went wrong."""
+
+    at: datetime
+    version: str | None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class RuntimeStatus:
+    """What a model pod's control port said last: `digest` is of the weights it serves."""
+
+    at: datetime
+    digest: str | None
+    ready: bool
+    in_flight: int
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """The operator's own settings that a decision uses.
+
+    `store_image` is the small image; `token_key` the operator's key of control tokens.
+    """
+
+    cuda_image: str
+    cpu_image: str
+    store_image: str
+    operator_namespace: str
+    token_key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class SeenDeployment:
+    """One LLMDeployment and its world.
+
+    `custom_resource` is a live read; the children come from caches that contain our last writes.
+    `model_versions` holds the ModelVersions named by the spec and by the colours' pointers, where they
+    exist. `answers` is keyed by Service name, `runtimes` by pod uid. `conflicts` are names that somebody
+    else's objects hold. `nodes` is every node of the cluster.
+    """
+
+    custom_resource: Manifest
+    defaults: Defaults
+    model_versions: Mapping[str, Manifest] = field(default_factory=dict)
+    replica_sets: tuple[Manifest, ...] = ()
+    revisions: tuple[Manifest, ...] = ()
+    config_maps: tuple[Manifest, ...] = ()
+    services: tuple[Manifest, ...] = ()
+    disruption_budgets: tuple[Manifest, ...] = ()
+    network_policies: tuple[Manifest, ...] = ()
+    secrets: tuple[Manifest, ...] = ()
+    pods: tuple[Manifest, ...] = ()
+    nodes: tuple[Manifest, ...] = ()
+    answers: Mapping[str, Answer] = field(default_factory=dict)
+    runtimes: Mapping[str, RuntimeStatus] = field(default_factory=dict)
+    conflicts: Mapping[Ref, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SeenModelVersion:
+    """One ModelVersion and its world: the inspection Job, its pods, and who uses it (a live list)."""
+
+    custom_resource: Manifest
+    defaults: Defaults
+    jobs: tuple[Manifest, ...] = ()
+    pods: tuple[Manifest, ...] = ()
+    users: tuple[str, ...] = ()
+    conflicts: Mapping[Ref, str] = field(default_factory=dict)

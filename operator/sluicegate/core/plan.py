@@ -1,0 +1,110 @@
+"""What a decision results in: ordered actions, a whole status, events, and when to look again.
+
+Every prefix of the actions is safe to stop after, and at most one of them destroys something.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal
+
+from sluicegate.core.objects import Manifest, Ref
+
+
+@dataclass(frozen=True)
+class Create:
+    """First write of an object. Where the name is taken by somebody else's object: NameConflict."""
+
+    manifest: Manifest
+    reason: str
+
+
+@dataclass(frozen=True)
+class Apply:
+    """Server-side apply of the full intent onto the object with this uid.
+
+    `resource_version` is given where a lost race would be unsafe (Service selector, pointer).
+    """
+
+    manifest: Manifest
+    uid: str
+    reason: str
+    resource_version: str | None = None
+
+
+@dataclass(frozen=True)
+class Replace:
+    """Put spec (or data) back whole, dropping what another manager added inside it; its metadata stays."""
+
+    manifest: Manifest
+    uid: str
+    resource_version: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Delete:
+    """Delete the object with this uid at this resourceVersion; its dependents follow in the background."""
+
+    ref: Ref
+    uid: str
+    resource_version: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class SetFinalizers:
+    """Write the whole list of finalizers of the object with this uid at this resourceVersion."""
+
+    ref: Ref
+    finalizers: tuple[str, ...]
+    uid: str
+    resource_version: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Ask a Service for one token; the answer is part of what the next decision sees."""
+
+    service: Ref
+    url: str
+    model: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Inquire:
+    """Read a model pod's control port; its status is part of what the next decision sees."""
+
+    pod: str
+    pod_uid: str
+    url: str
+    token: str
+    reason: str
+
+
+Action = Create | Apply | Replace | Delete | SetFinalizers | Ask | Inquire
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something worth telling once, on a transition. `type` is Kubernetes' own pair of words."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The outcome of a decision about one object.
+
+    `status` is the whole status as JSON, or None to leave it alone.
+    """
+
+    actions: tuple[Action, ...] = ()
+    status: dict[str, Any] | None = None
+    events: tuple[Event, ...] = ()
+    requeue_after: timedelta | None = None
