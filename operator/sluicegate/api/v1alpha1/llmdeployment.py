@@ -1,0 +1,281 @@
+"""LLMDeployment: the intent that one model version answers under one address."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from sluicegate.api.meta import (
+    API_VERSION,
+    Change,
+    Condition,
+    Digest,
+    ListMap,
+    ListType,
+    Metadata,
+    Model,
+    ObjectName,
+    Rule,
+    SecretName,
+    Timestamp,
+)
+from sluicegate.api.naming_rules import NAME_RULES
+from sluicegate.api.v1alpha1.engine import Device, Engine
+
+KIND = "LLMDeployment"
+
+Quantity = Annotated[str, Field(max_length=16, pattern=r"^[1-9][0-9]*(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
+LabelValue = Annotated[str, Field(max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$")]
+ResourceName = Annotated[
+    str,
+    Field(
+        max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
+    ),
+]
+
+
+class Accelerator(Model):
+    """Accelerators of one replica, all on one node."""
+
+    resource: Annotated[ResourceName, Change.TEMPLATE] = "nvidia.com/gpu"
+    """Name of the node resource that counts them."""
+    count: Annotated[int, Field(ge=1, le=16), Change.TEMPLATE] = 1
+    """How many. On CUDA it equals parallelism.tensor x parallelism.pipeline."""
+
+
+class Resources(Model):
+    """What one replica gets of its node."""
+
+    accelerator: Accelerator | None = None
+    """Accelerators. Left out, CUDA takes as many nvidia.com/gpu as its parallelism needs and CPU none."""
+    cpu: Annotated[Quantity | None, Change.TEMPLATE] = None
+    """Processors that the engine is promised, such as 4 or 500m. It may use idle ones beyond."""
+    memory: Annotated[Quantity | None, Change.TEMPLATE] = None
+    """Memory of the engine, such as 16Gi, promised and limited alike."""
+
+
+class TolerationOperator(StrEnum):
+    EXISTS = "Exists"
+    EQUAL = "Equal"
+
+
+class TaintEffect(StrEnum):
+    NO_SCHEDULE = "NoSchedule"
+    PREFER_NO_SCHEDULE = "PreferNoSchedule"
+    NO_EXECUTE = "NoExecute"
+
+
+class Toleration(Model):
+    """A node taint that the pods tolerate, as in a Pod."""
+
+    key: Annotated[str | None, Field(max_length=316), Change.TEMPLATE] = None
+    """Key of the taint. Left out with operator Exists, every key."""
+    operator: Annotated[TolerationOperator, Change.TEMPLATE] = TolerationOperator.EQUAL
+    """How key and value are compared."""
+    value: Annotated[str | None, Field(max_length=63), Change.TEMPLATE] = None
+    """Value of the taint. Only with operator Equal."""
+    effect: Annotated[TaintEffect | None, Change.TEMPLATE] = None
+    """Effect of the taint. Left out, every effect."""
+
+
+class Pod(Model):
+    """What passes through to the model pods as it is."""
+
+    labels: Annotated[
+        dict[Annotated[str, Field(max_length=316)], LabelValue], Field(max_length=32), Change.TEMPLATE
+    ] = {}
+    """Further labels. Those of sluicegate.dev and app.kubernetes.io are the operator's."""
+    annotations: Annotated[
+        dict[Annotated[str, Field(max_length=316)], Annotated[str, Field(max_length=4096)]],
+        Field(max_length=32),
+        Change.TEMPLATE,
+    ] = {}
+    """Further annotations."""
+    node_selector: Annotated[
+        dict[Annotated[str, Field(max_length=316)], LabelValue], Field(max_length=32), Change.TEMPLATE
+    ] = {}
+    """Labels that a node must have."""
+    tolerations: Annotated[tuple[Toleration, ...], Field(max_length=32), ListType.ATOMIC] = ()
+    """Node taints that the pods tolerate."""
+    image_pull_secrets: Annotated[
+        tuple[SecretName, ...], Field(max_length=8), ListType.SET, Change.TEMPLATE
+    ] = ()
+    """Names of Secrets with registry credentials, in the same namespace."""
+    service_account_name: Annotated[SecretName | None, Change.TEMPLATE] = None
+    """ServiceAccount of the pods. Left out, no token is mounted."""
+    priority_class_name: Annotated[SecretName | None, Change.TEMPLATE] = None
+    """PriorityClass of the pods."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="!has(self.labels) || self.labels.all(k, !k.startsWith('sluicegate.dev/') "
+            "&& !k.startsWith('app.kubernetes.io/'))",
+            message="labels under sluicegate.dev/ and app.kubernetes.io/ are set by the operator",
+            holds=lambda p: (
+                not any(k.startswith(("sluicegate.dev/", "app.kubernetes.io/")) for k in p.labels)
+            ),
+        ),
+    )
+
+
+class Admission(Model):
+    """What a replica takes on beyond the requests it computes."""
+
+    max_queued_requests: Annotated[int, Field(ge=0, le=100_000), Change.TEMPLATE] = 256
+    """Number of requests that may wait in a replica. One more is answered 429 with Retry-After."""
+
+
+class Rollout(Model):
+    """How a new version or new engine settings take over."""
+
+    drain_seconds: Annotated[int, Field(ge=5, le=3600), Change.TEMPLATE] = 60
+    """Longest time that a replica finishes its requests in before it ends, in seconds."""
+    progress_deadline_seconds: Annotated[int, Field(ge=60, le=86_400), Change.OPERATOR] = 1800
+    """Time that new pods may take to become ready, in seconds, before the rollout is called stalled."""
+
+
+class LLMDeploymentSpec(Model):
+    """What shall answer, on what, and how many times."""
+
+    model_version: Annotated[ObjectName, Change.TEMPLATE]
+    """ModelVersion that shall answer, in the same namespace."""
+    served_model_name: Annotated[
+        str | None,
+        Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_./:]*[A-Za-z0-9])?$"),
+        Change.TEMPLATE,
+    ] = None
+    """Model name that clients use, constant over versions. Left out, the name of the LLMDeployment."""
+    replicas: Annotated[int, Field(ge=0, le=1000), Change.OPERATOR] = 1
+    """Number of model pods. Written through the scale subresource too."""
+    engine: Engine = Engine()
+    """Settings of vLLM."""
+    resources: Resources = Resources()
+    """What one replica gets of its node."""
+    pod: Pod = Pod()
+    """What passes through to the model pods as it is."""
+    admission: Admission = Admission()
+    """What a replica takes on beyond the requests it computes."""
+    rollout: Rollout = Rollout()
+    """How a new version or new engine settings take over."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="!has(self.resources.accelerator) || self.engine.device != 'CUDA' || "
+            "self.resources.accelerator.count == self.engine.parallelism.tensor * self.engine.parallelism.pipeline",
+            message="on CUDA, resources.accelerator.count must equal "
+            "engine.parallelism.tensor x engine.parallelism.pipeline",
+            holds=lambda s: _accelerators_fit(s),
+        ),
+        Rule(
+            cel="self.engine.device != 'CPU' || self.engine.parallelism.pipeline == 1",
+            message="the CPU backend has no pipeline parallelism: set engine.parallelism.pipeline to 1",
+            holds=lambda s: s.engine.device is not Device.CPU or s.engine.parallelism.pipeline == 1,
+        ),
+    )
+
+
+def _accelerators_fit(spec: LLMDeploymentSpec) -> bool:
+    wanted = spec.engine.parallelism.tensor * spec.engine.parallelism.pipeline
+    accelerator = spec.resources.accelerator
+    return accelerator is None or spec.engine.device is not Device.CUDA or accelerator.count == wanted
+
+
+class Phase(StrEnum):
+    """One word for people, derived from the conditions; programs read the conditions."""
+
+    PENDING = "Pending"
+    ROLLING = "Rolling"
+    READY = "Ready"
+    IDLE = "Idle"
+    DEGRADED = "Degraded"
+    STALLED = "Stalled"
+    TERMINATING = "Terminating"
+
+
+class Step(StrEnum):
+    """Where a change of colour stands."""
+
+    PROVISIONING = "Provisioning"
+    """New pods come up beside those that serve."""
+    VERIFYING = "Verifying"
+    """The new pods are ready; one is asked through the preview Service."""
+    CUTOVER = "Cutover"
+    """The Service moves from the old pods to the new."""
+    DRAINING = "Draining"
+    """The old pods finish what they have."""
+
+
+class Serving(Model):
+    """What answers requests now."""
+
+    version: Annotated[str, Field(max_length=63)] = ""
+    """ModelVersion that answers."""
+    digest: Annotated[str, Field(max_length=71)] = ""
+    """Digest of its files."""
+    rollout: Annotated[str, Field(max_length=8)] = ""
+    """Identity of the colour that answers, the value of the label sluicegate.dev/rollout on its pods."""
+
+
+class RolloutStatus(Model):
+    """The change of colour in progress."""
+
+    id: Annotated[str, Field(max_length=8)]
+    """Identity of the new colour."""
+    from_version: Annotated[str, Field(max_length=63)] = ""
+    """ModelVersion that served before; empty for the first."""
+    to_version: Annotated[str, Field(max_length=63)]
+    """ModelVersion that shall serve."""
+    step: Step
+    """Where the change stands."""
+    step_started_at: Timestamp
+    """When this step began."""
+
+
+class LLMDeploymentStatus(Model):
+    """What is, as the operator saw it last."""
+
+    observed_generation: Annotated[int, Field(json_schema_extra={"format": "int64"})] = -1
+    """The generation of the spec that this status speaks of."""
+    phase: Phase | None = None
+    """One word for people."""
+    serving: Serving | None = None
+    """What answers requests now. Absent where nothing does."""
+    target: Annotated[str, Field(max_length=63)] = ""
+    """ModelVersion that shall answer."""
+    url: Annotated[str, Field(max_length=256)] = ""
+    """Address inside the cluster, of the OpenAI-compatible API."""
+    replicas: Annotated[int, Field(ge=0)] = 0
+    """Number of pods of the serving colour."""
+    ready_replicas: Annotated[int, Field(ge=0)] = 0
+    """Number of pods of the serving colour that are ready."""
+    replica_summary: Annotated[str, Field(max_length=32)] = ""
+    """Ready and wanted number of pods, for people."""
+    selector: Annotated[str, Field(max_length=256)] = ""
+    """Label selector of the pods, for the scale subresource."""
+    rollout: RolloutStatus | None = None
+    """The change of colour in progress. Absent where there is none."""
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=16), ListMap(("type",))] = ()
+    """Aspects of the state. Ready is always there; Reconciling and Stalled only while they hold."""
+
+
+class LLMDeployment(Model):
+    """LLMDeployment runs one model version on vLLM pods behind one Service.
+
+    A change of the version or the engine brings up new pods beside the old ones, asks them, moves the
+    Service to them and drains the old ones.
+    """
+
+    api_version: Literal["sluicegate.dev/v1alpha1"] = "sluicegate.dev/v1alpha1"
+    kind: Literal["LLMDeployment"] = "LLMDeployment"
+    metadata: Metadata
+    spec: LLMDeploymentSpec
+    """What shall answer, on what, and how many times."""
+    status: LLMDeploymentStatus = LLMDeploymentStatus()
+    """What is, as the operator saw it last."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = NAME_RULES
+
+
+__all__ = ["API_VERSION", "KIND", "Digest", "LLMDeployment", "LLMDeploymentSpec", "LLMDeploymentStatus"]
