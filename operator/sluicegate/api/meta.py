@@ -76,6 +76,14 @@ class Model(BaseModel):
                 raise ValueError(rule.message)
         return self
 
+    @model_validator(mode="after")
+    def _sets_hold_an_item_once(self) -> Self:
+        for name, info in type(self).model_fields.items():
+            items = getattr(self, name)
+            if ListType.SET in info.metadata and len(set(items)) < len(items):
+                raise ValueError(f"{info.alias} holds an item twice")
+        return self
+
 
 NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 NAME_MAX_LENGTH = 50

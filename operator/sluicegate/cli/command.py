@@ -1,0 +1,54 @@
+"""What a command of the CLI is, and how one ends: exit codes are part of its contract."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import IntEnum
+
+Run = Callable[[Namespace], int | Awaitable[int]]
+
+
+class Exit(IntEnum):
+    """How a command ended."""
+
+    OK = 0
+    FAILED = 1
+    TIMEOUT = 2
+    USAGE_OR_PERMISSION = 5
+
+
+class CommandError(Exception):
+    """Ends the command with a message for the user and an exit code."""
+
+    def __init__(self, message: str, code: Exit = Exit.FAILED) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command: `add_arguments` declares its flags, `run` carries it out and returns an exit code."""
+
+    name: str
+    summary: str
+    add_arguments: Callable[[ArgumentParser], None]
+    run: Run
+
+
+def add_cluster_flags(parser: ArgumentParser) -> None:
+    """The flags of kubectl that say which cluster."""
+    parser.add_argument(
+        "--context", default=None, help="context of the kubeconfig; left out, the current one"
+    )
+    parser.add_argument(
+        "--kubeconfig", default=None, help="path of the kubeconfig; left out, $KUBECONFIG or ~/.kube/config"
+    )
+
+
+def add_object_flags(parser: ArgumentParser) -> None:
+    """Which LLMDeployment, and where."""
+    parser.add_argument("name", help="name of the LLMDeployment")
+    parser.add_argument("-n", "--namespace", default=None, help="namespace; left out, the context's own")
+    add_cluster_flags(parser)

@@ -1,0 +1,55 @@
+"""The command line: finds the command, runs it and turns what went wrong into a message and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Awaitable, Sequence
+from typing import NoReturn
+
+from sluicegate.cli import crds
+from sluicegate.cli.command import Command, CommandError, Exit
+
+COMMANDS: tuple[Command, ...] = (crds.COMMAND,)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """argparse's own exit code is 2, which here means a timeout."""
+        self.print_usage(sys.stderr)
+        self.exit(Exit.USAGE_OR_PERMISSION, f"{self.prog}: {message}\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    top = _Parser(prog="sluicegate", description="Serve language models on Kubernetes.")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        sub = commands.add_parser(command.name, help=command.summary, description=_sentence(command.summary))
+        command.add_arguments(sub)
+        sub.set_defaults(command=command)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Returns its exit code; usage errors exit with 5."""
+    args = parser().parse_args(argv)
+    try:
+        return (
+            asyncio.run(_awaited(outcome))
+            if isinstance(outcome := args.command.run(args), Awaitable)
+            else outcome
+        )
+    except CommandError as error:
+        print(f"sluicegate: {error}", file=sys.stderr)
+        return error.code
+    except (KeyboardInterrupt, BrokenPipeError):
+        return Exit.FAILED
+
+
+async def _awaited(outcome: Awaitable[int]) -> int:
+    return await outcome
+
+
+def _sentence(summary: str) -> str:
+    return f"{summary[:1].upper()}{summary[1:]}."

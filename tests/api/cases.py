@@ -1,0 +1,196 @@
+"""Good and bad objects: the API server and the models must judge each alike, and for the same reason."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+LONGEST_NAME = "m" * 50
+Change = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """An object, and a part of the message that refuses it; None where it is legal."""
+
+    obj: dict[str, Any]
+    refused: str | None = None
+
+
+def a_deployment(name: str = "chat", **spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "sluicegate.dev/v1alpha1",
+        "kind": "LLMDeployment",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"modelVersion": "smollm2-1", **spec},
+    }
+
+
+def a_model_version(
+    name: str = "smollm2-1", uri: str = "pvc://models/smollm2", source: Change | None = None, **spec: Any
+) -> dict[str, Any]:
+    return {
+        "apiVersion": "sluicegate.dev/v1alpha1",
+        "kind": "ModelVersion",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"source": {"uri": uri, **(source or {})}, **spec},
+    }
+
+
+def an_engine(**engine: Any) -> dict[str, Any]:
+    return a_deployment(engine=engine)
+
+
+def a_pod(**pod: Any) -> dict[str, Any]:
+    return a_deployment(pod=pod)
+
+
+def without(obj: dict[str, Any], *path: str) -> dict[str, Any]:
+    obj = deepcopy(obj)
+    inner = obj
+    for key in path[:-1]:
+        inner = inner[key]
+    del inner[path[-1]]
+    return obj
+
+
+NAMES = {
+    "a plain name": Case(a_deployment("chat")),
+    "a name that vLLM's own environment could clash with": Case(a_deployment("vllm")),
+    "one letter": Case(a_deployment("a")),
+    "the longest name": Case(a_deployment(LONGEST_NAME)),
+    "one character too many": Case(a_deployment(LONGEST_NAME + "m"), "at most 50 characters"),
+    "a digit first": Case(a_deployment("7b-chat"), "legal Service name"),
+    "a dot": Case(a_deployment("llama3.1"), "legal Service name"),
+    "the preview Service's name": Case(a_deployment("x-preview"), "name of a child"),
+    "a control Secret's name": Case(a_deployment("x-control"), "name of a child"),
+    "a pointer's name": Case(a_deployment("x-model"), "name of a child"),
+    "an inspection's name": Case(a_model_version("x-inspect"), "name of a child"),
+    "a colour's name": Case(a_deployment("x-0a1b2c3d"), "8 hexadecimal digits"),
+    "almost a colour's name": Case(a_deployment("x-0a1b2c3g")),
+    "a version with a digit first": Case(a_model_version("7b-chat"), "legal Service name"),
+    "a version with a dot": Case(a_model_version("llama3.1"), "legal Service name"),
+    "the longest name of a version": Case(a_model_version(LONGEST_NAME)),
+}
+
+SOURCES = {
+    "a folder of a claim": Case(a_model_version(uri="pvc://models/org/smollm2-135m")),
+    "a whole claim": Case(a_model_version(uri="pvc://models")),
+    "a path that leaves the claim": Case(a_model_version(uri="pvc://models/../other"), "uri must read"),
+    "an absolute path": Case(a_model_version(uri="pvc://models//etc"), "uri must read"),
+    "a hub repository at a commit": Case(a_model_version(uri=f"hf://org/name@{COMMIT}")),
+    "a hub repository at a branch": Case(a_model_version(uri="hf://org/name@main"), "uri must read"),
+    "a hub repository without a commit": Case(a_model_version(uri="hf://org/name"), "uri must read"),
+    "a short commit": Case(a_model_version(uri=f"hf://org/name@{COMMIT[:7]}"), "uri must read"),
+    "a scheme that nothing reads": Case(a_model_version(uri="s3://bucket/x"), "uri must read"),
+    "an address with a line break": Case(a_model_version(uri="pvc://models/x\n"), "uri must read"),
+    "no uri": Case(without(a_model_version(), "spec", "source", "uri"), "uri"),
+    "no source": Case(without(a_model_version(), "spec", "source"), "source"),
+    "no spec of a version": Case(without(a_model_version(), "spec"), "spec"),
+    "a mirror of the hub": Case(
+        a_model_version(uri=f"hf://org/name@{COMMIT}", source={"endpoint": "https://hub.example"})
+    ),
+    "a mirror that is no address": Case(
+        a_model_version(uri=f"hf://org/name@{COMMIT}", source={"endpoint": "hub.example"}), "endpoint"
+    ),
+    "a mirror for a claim": Case(
+        a_model_version(source={"endpoint": "https://hub.example"}), "only for hf://"
+    ),
+    "a token for the hub": Case(
+        a_model_version(uri=f"hf://org/name@{COMMIT}", source={"secretName": "hub-token"})
+    ),
+    "a token for a claim": Case(a_model_version(source={"secretName": "hub-token"}), "only for hf://"),
+    "a digest": Case(a_model_version(digest="sha256:" + "ab" * 32)),
+    "a short digest": Case(a_model_version(digest="sha256:abcd"), "digest"),
+    "a digest in capitals": Case(a_model_version(digest="sha256:" + "AB" * 32), "digest"),
+}
+
+ENGINES = {
+    "nothing but a version": Case(a_deployment()),
+    "no version": Case(without(a_deployment(), "spec", "modelVersion"), "modelVersion"),
+    "no spec of a deployment": Case(without(a_deployment(), "spec"), "spec"),
+    "an illegal version": Case(a_deployment(modelVersion="Llama"), "modelVersion"),
+    "an empty engine": Case(an_engine()),
+    "a CPU engine in fp32": Case(an_engine(device="CPU", dtype="Float32", kvCache={"memoryMiB": 512})),
+    "an unknown device": Case(an_engine(device="TPU"), "device"),
+    "an unknown dtype": Case(an_engine(dtype="float32"), "dtype"),
+    "an unknown quantization": Case(an_engine(quantization="Q4_K_M"), "quantization"),
+    "a context of nothing": Case(an_engine(maxModelLength=0), "maxModelLength"),
+    "a length that is a string": Case(an_engine(maxModelLength="4096"), "maxModelLength"),
+    "a fraction of a sequence": Case(an_engine(maxConcurrentSequences=1.5), "maxConcurrentSequences"),
+    "no memory for keys and values": Case(an_engine(kvCache={"memoryMiB": 0}), "memoryMiB"),
+    "ngram speculation": Case(an_engine(speculative={"method": "Ngram", "tokens": 4})),
+    "draft-model speculation": Case(
+        an_engine(speculative={"method": "DraftModel", "draftModelVersion": "smollm2-draft"})
+    ),
+    "a draft model without its version": Case(
+        an_engine(speculative={"method": "DraftModel"}), "draftModelVersion is required"
+    ),
+    "a draft model that ngram does not use": Case(
+        an_engine(speculative={"method": "Ngram", "draftModelVersion": "smollm2-draft"}),
+        "not allowed with any",
+    ),
+    "speculation without a method": Case(an_engine(speculative={"tokens": 2}), "method"),
+    "no guessed tokens": Case(an_engine(speculative={"method": "Ngram", "tokens": 0}), "tokens"),
+    "two accelerators": Case(
+        a_deployment(engine={"parallelism": {"tensor": 2}}, resources={"accelerator": {"count": 2}})
+    ),
+    "more parts than accelerators": Case(
+        a_deployment(engine={"parallelism": {"tensor": 2}}, resources={"accelerator": {}}),
+        "accelerator.count must equal",
+    ),
+    "more accelerators than parts": Case(
+        a_deployment(resources={"accelerator": {"count": 8}}), "accelerator.count must equal"
+    ),
+    "accelerators by their number of parts": Case(an_engine(parallelism={"tensor": 4, "pipeline": 2})),
+    "a replica over several nodes": Case(
+        an_engine(parallelism={"tensor": 16, "pipeline": 2}), "a replica runs on one node"
+    ),
+    "tensor parallelism on CPU": Case(an_engine(device="CPU", parallelism={"tensor": 2})),
+    "pipeline parallelism on CPU": Case(
+        an_engine(device="CPU", parallelism={"pipeline": 2}), "no pipeline parallelism"
+    ),
+    "further arguments": Case(an_engine(extraArgs=["--enforce-eager", "--seed=7"])),
+    "an argument without dashes": Case(an_engine(extraArgs=["enforce-eager"]), "--flag"),
+    "a short argument": Case(an_engine(extraArgs=["-O3"]), "--flag"),
+    "an argument with its value apart": Case(an_engine(extraArgs=["--seed 7"]), "--flag"),
+    "an argument with a line break": Case(an_engine(extraArgs=["--seed=7\n--model=x"]), "--flag"),
+    "an argument that ends in a line break": Case(an_engine(extraArgs=["--enforce-eager\n"]), "--flag"),
+    "an argument with a letter beyond ASCII": Case(an_engine(extraArgs=["--name=ä"]), "--flag"),
+    "too many arguments": Case(an_engine(extraArgs=[f"--a{i}" for i in range(33)]), "extraArgs"),
+}
+
+PODS = {
+    "replicas to zero": Case(a_deployment(replicas=0)),
+    "a negative number of replicas": Case(a_deployment(replicas=-1), "replicas"),
+    "too many replicas": Case(a_deployment(replicas=1001), "replicas"),
+    "a model name of a hub": Case(a_deployment(servedModelName="org/Name-1.5:latest")),
+    "a model name with a space": Case(a_deployment(servedModelName="my model"), "servedModelName"),
+    "processors and memory": Case(a_deployment(resources={"cpu": "500m", "memory": "16Gi"})),
+    "memory in words": Case(a_deployment(resources={"memory": "lots"}), "memory"),
+    "no processors": Case(a_deployment(resources={"cpu": "0"}), "cpu"),
+    "an accelerator without a domain": Case(
+        a_deployment(resources={"accelerator": {"resource": "gpu"}}), "resource"
+    ),
+    "labels": Case(a_pod(labels={"team": "search", "example.org/tier": "gold"})),
+    "a label of the operator": Case(a_pod(labels={"sluicegate.dev/deployment": "x"}), "set by the operator"),
+    "a label that selects pods": Case(a_pod(labels={"app.kubernetes.io/name": "x"}), "set by the operator"),
+    "a label that is too long": Case(a_pod(labels={"team": "x" * 64}), "labels"),
+    "a label's key that is too long": Case(a_pod(labels={"x" * 317: "x"}), "316"),
+    "annotations": Case(a_pod(annotations={"example.org/note": "any text, ä"})),
+    "a node selector": Case(a_pod(nodeSelector={"gpu": "h100"})),
+    "tolerations": Case(
+        a_pod(
+            tolerations=[{"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}, {"operator": "Exists"}]
+        )
+    ),
+    "an unknown effect": Case(a_pod(tolerations=[{"key": "gpu", "effect": "Never"}]), "effect"),
+    "pull secrets": Case(a_pod(imagePullSecrets=["registry"])),
+    "the same pull secret twice": Case(a_pod(imagePullSecrets=["registry", "registry"]), "imagePullSecrets"),
+    "a queue of nothing": Case(a_deployment(admission={"maxQueuedRequests": 0})),
+    "a drain without time": Case(a_deployment(rollout={"drainSeconds": 0}), "drainSeconds"),
+}
+
+CASES: dict[str, Case] = {**NAMES, **SOURCES, **ENGINES, **PODS}
