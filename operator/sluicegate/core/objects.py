@@ -3,8 +3,6 @@
 An object is the mapping that the API server sent, trimmed by the informer to what is read here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -46,8 +44,9 @@ def labels(obj: Manifest) -> Mapping[str, str]:
     return obj["metadata"].get("labels") or {}
 
 
-def annotations(obj: Manifest) -> Mapping[str, str]:
-    return obj["metadata"].get("annotations") or {}
+def annotation(obj: Manifest, key: str) -> str | None:
+    value = (obj["metadata"].get("annotations") or {}).get(key)
+    return None if value is None else str(value)
 
 
 def terminating(obj: Manifest) -> bool:

@@ -49,8 +49,8 @@ class SeenDeployment:
 
     `custom_resource` is a live read; the children come from caches that contain our last writes.
     `model_versions` holds the ModelVersions named by the spec and by the colours' pointers, where they
-    exist. `answers` is keyed by Service name, `runtimes` by pod uid. `conflicts` are names that somebody
-    else's objects hold. `nodes` is every node of the cluster.
+    exist. `answers` is keyed by the subject of the Ask, `runtimes` by pod uid. `conflicts` are names
+    that somebody else's objects hold. `nodes` is every node of the cluster.
     """
 
     custom_resource: Manifest

@@ -66,9 +66,9 @@ class SetFinalizers:
 
 @dataclass(frozen=True)
 class Ask:
-    """Ask a Service for one token; the answer is part of what the next decision sees."""
+    """Ask for one token at this URL; the answer is kept under `subject` for the next decision to see."""
 
-    service: Ref
+    subject: str
     url: str
     model: str
     reason: str

@@ -163,10 +163,11 @@ class LLMDeploymentSpec(Model):
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
             cel="!has(self.resources.accelerator) || self.engine.device != 'CUDA' || "
-            "self.resources.accelerator.count == self.engine.parallelism.tensor * self.engine.parallelism.pipeline",
+            "self.resources.accelerator.count == "
+            "self.engine.parallelism.tensor * self.engine.parallelism.pipeline",
             message="on CUDA, resources.accelerator.count must equal "
             "engine.parallelism.tensor x engine.parallelism.pipeline",
-            holds=lambda s: _accelerators_fit(s),
+            holds=lambda s: _accelerators_fit(s)  # noqa: PLW0108 defined below,
         ),
         Rule(
             cel="self.engine.device != 'CPU' || self.engine.parallelism.pipeline == 1",

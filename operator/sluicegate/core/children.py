@@ -1,0 +1,165 @@
+"""Builders of an LLMDeployment's children, each the full intent of one object."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sluicegate.api.meta import API_VERSION
+from sluicegate.api.v1alpha1.llmdeployment import KIND, LLMDeployment
+from sluicegate.core import naming
+from sluicegate.core.exposure import Exposure
+from sluicegate.core.intent import stamped
+from sluicegate.core.template import (
+    CONTROL_PORT,
+    POINTER_KEY,
+    PROBE_PORT,
+    SERVING_PORT,
+    STORE_PORT,
+    TOKEN_KEY,
+)
+
+Object = dict[str, Any]
+
+
+def _child(
+    owner: LLMDeployment,
+    api_version: str,
+    kind: str,
+    name: str,
+    labels: Mapping[str, str],
+    notes: Mapping[str, str] | None = None,
+    **body: Any,
+) -> Object:
+    meta = owner.metadata
+    reference = {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "name": meta.name,
+        "uid": meta.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+    metadata = {
+        "name": name,
+        "namespace": meta.namespace,
+        "labels": dict(labels),
+        "ownerReferences": [reference],
+        **({"annotations": dict(notes)} if notes else {}),
+    }
+    return stamped({"apiVersion": api_version, "kind": kind, "metadata": metadata, **body})
+
+
+def revision(owner: LLMDeployment, rollout: str, target: str, template: Object, pointer: Object) -> Object:
+    """Record of a colour: its template and pointer as rendered once. It is never written again."""
+    labels = {**naming.colour_labels(owner.metadata.name, rollout), naming.TARGET: target}
+    return _child(
+        owner,
+        "apps/v1",
+        "ControllerRevision",
+        naming.colour_name(owner.metadata.name, rollout),
+        labels,
+        revision=max(owner.metadata.generation, 1),
+        data={"template": template, "pointer": pointer},
+    )
+
+
+def pointer(owner: LLMDeployment, rollout: str, content: Mapping[str, Any]) -> Object:
+    """Names the files that the colour's pods serve."""
+    name = naming.pointer_name(owner.metadata.name, rollout)
+    labels = naming.colour_labels(owner.metadata.name, rollout)
+    text = json.dumps(content, sort_keys=True, indent=1)
+    return _child(owner, "v1", "ConfigMap", name, labels, data={POINTER_KEY: text})
+
+
+def replica_set(
+    owner: LLMDeployment, rollout: str, target: str, template: Mapping[str, Any], replicas: int
+) -> Object:
+    """The colour's pods. They heal without the operator."""
+    labels = {**naming.colour_labels(owner.metadata.name, rollout), naming.TARGET: target}
+    selector = {naming.DEPLOYMENT: owner.metadata.name, naming.ROLLOUT: rollout}
+    spec = {"replicas": replicas, "selector": {"matchLabels": selector}, "template": dict(template)}
+    return _child(
+        owner, "apps/v1", "ReplicaSet", naming.colour_name(owner.metadata.name, rollout), labels, spec=spec
+    )
+
+
+def service(owner: LLMDeployment, exposure: Exposure) -> Object:
+    """The address that clients use. What it exposes, and since when, is noted on it."""
+    notes = {naming.EXPOSES: exposure.rollout, naming.EXPOSED_SINCE: exposure.since}
+    return _service(owner, owner.metadata.name, exposure.rollout, notes)
+
+
+def preview_service(owner: LLMDeployment, rollout: str) -> Object:
+    """The address under which a colour is asked before it may serve."""
+    return _service(owner, naming.preview_name(owner.metadata.name), rollout, {})
+
+
+def _service(owner: LLMDeployment, name: str, rollout: str, notes: Mapping[str, str]) -> Object:
+    selector = {naming.DEPLOYMENT: owner.metadata.name}
+    if rollout != naming.EVERY_ROLLOUT:
+        selector[naming.ROLLOUT] = rollout
+    ports = [{"name": "http", "port": 80, "targetPort": SERVING_PORT, "protocol": "TCP"}]
+    labels = naming.deployment_labels(owner.metadata.name)
+    return _child(owner, "v1", "Service", name, labels, notes, spec={"selector": selector, "ports": ports})
+
+
+def disruption_budget(owner: LLMDeployment, rollout: str) -> Object:
+    """Evictions take at most one pod of the serving colour at a time, and never wait for a broken one."""
+    selector = {naming.DEPLOYMENT: owner.metadata.name, naming.ROLLOUT: rollout}
+    return _child(
+        owner,
+        "policy/v1",
+        "PodDisruptionBudget",
+        owner.metadata.name,
+        naming.deployment_labels(owner.metadata.name),
+        spec={
+            "maxUnavailable": 1,
+            "selector": {"matchLabels": selector},
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        },
+    )
+
+
+def network_policy(owner: LLMDeployment, operator_namespace: str) -> Object:
+    """Everybody may ask and probe; only the operator may control."""
+    operator = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": operator_namespace}}}
+    open_ports = [_port(SERVING_PORT), _port(PROBE_PORT), _port(STORE_PORT)]
+    return _child(
+        owner,
+        "networking.k8s.io/v1",
+        "NetworkPolicy",
+        owner.metadata.name,
+        naming.deployment_labels(owner.metadata.name),
+        spec={
+            "podSelector": {"matchLabels": {naming.DEPLOYMENT: owner.metadata.name}},
+            "policyTypes": ["Ingress"],
+            "ingress": [{"ports": open_ports}, {"ports": [_port(CONTROL_PORT)], "from": [operator]}],
+        },
+    )
+
+
+def _port(number: int) -> Object:
+    return {"port": number, "protocol": "TCP"}
+
+
+def control_token(key: bytes, uid: str) -> str:
+    """The token of a deployment's control ports: HMAC-SHA256 of its uid, 64 hexadecimal digits."""
+    return hmac.new(key, uid.encode(), hashlib.sha256).hexdigest()
+
+
+def control_secret(owner: LLMDeployment, key: bytes) -> Object:
+    token = control_token(key, owner.metadata.uid)
+    return _child(
+        owner,
+        "v1",
+        "Secret",
+        naming.control_name(owner.metadata.name),
+        naming.deployment_labels(owner.metadata.name),
+        type="Opaque",
+        data={TOKEN_KEY: base64.b64encode(token.encode()).decode()},
+    )

@@ -1,0 +1,87 @@
+"""Does a live object still say what was intended, and if not, how to put it right.
+
+Comparing values loops on the server's normalisation (`1000m` becomes `1`). So the intent's hash is kept in
+an annotation, and what happened to the object since is read from its managedFields: a field that somebody
+else changed is no longer ours, and a field that somebody else added is theirs.
+
+The informer keeps of managedFields `owned: {ours, foreign}`: the JSON text of the fieldsV1 of each of our
+entries, and the names of other managers that own anything inside spec, data or rules.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sluicegate.core.naming import INTENT, digest_of
+from sluicegate.core.objects import Manifest, annotation, resource_version, uid
+from sluicegate.core.plan import Action, Apply, Create, Replace
+
+Fields = Mapping[str, Any]
+
+
+def stamped(manifest: Manifest) -> dict[str, Any]:
+    """The manifest with the hash of its intent in an annotation."""
+    metadata = dict(manifest["metadata"])
+    metadata["annotations"] = {**(metadata.get("annotations") or {}), INTENT: digest_of(manifest, 16)}
+    return {**manifest, "metadata": metadata}
+
+
+def write(intent: Manifest, live: Manifest | None, reason: str, *, exclusive: bool = False) -> Action | None:
+    """The write that brings the live object to its stamped intent, or None where it is there already.
+
+    `exclusive` makes a lost race fail instead of overwriting what another writer decided meanwhile.
+    """
+    if live is None:
+        return Create(intent, reason)
+    if annotation(live, INTENT) != annotation(intent, INTENT) or not _still_ours(intent, live):
+        version = resource_version(live) if exclusive else None
+        return Apply(intent, uid(live), reason, version)
+    if live["owned"]["foreign"]:
+        return Replace(intent, uid(live), resource_version(live), "somebody else added to it")
+    return None
+
+
+def _still_ours(intent: Manifest, live: Manifest) -> bool:
+    """Whether every field of the intent is owned by one of our entries: a create's or a later apply's."""
+    ours = _union([json.loads(text) for text in live["owned"]["ours"]])
+    intended = {key: value for key, value in intent.items() if key not in _TYPE}
+    metadata = {key: value for key, value in intent["metadata"].items() if key not in _IDENTITY}
+    return _covers(ours, {**intended, "metadata": metadata})
+
+
+# The server keeps these out of managedFields.
+_TYPE = frozenset({"apiVersion", "kind"})
+_IDENTITY = frozenset({"name", "namespace", "uid", "resourceVersion"})
+
+
+def _union(nodes: list[Fields]) -> Fields:
+    keys = {key for node in nodes for key in node}
+    return {key: _union([node[key] for node in nodes if key in node]) for key in keys}
+
+
+def _covers(fields: Fields, value: Any) -> bool:
+    """Whether this fieldsV1 node says that every leaf of `value` is owned. An empty node owns it whole."""
+    if not fields:
+        return True
+    if isinstance(value, Mapping):
+        return all(f"f:{key}" in fields and _covers(fields[f"f:{key}"], item) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return all(_covers_item(fields, item) for item in value)
+    return True
+
+
+def _covers_item(fields: Fields, item: Any) -> bool:
+    for key, node in fields.items():
+        kind, _, text = key.partition(":")
+        if kind == "v" and json.loads(text) == item:
+            return True
+        if kind == "k" and _is_item(json.loads(text), item):
+            return _covers(node, item)
+    return False
+
+
+def _is_item(keys: Mapping[str, Any], item: Any) -> bool:
+    """Whether the keys name this item; a key that the intent leaves out was filled in by the server."""
+    return isinstance(item, Mapping) and all(item.get(name, value) == value for name, value in keys.items())

@@ -1,0 +1,68 @@
+"""Names, labels and identities of what belongs to an LLMDeployment or a ModelVersion."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGER = "sluicegate"
+DEPLOYMENT = "sluicegate.dev/deployment"
+MODEL_VERSION = "sluicegate.dev/model-version"
+ROLLOUT = "sluicegate.dev/rollout"
+TARGET = "sluicegate.dev/target"
+INTENT = "sluicegate.dev/intent"
+RECONCILE = "sluicegate.dev/reconcile"
+FINALIZER = "sluicegate.dev/in-use"
+
+EXPOSES = "sluicegate.dev/exposes"
+EXPOSED_SINCE = "sluicegate.dev/exposed-since"
+
+NO_ROLLOUT = "none"
+"""Stands for a rollout in a selector that shall match no pod."""
+EVERY_ROLLOUT = "all"
+"""Stands for a rollout in a selector that shall match the pods of every colour."""
+
+
+def digest_of(value: Any, length: int) -> str:
+    """The first `length` hexadecimal digits of the SHA-256 of a JSON value, whatever its key order."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def rollout_id(target: str, generation: int) -> str:
+    """Identity of a colour: 8 hexadecimal digits of its target and the generation that asked for it."""
+    return digest_of([target, generation], 8)
+
+
+def deployment_labels(deployment: str) -> dict[str, str]:
+    return {MANAGED_BY: MANAGER, DEPLOYMENT: deployment}
+
+
+def colour_labels(deployment: str, rollout: str) -> dict[str, str]:
+    return {**deployment_labels(deployment), ROLLOUT: rollout}
+
+
+def model_labels(model_version: str) -> dict[str, str]:
+    return {MANAGED_BY: MANAGER, MODEL_VERSION: model_version}
+
+
+def colour_name(deployment: str, rollout: str) -> str:
+    return f"{deployment}-{rollout}"
+
+
+def pointer_name(deployment: str, rollout: str) -> str:
+    return f"{deployment}-{rollout}-model"
+
+
+def preview_name(deployment: str) -> str:
+    return f"{deployment}-preview"
+
+
+def control_name(deployment: str) -> str:
+    return f"{deployment}-control"
+
+
+def inspection_name(model_version: str) -> str:
+    return f"{model_version}-inspect"

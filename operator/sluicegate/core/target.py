@@ -1,0 +1,52 @@
+"""The target: what a spec asks for, as one hash. Equal hashes never make new pods.
+
+Only fields tagged `template` count, and only where they differ from their defaults: neither a change of
+the operator's behaviour nor a newer version of the operator with more fields makes a new colour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from sluicegate.api.meta import Change
+from sluicegate.api.v1alpha1.llmdeployment import LLMDeploymentSpec
+from sluicegate.core.naming import digest_of
+from sluicegate.core.pointer import Pointer
+
+
+def asked_for(spec: LLMDeploymentSpec) -> str:
+    """12 hexadecimal digits of the template fields."""
+    return digest_of(template_fields(spec), 12)
+
+
+def target_of(spec: LLMDeploymentSpec, pointer: Pointer) -> str:
+    """What the pods are made from: the template fields, and after a dot the identity of the files."""
+    return f"{asked_for(spec)}.{digest_of(pointer.as_json(), 12)}"
+
+
+def template_fields(model: BaseModel) -> dict[str, Any]:
+    """The fields of a new colour that are set to something else than their default, as JSON."""
+    found: dict[str, Any] = {}
+    for name, field in type(model).model_fields.items():
+        value = getattr(model, name)
+        if value == field.get_default(call_default_factory=True) and not field.is_required():
+            continue
+        kept = _kept(value, Change.TEMPLATE in field.metadata)
+        if kept not in (None, {}, []):
+            found[field.alias or name] = kept
+    return found
+
+
+def _kept(value: Any, tagged: bool) -> Any:
+    if isinstance(value, BaseModel):
+        return template_fields(value)
+    if isinstance(value, tuple) and any(isinstance(item, BaseModel) for item in value):
+        return [template_fields(item) for item in value]
+    if not tagged:
+        return None
+    if isinstance(value, Mapping):
+        return dict(value)
+    return list(value) if isinstance(value, tuple) else value
