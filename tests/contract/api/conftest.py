@@ -1,0 +1,63 @@
+"""A real API server that has our definitions, and a namespace of its own for each test."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from sluicegate.api.crdgen import crds
+from sluicegate.kube.client import Client
+from sluicegate.kube.errors import NotFound
+from sluicegate.kube.resources import (
+    CUSTOM_RESOURCE_DEFINITION,
+    LLM_DEPLOYMENT,
+    MODEL_VERSION,
+    Resource,
+)
+
+MANAGER = "test"
+
+
+@pytest.fixture(scope="session")
+def kubeconfig() -> str:
+    return os.environ["KUBECONFIG"]
+
+
+@pytest.fixture
+async def client(kubeconfig: str) -> AsyncIterator[Client]:
+    async with await Client.from_environment(kubeconfig) as client:
+        yield client
+
+
+@pytest.fixture
+async def definitions(client: Client) -> list[dict[str, Any]]:
+    """Our definitions as stored, once objects of them can be written."""
+    applied = [await client.apply(crd, MANAGER, force=True) for crd in crds()]
+    async with asyncio.timeout(30):
+        for kind in (LLM_DEPLOYMENT, MODEL_VERSION):
+            await _until_served(client, kind)
+    names = [crd["metadata"]["name"] for crd in applied]
+    return [await client.get(CUSTOM_RESOURCE_DEFINITION, "", name) for name in names]
+
+
+@pytest.fixture
+async def namespace(client: Client, definitions: list[dict[str, Any]]) -> str:
+    name = f"case-{uuid4().hex[:8]}"
+    await client.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, MANAGER)
+    return name
+
+
+async def _until_served(client: Client, kind: Resource) -> None:
+    """The server takes up a definition a moment after it is stored."""
+    while True:
+        try:
+            await client.list(kind)
+        except NotFound:
+            await asyncio.sleep(0.05)
+        else:
+            return
