@@ -1,0 +1,142 @@
+"""The process beside the engine in a model pod: fills the store from the pointer, says when it is done."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from sluicegate_store.errors import ErrorBody, Reason, StoreError, shorten, volume_errors
+from sluicegate_store.ingest import SourceSettings, ingest
+from sluicegate_store.layout import Store
+from sluicegate_store.manifest import DIGEST
+from sluicegate_store.progress import Progress
+
+FIRST_WAIT_SECONDS = 1.0
+LONGEST_WAIT_SECONDS = 60.0
+Sleep = Callable[[float], Awaitable[None]]
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A model that the pod must hold."""
+
+    version: str
+    digest: str
+    uri: str
+    endpoint: str | None
+
+
+def read_pointer(text: bytes) -> list[Target]:
+    """The model of a pointer, then its draft model if it names one. ConfigInvalid where it is malformed."""
+    try:
+        pointer = json.loads(text)
+        return [_target(part) for part in (pointer, pointer.get("draft")) if part is not None]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StoreError(
+            Reason.CONFIG_INVALID,
+            "the pointer is not JSON with version, digest and source.uri; see the log of the operator",
+        ) from error
+
+
+def _target(part: Any) -> Target:
+    version, digest, source = part["version"], part["digest"], part["source"]
+    if not (isinstance(version, str) and isinstance(source["uri"], str) and DIGEST.fullmatch(digest)):
+        raise ValueError("unexpected types")
+    return Target(version, digest, source["uri"], source.get("endpoint"))
+
+
+class Sidecar:
+    """Ingest of a pointer's models, and the state that /ready shows."""
+
+    def __init__(self, store: Store, settings: SourceSettings, sleep: Sleep = asyncio.sleep) -> None:
+        self._store = store
+        self._settings = settings
+        self._sleep = sleep
+        self._progress = Progress()
+        self._ready = False
+        self._error: ErrorBody | None = None
+        self._version: str | None = None
+
+    def application(self) -> web.Application:
+        """The HTTP application: GET /ready."""
+        application = web.Application()
+        application.router.add_get("/ready", self._answer)
+        return application
+
+    async def run(self, pointer: Path) -> None:
+        """Return when all models are in place. Raises StoreError where waiting cannot help."""
+        for target in await asyncio.to_thread(self._begin, pointer):
+            self._version = target.version
+            await self._ingest(target)
+        self._ready, self._error = True, None
+        self._progress.begin("Ready", 0)
+
+    def _begin(self, pointer: Path) -> list[Target]:
+        with volume_errors():
+            self._store.clean_incoming()
+            return read_pointer(pointer.read_bytes())
+
+    async def _ingest(self, target: Target) -> None:
+        for wait in _waits():
+            try:
+                await asyncio.to_thread(
+                    ingest,
+                    self._store,
+                    target.uri,
+                    target.endpoint,
+                    target.digest,
+                    self._settings,
+                    self._progress,
+                )
+            except StoreError as error:
+                self._error = error.body()
+                if not error.retryable:
+                    self._progress.begin("Failed", 0)
+                    raise
+                _log.warning("%s: %s; again in %.0f s", error.reason, error.message, wait)
+                self._progress.begin("Waiting", 0)
+                await self._sleep(wait)
+            else:
+                _log.info("%s is in place: %s", shorten(target.version), target.digest)
+                self._error = None
+                return
+
+    async def _answer(self, _: web.Request) -> web.Response:
+        return web.json_response(
+            {
+                "ready": self._ready,
+                "version": self._version,
+                "phase": self._progress.phase,
+                "bytesDone": self._progress.bytes_done,
+                "bytesTotal": self._progress.bytes_total,
+                "error": self._error,
+            },
+            status=200 if self._ready else 503,
+        )
+
+
+def _waits() -> Iterator[float]:
+    wait = FIRST_WAIT_SECONDS
+    while True:
+        yield wait
+        wait = min(2 * wait, LONGEST_WAIT_SECONDS)
+
+
+async def serve(sidecar: Sidecar, pointer: Path, host: str, port: int) -> None:
+    """Answer on the port from the start, fill the store, then stay. Raises StoreError on a terminal error."""
+    runner = web.AppRunner(sidecar.application(), access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        await sidecar.run(pointer)
+        await asyncio.Event().wait()
+    finally:
+        await runner.cleanup()
