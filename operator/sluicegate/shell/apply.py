@@ -1,0 +1,138 @@
+"""Carries out one action of a plan in the API server, with the guards that keep it from harming others."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from sluicegate.core import objects
+from sluicegate.core.naming import MANAGER
+from sluicegate.core.objects import Manifest, Ref
+from sluicegate.core.plan import Apply, Create, Delete, Replace, SetFinalizers
+from sluicegate.kube.client import Client
+from sluicegate.kube.errors import AlreadyExists, Conflict, NotFound
+from sluicegate.kube.resources import find, resource_of
+from sluicegate.shell.keys import Key
+from sluicegate.shell.store import OwnWrites
+
+STATUS_MANAGER = f"{MANAGER}-status"
+_CONTENT = frozenset({"f:spec", "f:data", "f:rules"})
+
+Write = Create | Apply | Replace | Delete | SetFinalizers
+
+
+class NameTaken(Exception):  # noqa: N818
+    """The name of an object to be created is held by an object that is not ours; `holder` says whose."""
+
+    def __init__(self, ref: Ref, holder: str) -> None:
+        super().__init__(f"{ref} {holder}")
+        self.ref = ref
+        self.holder = holder
+
+
+class Applier:
+    """Writes through `client` and remembers each write until the caches include it."""
+
+    def __init__(self, client: Client, own_writes: OwnWrites) -> None:
+        self._client = client
+        self._own_writes = own_writes
+
+    async def write(self, key: Key, owner_uid: str, action: Write) -> None:
+        """Carry out one action for the custom resource `key` with this uid.
+
+        Raises NameTaken, or ApiError: Conflict where the object is no longer the one that was seen.
+        """
+        match action:
+            case Create():
+                self._own_writes.wrote(key, await self._create(action.manifest, owner_uid))
+            case Apply():
+                intent = _guarded(action.manifest, action.uid, action.resource_version)
+                self._own_writes.wrote(key, await self._apply(intent))
+            case Replace():
+                self._own_writes.wrote(key, await self._replace(action))
+            case Delete():
+                await self._delete(key, action)
+            case SetFinalizers():
+                await self._set_finalizers(action)
+
+    async def write_status(self, custom_resource: Manifest, status: Manifest) -> Manifest:
+        """Apply the whole status; answers the object as stored."""
+        intent = {
+            "apiVersion": custom_resource["apiVersion"],
+            "kind": custom_resource["kind"],
+            "metadata": {key: custom_resource["metadata"][key] for key in ("namespace", "name", "uid")},
+            "status": status,
+        }
+        return await self._client.apply(intent, STATUS_MANAGER, force=True, subresource="status")
+
+    async def _create(self, manifest: Manifest, owner_uid: str) -> Manifest:
+        try:
+            return await self._client.create(manifest, MANAGER)
+        except AlreadyExists:
+            ref = objects.ref(manifest)
+            live = await self._client.get(resource_of(manifest), ref.namespace, ref.name)
+        if objects.controller_uid(live) != owner_uid:
+            raise NameTaken(ref, _holder(live))
+        # Ours after all: an answer was lost, or the cache has missed it.
+        return await self._apply(_guarded(manifest, objects.uid(live), None))
+
+    async def _apply(self, intent: Manifest) -> Manifest:
+        # By force: a field of ours that somebody else changed is theirs until it is taken back.
+        return await self._client.apply(intent, MANAGER, force=True)
+
+    async def _replace(self, action: Replace) -> Manifest:
+        ref = objects.ref(action.manifest)
+        live = await self._client.get(resource_of(action.manifest), ref.namespace, ref.name)
+        if (objects.uid(live), objects.resource_version(live)) != (action.uid, action.resource_version):
+            raise Conflict(409, "Conflict", f"{ref} has changed since it was read")
+        metadata = {**live["metadata"], "managedFields": _without_foreign_content(live)}
+        whole = {**action.manifest, "metadata": metadata}
+        return await self._client.replace(whole, MANAGER)
+
+    async def _delete(self, key: Key, action: Delete) -> None:
+        ref = action.ref
+        resource = find(ref.api_version, ref.kind)
+        with contextlib.suppress(NotFound):
+            await self._client.delete(
+                resource, ref.namespace, ref.name, uid=action.uid, resource_version=action.resource_version
+            )
+        self._own_writes.deleted(key, ref.kind, (ref.namespace, ref.name), action.uid)
+
+    async def _set_finalizers(self, action: SetFinalizers) -> None:
+        ref = action.ref
+        metadata = {
+            "uid": action.uid,
+            "resourceVersion": action.resource_version,
+            "finalizers": list(action.finalizers),
+        }
+        resource = find(ref.api_version, ref.kind)
+        await self._client.patch_merge(resource, ref.namespace, ref.name, {"metadata": metadata}, MANAGER)
+
+
+def _guarded(manifest: Manifest, uid: str, resource_version: str | None) -> dict[str, Any]:
+    """The manifest with what makes the API server refuse it for any other object (or other state)."""
+    guard = {"uid": uid} | ({"resourceVersion": resource_version} if resource_version else {})
+    return {**manifest, "metadata": {**manifest["metadata"], **guard}}
+
+
+def _holder(live: Manifest) -> str:
+    for owner in live["metadata"].get("ownerReferences") or ():
+        if owner.get("controller"):
+            return f"belongs to {owner['kind']} {owner['name']}"
+    return "exists and belongs to no LLMDeployment or ModelVersion"
+
+
+def _without_foreign_content(live: Manifest) -> list[dict[str, Any]]:
+    """The managedFields with nobody but us owning content.
+
+    Whoever applied a value equal to ours owns it as well. A write that changes no value would leave that
+    so, and the object would look tampered with for ever.
+    """
+    kept = []
+    for entry in live["metadata"].get("managedFields") or ():
+        fields = entry.get("fieldsV1") or {}
+        if entry.get("manager") != MANAGER:
+            fields = {name: node for name, node in fields.items() if name not in _CONTENT}
+        if fields:
+            kept.append({**entry, "fieldsV1": fields})
+    return kept

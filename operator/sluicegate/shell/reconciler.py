@@ -1,0 +1,156 @@
+"""One pass over one custom resource: look, decide, act, report.
+
+Nothing is carried from one pass to the next: each starts from what is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Generic, TypeVar
+
+from sluicegate.core import naming, objects
+from sluicegate.core.objects import Manifest, Ref
+from sluicegate.core.observed import SeenDeployment, SeenModelVersion
+from sluicegate.core.plan import Action, Ask, Inquire, Plan
+from sluicegate.kube.client import Client
+from sluicegate.kube.errors import ApiError, NotFound
+from sluicegate.kube.resources import Resource
+from sluicegate.shell.apply import Applier, NameTaken
+from sluicegate.shell.keys import Key
+from sluicegate.shell.meter import Meter
+from sluicegate.shell.recorder import Recorder
+from sluicegate.shell.runtime import RuntimeCalls
+from sluicegate.shell.status import StatusWriter
+from sluicegate.shell.view import View
+
+NAME_TAKEN_RETRY = timedelta(seconds=15)
+
+Seen = TypeVar("Seen", SeenDeployment, SeenModelVersion)
+
+
+@dataclass(frozen=True)
+class Subject(Generic[Seen]):
+    """A kind of custom resource: how to see one, and how to decide about what was seen."""
+
+    resource: Resource
+    gather: Callable[[Manifest], Awaitable[Seen]]
+    plan: Callable[[Seen, datetime], Plan]
+
+
+@dataclass(frozen=True)
+class Done:
+    """Everything that is to be done now was done."""
+
+    generation: int
+    actions: tuple[Action, ...]
+    requeue_after: timedelta | None
+
+
+@dataclass(frozen=True)
+class Failed:
+    """An action failed; what came before it stays."""
+
+    generation: int
+    actions: tuple[Action, ...]
+    error: ApiError
+
+
+@dataclass(frozen=True)
+class Behind:
+    """The caches of these kinds miss our own last writes: too early to decide."""
+
+    kinds: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Gone:
+    """There is no such custom resource."""
+
+
+@dataclass(frozen=True)
+class Disabled:
+    """An annotation tells us to leave it alone."""
+
+
+Outcome = Done | Failed | Behind | Gone | Disabled
+
+
+class Reconciler:
+    """Reconciles both kinds. `now` is the wall clock."""
+
+    def __init__(
+        self,
+        client: Client,
+        view: View,
+        applier: Applier,
+        status: StatusWriter,
+        calls: RuntimeCalls,
+        recorder: Recorder,
+        meter: Meter,
+        subjects: Iterable[Subject[Any]],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._client = client
+        self._view = view
+        self._applier = applier
+        self._status = status
+        self._calls = calls
+        self._recorder = recorder
+        self._meter = meter
+        self._subjects = {subject.resource.kind: subject for subject in subjects}
+        self._now = now
+
+    async def reconcile(self, key: Key) -> Outcome:
+        """Raises ApiError where nothing could be decided; a failed write is an outcome."""
+        subject = self._subjects[key.kind]
+        try:
+            custom_resource = await self._client.get(subject.resource, key.namespace, key.name)
+        except NotFound:
+            self._forget(key)
+            return Gone()
+        if objects.annotation(custom_resource, naming.RECONCILE) == "Disabled":
+            return Disabled()
+        if behind := await self._view.behind(key):
+            return Behind(behind)
+        seen = await subject.gather(custom_resource)
+        plan = subject.plan(seen, self._now())
+        done, failure = await self._act(key, objects.uid(custom_resource), plan.actions)
+        if isinstance(failure, NameTaken):
+            plan = self._without(subject, seen, {failure.ref: failure.holder})
+        if await self._status.write(custom_resource, plan.status):
+            for event in plan.events:
+                self._recorder.record(custom_resource, event)
+        generation = int(custom_resource["metadata"]["generation"])
+        if isinstance(failure, ApiError):
+            return Failed(generation, done, failure)
+        return Done(generation, done, plan.requeue_after)
+
+    async def _act(
+        self, key: Key, uid: str, actions: Iterable[Action]
+    ) -> tuple[tuple[Action, ...], ApiError | NameTaken | None]:
+        """Carry out actions in order up to the first that fails; returns the ones done, and why it ended."""
+        done: list[Action] = []
+        for action in actions:
+            try:
+                match action:
+                    case Ask() | Inquire():
+                        self._calls.start(key, action)
+                    case _:
+                        await self._applier.write(key, uid, action)
+            except (ApiError, NameTaken) as failure:
+                return tuple(done), failure
+            self._meter.acted(type(action).__name__, action.reason)
+            done.append(action)
+        return tuple(done), None
+
+    def _without(self, subject: Subject[Seen], seen: Seen, conflicts: Mapping[Ref, str]) -> Plan:
+        """What to say about names that others hold. Nothing is done about them but to look again."""
+        plan = subject.plan(replace(seen, conflicts=conflicts), self._now())
+        return replace(plan, actions=(), requeue_after=NAME_TAKEN_RETRY)
+
+    def _forget(self, key: Key) -> None:
+        self._view.own_writes.forget(key)
+        self._calls.forget(key)
+        self._status.forget(key)

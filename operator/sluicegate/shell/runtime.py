@@ -1,0 +1,146 @@
+"""Calls to model pods: one generation through a Service, and the status of one pod.
+
+They run beside reconciling and may take their ten seconds: what a decision sees is the last answer, and the
+key comes back as soon as there is a new one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from datetime import datetime
+from typing import Any
+
+import aiohttp
+
+from sluicegate.core.observed import Answer, RuntimeStatus
+from sluicegate.core.plan import Ask, Inquire
+from sluicegate.shell.keys import Key
+
+TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)
+CALLS_AT_A_TIME = 32
+ANSWERS_KEPT = 8
+VERSION_HEADER = "x-sluicegate-model-version"
+FINISHED = frozenset({"stop", "length"})
+
+Subject = tuple[Key, str]
+
+
+class RuntimeCalls:
+    """Carries out Ask and Inquire, one at a time for each subject and pod, and keeps the last answers.
+
+    `now` is the wall clock: an answer is dated to when it was asked for. `requeue` is told the key of
+    each new answer.
+    """
+
+    def __init__(self, now: Callable[[], datetime], requeue: Callable[[Key], None]) -> None:
+        self._now = now
+        self._requeue = requeue
+        # A connection each: one that is kept open would always reach the same pod.
+        connector = aiohttp.TCPConnector(limit=CALLS_AT_A_TIME, force_close=True)
+        self._session = aiohttp.ClientSession(connector=connector, timeout=TIMEOUT)
+        self._answers: dict[Key, dict[str, Answer]] = {}
+        self._statuses: dict[Key, dict[str, RuntimeStatus]] = {}
+        self._calls: dict[Subject, asyncio.Task[None]] = {}
+
+    def answers(self, key: Key) -> Mapping[str, Answer]:
+        """The last answers to the key's Asks, by subject."""
+        return dict(self._answers.get(key, {}))
+
+    def statuses(self, key: Key, pods: frozenset[str]) -> Mapping[str, RuntimeStatus]:
+        """The last status of each pod of the key, by uid; what is kept of other pods is dropped."""
+        held = self._statuses.get(key, {})
+        for uid in held.keys() - pods:
+            del held[uid]
+        return dict(held)
+
+    def start(self, key: Key, action: Ask | Inquire) -> None:
+        """Begin a call, unless the same subject is being called already."""
+        match action:
+            case Ask():
+                self._begin((key, action.subject), self._ask(key, action))
+            case Inquire():
+                self._begin((key, action.pod_uid), self._inquire(key, action))
+
+    def forget(self, key: Key) -> None:
+        self._answers.pop(key, None)
+        self._statuses.pop(key, None)
+        for (owner, _), call in self._calls.items():
+            if owner == key:
+                call.cancel()
+
+    async def close(self) -> None:
+        calls = list(self._calls.values())
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        await self._session.close()
+
+    def _begin(self, subject: Subject, call: Coroutine[Any, Any, None]) -> None:
+        if subject in self._calls:
+            call.close()
+            return
+        task = asyncio.create_task(call, name=f"call {subject[0]} {subject[1]}")
+        self._calls[subject] = task
+        task.add_done_callback(lambda done: self._finished(subject, done))
+
+    def _finished(self, subject: Subject, task: asyncio.Task[None]) -> None:
+        del self._calls[subject]
+        if not task.cancelled():
+            task.result()
+            self._requeue(subject[0])
+
+    async def _ask(self, key: Key, ask: Ask) -> None:
+        at = self._now()
+        try:
+            version = await self._generate(ask)
+            answer = Answer(at, version)
+        except _FAILURES as failure:
+            answer = Answer(at, None, _words(failure))
+        answers = self._answers.setdefault(key, {})
+        answers.pop(ask.subject, None)
+        answers[ask.subject] = answer
+        while len(answers) > ANSWERS_KEPT:
+            del answers[next(iter(answers))]
+
+    async def _generate(self, ask: Ask) -> str:
+        """One token from the Service; returns the version that its header names."""
+        prompt = {"model": ask.model, "prompt": "ping", "max_tokens": 1, "temperature": 0}
+        async with self._session.post(f"{ask.url}/v1/completions", json=prompt) as response:
+            response.raise_for_status()
+            body = await response.json()
+            reason = body["choices"][0]["finish_reason"]
+            if reason not in FINISHED:
+                raise ValueError(f"the generation ended with finish_reason {reason}")
+            return response.headers[VERSION_HEADER]
+
+    async def _inquire(self, key: Key, inquire: Inquire) -> None:
+        at = self._now()
+        headers = {"Authorization": f"Bearer {inquire.token}"}
+        try:
+            async with self._session.get(f"{inquire.url}/status", headers=headers) as response:
+                response.raise_for_status()
+                body = await response.json()
+            status = RuntimeStatus(at, body["digest"], bool(body["ready"]), int(body["inFlight"]))
+        except _FAILURES as failure:
+            status = RuntimeStatus(at, None, ready=False, in_flight=0, error=_words(failure))
+        self._statuses.setdefault(key, {})[inquire.pod_uid] = status
+
+
+_FAILURES = (aiohttp.ClientError, TimeoutError, LookupError, TypeError, ValueError)
+
+
+def _words(failure: BaseException) -> str:
+    """What went wrong in words that stay the same when it happens again: they end up in a status."""
+    match failure:
+        case aiohttp.ClientResponseError():
+            return f"HTTP {failure.status} {failure.message}".strip()
+        case TimeoutError():
+            return f"no answer within {TIMEOUT.total:.0f} s"
+        case aiohttp.ClientConnectorError():
+            return "the connection was refused or could not be made"
+        case aiohttp.ClientError():
+            return "the connection broke"
+        case KeyError() | IndexError() | TypeError():
+            return f"the answer lacks {failure.args[0] if failure.args else 'a field'}"
+    return str(failure)

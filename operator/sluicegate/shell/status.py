@@ -1,0 +1,59 @@
+"""Writes status, and only where it says something new: a write of the same status would never end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sluicegate.core.naming import digest_of
+from sluicegate.core.objects import Manifest
+from sluicegate.kube.errors import NotFound
+from sluicegate.shell.apply import Applier
+from sluicegate.shell.keys import Key, key_of
+
+
+class StatusWriter:
+    """Remembers, by key, a status that was sent and what the API server made of it.
+
+    The two differ for ever where somebody else owns a part of the status. Sending again would change nothing.
+    """
+
+    def __init__(self, applier: Applier) -> None:
+        self._applier = applier
+        self._sent: dict[Key, tuple[str, str]] = {}
+
+    async def write(self, custom_resource: Manifest, status: Manifest | None) -> bool:
+        """Bring the status to this one; returns whether it was news. Raises ApiError.
+
+        A custom resource that is gone by now needs none.
+        """
+        if status is None:
+            return True
+        live = _meaning(custom_resource.get("status"))
+        wanted = _meaning(status)
+        if wanted == live or self._sent.get(key_of(custom_resource)) == (wanted, live):
+            return False
+        try:
+            stored = await self._applier.write_status(custom_resource, status)
+        except NotFound:
+            return True
+        self._sent[key_of(custom_resource)] = (wanted, _meaning(stored.get("status")))
+        return True
+
+    def forget(self, key: Key) -> None:
+        self._sent.pop(key, None)
+
+
+def _meaning(status: Any) -> str:
+    """A digest that is equal for statuses that say the same: the order of conditions says nothing."""
+    return digest_of(_plain(status or {}), 64)
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: _plain(each) for key, each in value.items() if each is not None}
+        case list() | tuple():
+            plain = [_plain(each) for each in value]
+            named = all(isinstance(each, dict) and "type" in each for each in plain)
+            return sorted(plain, key=lambda each: each["type"]) if named else plain
+    return value
