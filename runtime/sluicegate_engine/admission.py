@@ -1,0 +1,116 @@
+"""The queue in front of the engine: who may start now, who waits, who is turned away.
+
+It lives outside vLLM so that "nothing is in flight" is a fact of ours and not a guess about the engine's
+scheduler. Pure: no clock, no I/O, no ASGI.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Admission(StrEnum):
+    """What the gate does with a new request."""
+
+    CLOSED = "Closed"
+    """Nobody passes, and those that wait are turned away."""
+    OPEN = "Open"
+    """Requests pass in their order."""
+    DRAINING = "Draining"
+    """As Open, and every answer asks its client to connect elsewhere."""
+    REFUSING = "Refusing"
+    """New requests are turned away; those that wait are still served."""
+
+
+class Verdict(StrEnum):
+    """Where a request stands."""
+
+    ADMITTED = "Admitted"
+    QUEUED = "Queued"
+    FULL = "Full"
+    UNAVAILABLE = "Unavailable"
+    LEFT = "Left"
+
+
+@dataclass(eq=False)
+class Ticket:
+    """One request's place. `wake` is called once when a queued ticket gets another verdict."""
+
+    verdict: Verdict
+    wake: Callable[[], None]
+
+
+class Queue:
+    """First come, first served: at most `max_concurrent` in the engine and `max_queued` waiting."""
+
+    def __init__(self, max_concurrent: int, max_queued: int) -> None:
+        self._max_concurrent = max_concurrent
+        self._max_queued = max_queued
+        self._admission = Admission.CLOSED
+        self._in_flight = 0
+        self._waiting: dict[Ticket, None] = {}
+
+    @property
+    def admission(self) -> Admission:
+        return self._admission
+
+    @property
+    def in_flight(self) -> int:
+        """Number of requests that were admitted and have not left."""
+        return self._in_flight
+
+    @property
+    def queued(self) -> int:
+        """Number of requests that wait for their turn."""
+        return len(self._waiting)
+
+    def offer(self, wake: Callable[[], None]) -> Ticket:
+        """Take a new request in: its ticket says Admitted, Queued, Full or Unavailable.
+
+        Whatever it says, `leave` must follow.
+        """
+        ticket = Ticket(self._judge(), wake)
+        if ticket.verdict is Verdict.ADMITTED:
+            self._in_flight += 1
+        elif ticket.verdict is Verdict.QUEUED:
+            self._waiting[ticket] = None
+        return ticket
+
+    def leave(self, ticket: Ticket) -> None:
+        """Give the place back, in the engine or in the queue. A second call does nothing."""
+        if ticket.verdict is Verdict.ADMITTED:
+            self._in_flight -= 1
+        self._waiting.pop(ticket, None)
+        ticket.verdict = Verdict.LEFT
+        self._admit_next()
+
+    def switch(self, admission: Admission) -> None:
+        """Change what happens to new requests. Closed also turns away those that wait."""
+        self._admission = admission
+        if admission is Admission.CLOSED:
+            self._turn_away_waiting()
+
+    def _judge(self) -> Verdict:
+        if self._admission in (Admission.CLOSED, Admission.REFUSING):
+            return Verdict.UNAVAILABLE
+        if self._in_flight < self._max_concurrent:
+            return Verdict.ADMITTED
+        return Verdict.QUEUED if len(self._waiting) < self._max_queued else Verdict.FULL
+
+    def _admit_next(self) -> None:
+        while self._waiting and self._in_flight < self._max_concurrent:
+            ticket = self._pop_first(Verdict.ADMITTED)
+            self._in_flight += 1
+            ticket.wake()
+
+    def _turn_away_waiting(self) -> None:
+        while self._waiting:
+            self._pop_first(Verdict.UNAVAILABLE).wake()
+
+    def _pop_first(self, verdict: Verdict) -> Ticket:
+        ticket = next(iter(self._waiting))
+        del self._waiting[ticket]
+        ticket.verdict = verdict
+        return ticket

@@ -1,0 +1,93 @@
+"""The command line of the engine container: sluicegate-engine run."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sluicegate_engine.settings import Settings
+from sluicegate_engine.supervisor import Supervisor
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse, run to the end and return the exit code. Flags after "--" are vLLM's."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    ours, flags = _split(given)
+    settings = _settings(_parser().parse_args(ours), flags)
+    logging.basicConfig(
+        level=logging.INFO,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s sluicegate-engine: %(message)s",
+    )
+    return asyncio.run(_run(settings))
+
+
+async def _run(settings: Settings) -> int:
+    return await Supervisor(settings, lambda: datetime.now(UTC)).run()
+
+
+def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
+    if "--" not in arguments:
+        return arguments, []
+    place = arguments.index("--")
+    return arguments[:place], arguments[place + 1 :]
+
+
+def _settings(parsed: argparse.Namespace, flags: Sequence[str]) -> Settings:
+    values = vars(parsed)
+    del values["command"]
+    return Settings(**values, engine_flags=tuple(flags))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sluicegate-engine", description="Runs vLLM in a model pod.", allow_abbrev=False
+    )
+    run = parser.add_subparsers(dest="command", required=True).add_parser(
+        "run",
+        help="supervise vLLM until SIGTERM",
+        usage="%(prog)s [options] -- [vLLM flags]",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
+    )
+    run.add_argument("--pointer", type=Path, required=True, help="pointer.json: which model to serve")
+    run.add_argument("--models", type=Path, required=True, help="root of the store's layout")
+    run.add_argument("--served-model-name", required=True, help="model name that clients use")
+    run.add_argument("--host", default="0.0.0.0", help="address to listen at")
+    run.add_argument("--serving-port", type=int, default=8000, help="vLLM's port")
+    run.add_argument("--probe-port", type=int, default=9400, help="port of /ready, /livez and /metrics")
+    run.add_argument("--control-port", type=int, default=9401, help="port of /status and /drain")
+    run.add_argument(
+        "--control-token-file", type=Path, required=True, help="bearer token of the control port"
+    )
+    run.add_argument("--max-concurrent", type=_positive, required=True, help="requests in vLLM at a time")
+    run.add_argument("--max-queued", type=_natural, required=True, help="requests waiting; 429 beyond")
+    run.add_argument("--drain-seconds", type=float, default=60, help="time for requests in flight to finish")
+    run.add_argument("--linger-seconds", type=float, default=5, help="time to serve on once not ready")
+    run.add_argument(
+        "--stop-seconds", type=float, default=10, help="time for vLLM to end before it is killed"
+    )
+    run.add_argument(
+        "--termination-log", type=Path, default=Path("/dev/termination-log"), help="file for the last words"
+    )
+    run.add_argument(
+        "--engine-module", default="vllm.entrypoints.openai.api_server", help="Python module of the server"
+    )
+    return parser
+
+
+def _positive(text: str) -> int:
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return int(text)
+
+
+def _natural(text: str) -> int:
+    if int(text) < 0:
+        raise argparse.ArgumentTypeError("must be at least 0")
+    return int(text)

@@ -1,0 +1,36 @@
+"""What the supervisor tells the gate through vLLM's environment: vLLM gives a middleware no arguments."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+VARIABLE = "SLUICEGATE_GATE"
+KEY_HEADER = "x-sluicegate-key"
+VERSION_HEADER = "x-sluicegate-model-version"
+
+
+@dataclass(frozen=True)
+class GateSettings:
+    """`link` is the supervisor's socket; `key` lets its own requests through whatever the gate says.
+
+    `version` is stamped on answers until the supervisor says otherwise. `max_body_bytes` bounds a request,
+    which is read whole before it takes a place in the queue.
+    """
+
+    link: str
+    key: str
+    version: str
+    max_concurrent: int
+    max_queued: int
+    max_body_bytes: int = 32 * 1024 * 1024
+
+    def encode(self) -> str:
+        return json.dumps(asdict(self))
+
+    @staticmethod
+    def from_environment(environment: Mapping[str, str]) -> GateSettings:
+        if VARIABLE not in environment:
+            raise RuntimeError(f"{VARIABLE} is not set: the gate works only under sluicegate-engine run")
+        return GateSettings(**json.loads(environment[VARIABLE]))

@@ -1,0 +1,149 @@
+"""The gate: an ASGI middleware that vLLM loads around its whole application (--middleware).
+
+It decides which routes exist, when a generation may start, and what every answer says about the model that
+gave it. It is the innermost place that still sees each request, so what it counts is what is in flight.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import os
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+from sluicegate_engine.admission import Admission, Queue, Verdict
+from sluicegate_engine.answer import Answer, Outcome
+from sluicegate_engine.asgi import App, Headers, Receive, Scope, Send, header
+from sluicegate_engine.gate_settings import KEY_HEADER, VERSION_HEADER, GateSettings
+from sluicegate_engine.inbox import BodyTooLargeError, Inbox
+from sluicegate_engine.link import Command, GateLink, Report
+from sluicegate_engine.routes import Route, classify
+
+_CLOSE: Headers = [(b"connection", b"close")]
+_REFUSALS = {
+    Verdict.FULL: (429, "QueueFull", "the queue of this replica is full; try again", b"1"),
+    Verdict.UNAVAILABLE: (503, "Unavailable", "this replica takes no requests now; try again", b"2"),
+}
+
+
+class Gate:
+    """The middleware class. vLLM builds it with the application alone; settings come by environment."""
+
+    def __init__(self, app: App, settings: GateSettings | None = None) -> None:
+        self._app = app
+        self._settings = settings or GateSettings.from_environment(os.environ)
+        self._key = self._settings.key.encode()
+        self._version = self._settings.version
+        self._queue = Queue(self._settings.max_concurrent, self._settings.max_queued)
+        self._outcomes: Counter[str] = Counter()
+        self._rejections: Counter[str] = Counter()
+        self._link = GateLink(Path(self._settings.link), self._obey, self._report)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._answer(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1008})
+
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Keep the supervisor's line for as long as the application lives."""
+        link = asyncio.create_task(self._link.run())
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            link.cancel()
+            with suppress(asyncio.CancelledError):
+                await link
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if hmac.compare_digest(header(scope, KEY_HEADER.encode()), self._key):
+            return await self._run(scope, Inbox(receive), Answer(send, self._stamp()))
+        route = classify(scope["method"], scope["path"])
+        if route is Route.GENERATION:
+            return await self._generate(scope, receive, send)
+        answer = Answer(send, self._stamp())
+        if route is Route.UNKNOWN:
+            return await answer.fail(404, "NotFound", "no such route")
+        if route is Route.WRONG_METHOD:
+            return await answer.fail(405, "MethodNotAllowed", "this route takes another method")
+        return await self._run(scope, Inbox(receive), answer)
+
+    async def _generate(self, scope: Scope, receive: Receive, send: Send) -> None:
+        inbox = Inbox(receive)
+        try:
+            await inbox.read_body(self._settings.max_body_bytes)
+        except BodyTooLargeError:
+            limit = self._settings.max_body_bytes
+            await Answer(send, self._stamp() + _CLOSE).fail(
+                413, "BodyTooLarge", f"a request may have {limit} bytes"
+            )
+            return self._count(Outcome.CLIENT_ERROR)
+        if inbox.gone:
+            return self._count(Outcome.DISCONNECTED)
+        return await self._take_turn(scope, inbox, send)
+
+    async def _take_turn(self, scope: Scope, inbox: Inbox, send: Send) -> None:
+        turn = asyncio.Event()
+        ticket = self._queue.offer(turn.set)
+        outcome = Outcome.DISCONNECTED
+        self._link.changed()
+        try:
+            if ticket.verdict is Verdict.QUEUED:
+                await inbox.wait(turn)
+            if inbox.gone:
+                return
+            answer = Answer(send, self._stamp())
+            if ticket.verdict is not Verdict.ADMITTED:
+                outcome = Outcome.REJECTED
+                return await self._reject(ticket.verdict, answer)
+            try:
+                await self._run(scope, inbox, answer)
+            finally:
+                outcome = answer.outcome(inbox.gone)
+        finally:
+            inbox.close()
+            self._queue.leave(ticket)
+            self._count(outcome)
+
+    async def _reject(self, verdict: Verdict, answer: Answer) -> None:
+        status, kind, message, seconds = _REFUSALS[verdict]
+        self._rejections[kind] += 1
+        await answer.fail(status, kind, message, [(b"retry-after", seconds)])
+
+    async def _run(self, scope: Scope, inbox: Inbox, answer: Answer) -> None:
+        """Let vLLM answer. What it fails to handle is answered here: outside, no version would be on it."""
+        try:
+            await self._app(scope, inbox.receive, answer.send)
+        except Exception:
+            if not answer.started:
+                await answer.fail(500, "InternalError", "the engine's server failed", _CLOSE)
+            raise
+
+    def _stamp(self) -> Headers:
+        stamp = [(VERSION_HEADER.encode(), self._version.encode())]
+        return stamp if self._queue.admission is Admission.OPEN else stamp + _CLOSE
+
+    def _count(self, outcome: Outcome) -> None:
+        self._outcomes[outcome.value] += 1
+        self._link.changed()
+
+    def _obey(self, command: Command | None) -> None:
+        if command is None:
+            self._queue.switch(Admission.CLOSED)
+        else:
+            self._version = command.version
+            self._queue.switch(command.admission)
+
+    def _report(self) -> Report:
+        return Report(
+            self._queue.admission,
+            self._version,
+            self._queue.in_flight,
+            self._queue.queued,
+            dict(self._outcomes),
+            dict(self._rejections),
+        )

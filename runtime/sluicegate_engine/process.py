@@ -1,0 +1,163 @@
+"""vLLM's processes: the server we start and the engine core and ranks that it starts.
+
+vLLM itself notices a dead rank only after 4 to 12 seconds, with /health at 200 meanwhile. The kernel tells at
+once through a pidfd, so every process is watched that way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from sluicegate_engine.reaper import Reaper
+
+_WORKER_TITLE = b"VLLM::"
+_CHUNK_BYTES = 1 << 16
+_LONGEST_LINE = 8192
+
+
+@dataclass(frozen=True)
+class Death:
+    """A process of the engine has ended. `status` as in subprocess, None where only its parent learns it."""
+
+    title: str
+    pid: int
+    status: int | None
+
+    def __str__(self) -> str:
+        if self.status is None:
+            how = "ended"
+        elif self.status >= 0:
+            how = f"exited with code {self.status}"
+        else:
+            how = f"was killed by {signal.Signals(-self.status).name}"
+            if -self.status == signal.SIGKILL:
+                how += " (of no doing of ours: most often the kernel's, out of memory)"
+        return f"{self.title} (pid {self.pid}) {how}"
+
+
+class Engine:
+    """The running vLLM. `died` is done at the first death of any of its processes."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        reaper: Reaper,
+        keep: Callable[[str], None],
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        output, inlet = os.pipe()
+        process = subprocess.Popen(
+            command,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=inlet,
+            stderr=inlet,
+            # A session of its own: signals meant for us do not reach it past us, and it can be killed whole.
+            start_new_session=True,
+        )
+        os.close(inlet)
+        self.pid = process.pid
+        self.died: asyncio.Future[Death] = loop.create_future()
+        self._watched: dict[int, int] = {}
+        self._ended = reaper.adopt(self.pid)
+        self._ended.add_done_callback(self._server_ended)
+        self._process = process
+        self._log = asyncio.create_task(_pump(output, keep))
+
+    def watch_workers(self) -> None:
+        """Watch the engine core and the ranks that have appeared since the last call."""
+        for pid in _members(self.pid):
+            if pid in self._watched or not (title := _worker_title(pid)):
+                continue
+            with suppress(ProcessLookupError):
+                descriptor = os.pidfd_open(pid)
+                self._watched[pid] = descriptor
+                asyncio.get_running_loop().add_reader(descriptor, self._worker_ended, pid, title)
+
+    async def stop(self, patience_seconds: float) -> None:
+        """Ask vLLM to end, and kill what has not ended in time."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGTERM)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(self._ended), patience_seconds)
+        await self.kill()
+
+    async def kill(self) -> None:
+        """Kill every process of the engine at once, and take in the last lines of its log."""
+        for pid in _members(self.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        await asyncio.wait((self._ended, self._log), timeout=1)
+        for descriptor in self._watched.values():
+            asyncio.get_running_loop().remove_reader(descriptor)
+            os.close(descriptor)
+        self._watched.clear()
+
+    async def ended(self, patience_seconds: float) -> None:
+        """Wait for vLLM's server to end by itself, at most this long."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(self._ended), patience_seconds)
+
+    def _server_ended(self, end: asyncio.Future[int]) -> None:
+        # The reaper took the status that Popen would wait for.
+        self._process.returncode = end.result()
+        self._note(Death("vLLM", self.pid, end.result()))
+
+    def _worker_ended(self, pid: int, title: str) -> None:
+        descriptor = self._watched.pop(pid)
+        asyncio.get_running_loop().remove_reader(descriptor)
+        os.close(descriptor)
+        self._note(Death(title, pid, None))
+
+    def _note(self, death: Death) -> None:
+        if not self.died.done():
+            self.died.set_result(death)
+
+
+def _members(session: int) -> list[int]:
+    """The pids of the processes of this session that have not ended."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                # The command's name, in parentheses, may contain anything: count from its end.
+                fields = (entry / "stat").read_bytes().rpartition(b")")[2].split()
+                if int(fields[3]) == session and fields[0] not in (b"Z", b"X"):
+                    found.append(int(entry.name))
+    return found
+
+
+def _worker_title(pid: int) -> str:
+    """What vLLM calls this process, "VLLM::Worker_TP1" for one; empty for helpers, which come and go."""
+    with suppress(OSError):
+        title = Path(f"/proc/{pid}/cmdline").read_bytes().partition(b"\0")[0].strip()
+        if title.startswith(_WORKER_TITLE):
+            return title.decode(errors="replace")
+    return ""
+
+
+async def _pump(descriptor: int, keep: Callable[[str], None]) -> None:
+    """Pass the engine's output on to ours, and its lines to `keep`."""
+    reader = asyncio.StreamReader()
+    with os.fdopen(descriptor, "rb") as pipe:
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), pipe
+        )
+        rest = b""
+        while chunk := await reader.read(_CHUNK_BYTES):
+            sys.stdout.buffer.write(chunk)
+            sys.stdout.buffer.flush()
+            *lines, rest = (rest + chunk).split(b"\n")
+            rest = rest[:_LONGEST_LINE]
+            for line in lines:
+                keep(line.decode(errors="replace"))
+        transport.close()

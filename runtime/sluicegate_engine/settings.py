@@ -1,0 +1,41 @@
+"""What the supervisor is told at its start, and how long its end may take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+WRITE_OFF_SECONDS = 5
+"""Allowance for what is bounded but not counted: killing, reaping, the last lines of the log."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One run of the supervisor. Times are in seconds.
+
+    `linger_seconds`: how long requests are still taken after the pod has turned not ready, because the news
+    takes that long to reach everybody who sends. `drain_seconds`: how long the requests taken may then
+    need. `stop_seconds`: how long vLLM may need to end before it is killed.
+    """
+
+    pointer: Path
+    models: Path
+    served_model_name: str
+    host: str
+    serving_port: int
+    probe_port: int
+    control_port: int
+    control_token_file: Path
+    max_concurrent: int
+    max_queued: int
+    drain_seconds: float
+    linger_seconds: float
+    stop_seconds: float
+    termination_log: Path
+    engine_module: str
+    engine_flags: tuple[str, ...]
+
+    @property
+    def termination_bound_seconds(self) -> float:
+        """The longest time from SIGTERM to the end: the least terminationGracePeriodSeconds of a pod."""
+        return self.linger_seconds + self.drain_seconds + self.stop_seconds + WRITE_OFF_SECONDS

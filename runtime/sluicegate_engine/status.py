@@ -1,0 +1,42 @@
+"""Where this pod stands, in one place that every port reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from enum import StrEnum
+
+from sluicegate_engine.pointer import Target
+
+
+class Phase(StrEnum):
+    STARTING = "Starting"
+    """The pointer is read and the engine's process started."""
+    LOADING = "Loading"
+    """The engine's process loads the weights; nothing answers on the serving port."""
+    WARMING = "Warming"
+    """The engine answers us alone."""
+    SERVING = "Serving"
+    DRAINING = "Draining"
+    FAILED = "Failed"
+
+
+class Status:
+    """The phase, since when, and why. `target` is None until the pointer is read."""
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self.target: Target | None = None
+        self.phase = Phase.STARTING
+        self.reason = Phase.STARTING.value
+        self.message = ""
+        self.since = clock()
+
+    @property
+    def ready(self) -> bool:
+        """True while new requests are welcome."""
+        return self.phase is Phase.SERVING
+
+    def enter(self, phase: Phase, message: str = "", reason: str = "") -> None:
+        self.phase, self.message, self.reason = phase, message, reason or phase.value
+        self.since = self._clock()

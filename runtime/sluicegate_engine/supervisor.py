@@ -1,0 +1,243 @@
+"""PID 1 of the engine container: starts vLLM, proves it, lets requests in, and ends it in the right order.
+
+One coroutine tells the life of the pod from top to bottom. Whatever ends it early is a FatalError, and what
+it said is in the container's termination message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import tempfile
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiohttp
+from aiohttp import web
+
+from sluicegate_engine.admission import Admission
+from sluicegate_engine.control_server import ControlServer
+from sluicegate_engine.evidence import Evidence, write_statement
+from sluicegate_engine.fatal import FatalError
+from sluicegate_engine.gate_settings import GateSettings
+from sluicegate_engine.launch import engine_command, engine_environment
+from sluicegate_engine.link import Command, Report, SupervisorLink
+from sluicegate_engine.metrics import Metrics
+from sluicegate_engine.pointer import Target, read_pointer
+from sluicegate_engine.probe_server import ProbeServer
+from sluicegate_engine.process import Engine
+from sluicegate_engine.reaper import Reaper
+from sluicegate_engine.settings import Settings
+from sluicegate_engine.status import Phase, Status
+from sluicegate_engine.warmup import warm_up
+
+_T = TypeVar("_T")
+_LOG = logging.getLogger("sluicegate_engine")
+_SCAN_SECONDS = 0.5
+_LAST_WORDS_SECONDS = 1.0
+_FAILED_CODE = 1
+_FORCED_CODE = 128 + signal.SIGTERM
+
+
+class Supervisor:
+    """One run. `clock` gives the time of day for people to read; durations come from the event loop."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], datetime]) -> None:
+        self._settings = settings
+        self._status = Status(clock)
+        self._evidence = Evidence()
+        self._key = secrets.token_hex(16)
+        self._link = SupervisorLink(Command(Admission.CLOSED, ""))
+        self._engine: Engine | None = None
+        self._drain_ordered = asyncio.Event()
+        self._end_ordered = asyncio.Event()
+        self._kill_ordered = asyncio.Event()
+
+    async def run(self) -> int:
+        """Supervise until the end. Returns the exit code: 0 after an ordered end, else not 0."""
+        self._handle_signals()
+        with tempfile.TemporaryDirectory(prefix="sluicegate-") as directory:
+            socket = Path(directory) / "gate"
+            async with aiohttp.ClientSession() as session, self._ports(session, socket):
+                life = asyncio.create_task(self._live(session, socket))
+                kill = asyncio.create_task(self._kill_ordered.wait())
+                await asyncio.wait((life, kill), return_when=asyncio.FIRST_COMPLETED)
+                kill.cancel()
+                if life.done():
+                    return life.result()
+                life.cancel()
+                await asyncio.wait((life,))
+                await self._kill_engine()
+                return _FORCED_CODE
+
+    async def _live(self, session: aiohttp.ClientSession, socket: Path) -> int:
+        try:
+            if await self._before(self._drain_ordered, self._bring_up(session, socket)):
+                await self._unless_dead(self._drain_ordered.wait())
+                await self._unless_dead(self._drain())
+            else:
+                self._enter(Phase.DRAINING, "ordered to end before the engine was ready")
+            await self._unless_dead(self._end_ordered.wait())
+        except FatalError as failure:
+            return await self._fail(failure)
+        if self._engine is not None:
+            await self._engine.stop(self._settings.stop_seconds)
+        _LOG.info("ended in order")
+        return 0
+
+    async def _bring_up(self, session: aiohttp.ClientSession, socket: Path) -> bool:
+        settings = self._settings
+        pointer = read_pointer(settings.pointer)
+        self._status.target = pointer.model
+        self._command(Admission.CLOSED)
+        gate = GateSettings(
+            str(socket), self._key, pointer.model.version, settings.max_concurrent, settings.max_queued
+        )
+        command = engine_command(settings, pointer)
+        environment = engine_environment(os.environ, gate, settings.engine_flags)
+        self._engine = Engine(command, environment, Reaper(), self._evidence.add)
+        self._enter(Phase.LOADING, "vLLM loads the model")
+        await self._unless_dead(self._prove(session, self._engine))
+        self._evidence.users_arrive()
+        self._command(Admission.OPEN)
+        await self._unless_dead(self._link.wait_until(lambda report: report.admission is Admission.OPEN))
+        self._enter(Phase.SERVING, _describe(pointer.model))
+        return True
+
+    async def _prove(self, session: aiohttp.ClientSession, engine: Engine) -> None:
+        watch = asyncio.create_task(_watch_workers(engine))
+        try:
+            await self._link.wait_until(lambda report: True)
+            self._enter(Phase.WARMING, "the first generation")
+            await warm_up(session, self._base_url, self._settings.served_model_name, self._key)
+        finally:
+            watch.cancel()
+        engine.watch_workers()
+
+    async def _drain(self) -> None:
+        """Serve on while the news spreads, then refuse and let what was taken finish, at most so long."""
+        settings = self._settings
+        self._enter(Phase.DRAINING, "still serving until everybody who sends knows")
+        self._command(Admission.DRAINING)
+        await asyncio.sleep(settings.linger_seconds)
+        self._enter(Phase.DRAINING, "refusing new requests; those in flight finish")
+        self._command(Admission.REFUSING)
+        try:
+            async with asyncio.timeout(settings.drain_seconds):
+                await self._link.wait_until(_is_drained)
+            self._enter(Phase.DRAINING, "nothing is in flight")
+        except TimeoutError:
+            left = self._link.report.in_flight if self._link.report else 0
+            self._enter(Phase.DRAINING, f"the deadline has passed with {left} requests in flight")
+        self._command(Admission.CLOSED)
+
+    async def _fail(self, failure: FatalError) -> int:
+        """Not ready at once; then collect the evidence, let vLLM tell its clients, and kill what is left."""
+        self._enter(Phase.FAILED, failure.message, failure.reason)
+        self._command(Admission.CLOSED)
+        if self._engine is not None:
+            await self._engine.ended(_LAST_WORDS_SECONDS)
+            await self._engine.kill()
+        cause = self._evidence.cause
+        told = FatalError(failure.reason, failure.message + (f"; first error: {cause}" if cause else ""))
+        if not write_statement(self._settings.termination_log, self._evidence.statement(told)):
+            _LOG.warning("the termination message could not be written to %s", self._settings.termination_log)
+        _LOG.error("%s", told)
+        return _FAILED_CODE
+
+    async def _kill_engine(self) -> None:
+        _LOG.warning("told to end a second time: killing the engine")
+        if self._engine is not None:
+            await self._engine.kill()
+
+    async def _unless_dead(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Do the work, and raise FatalError EngineDied the moment that a process of the engine dies."""
+        if self._engine is None:
+            return await work
+        task = asyncio.create_task(work)
+        died = self._engine.died
+        try:
+            await asyncio.wait((task, died), return_when=asyncio.FIRST_COMPLETED)
+            if died.done():
+                raise FatalError("EngineDied", f"{died.result()} while {self._status.phase}")
+            return task.result()
+        finally:
+            task.cancel()
+
+    async def _before(self, event: asyncio.Event, work: Coroutine[Any, Any, _T]) -> _T | None:
+        """Do the work, or give it up with None when the event comes first."""
+        task = asyncio.create_task(work)
+        waiter = asyncio.create_task(event.wait())
+        try:
+            await asyncio.wait((task, waiter), return_when=asyncio.FIRST_COMPLETED)
+            return task.result() if task.done() else None
+        finally:
+            waiter.cancel()
+            task.cancel()
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._end)
+
+    def _end(self) -> None:
+        if self._end_ordered.is_set():
+            self._kill_ordered.set()
+        self._drain_ordered.set()
+        self._end_ordered.set()
+
+    def _command(self, admission: Admission) -> None:
+        target = self._status.target
+        self._link.send(Command(admission, target.version if target else ""))
+
+    def _enter(self, phase: Phase, message: str, reason: str = "") -> None:
+        self._status.enter(phase, message, reason)
+        _LOG.info("%s: %s", phase, message)
+
+    @property
+    def _base_url(self) -> str:
+        settings = self._settings
+        host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host
+        return f"http://{host}:{settings.serving_port}"
+
+    @asynccontextmanager
+    async def _ports(self, session: aiohttp.ClientSession, socket: Path) -> AsyncIterator[None]:
+        """The ports that answer from the first second to the last, and the gate's socket."""
+        settings = self._settings
+        metrics = Metrics(self._status, self._link)
+        probe = ProbeServer(self._status, metrics, session, self._base_url, self._key)
+        control = ControlServer(
+            self._status, self._link, settings.control_token_file, self._drain_ordered.set
+        )
+        server = await self._link.listen(socket)
+        applications = (probe.application(), control.application())
+        runners = [web.AppRunner(app, access_log=None) for app in applications]
+        try:
+            for runner, port in zip(runners, (settings.probe_port, settings.control_port), strict=True):
+                await runner.setup()
+                await web.TCPSite(runner, settings.host, port, shutdown_timeout=0).start()
+            yield
+        finally:
+            for runner in runners:
+                await runner.cleanup()
+            server.close()
+
+
+async def _watch_workers(engine: Engine) -> None:
+    while True:
+        engine.watch_workers()
+        await asyncio.sleep(_SCAN_SECONDS)
+
+
+def _describe(target: Target) -> str:
+    return f"model version {target.version}, {target.digest}"
+
+
+def _is_drained(report: Report) -> bool:
+    return report.admission is Admission.REFUSING and not report.in_flight and not report.queued

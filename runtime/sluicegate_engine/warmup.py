@@ -1,0 +1,59 @@
+"""The generation that proves the engine before anybody else may ask it.
+
+It pays for what vLLM compiles at the first request, and an engine that loads but cannot answer (pipeline
+parallelism on CPU, for one) never becomes ready.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiohttp
+
+from sluicegate_engine.fatal import FatalError
+from sluicegate_engine.gate_settings import KEY_HEADER
+
+_CONNECT_SECONDS = 10.0
+_RETRY_SECONDS = 0.05
+_ANSWER_SECONDS = 600.0
+_TOKENS = 4
+
+
+async def warm_up(session: aiohttp.ClientSession, base_url: str, model: str, key: str) -> None:
+    """Generate a few tokens through the serving port. Raises FatalError WarmupFailed."""
+    request = {
+        "model": model,
+        "prompt": "Hello",
+        "max_tokens": _TOKENS,
+        "temperature": 0,
+        "ignore_eos": True,
+    }
+    try:
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            status, answer = await _post(session, f"{base_url}/v1/completions", request, key)
+    except (TimeoutError, aiohttp.ClientError, ValueError) as error:
+        raise _failed(f"got no answer ({type(error).__name__}: {error})") from None
+    if status != 200:
+        raise _failed(f"was answered with HTTP {status}: {str(answer)[:300]}")
+    reason = answer.get("choices", [{}])[0].get("finish_reason")
+    if reason not in ("stop", "length"):
+        raise _failed(f"ended with finish_reason {reason!r} instead of stop or length")
+
+
+async def _post(
+    session: aiohttp.ClientSession, url: str, request: dict[str, object], key: str
+) -> tuple[int, dict[str, list[dict[str, object]]]]:
+    # The gate reports an instant before the server accepts connections.
+    deadline = asyncio.get_running_loop().time() + _CONNECT_SECONDS
+    while True:
+        try:
+            async with session.post(url, json=request, headers={KEY_HEADER: key}) as response:
+                return response.status, await response.json(content_type=None)
+        except aiohttp.ClientConnectorError:
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+            await asyncio.sleep(_RETRY_SECONDS)
+
+
+def _failed(what: str) -> FatalError:
+    return FatalError("WarmupFailed", f"the first generation {what}; see the engine's log")
