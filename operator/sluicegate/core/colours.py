@@ -32,14 +32,16 @@ class Colour:
     def template(self) -> Mapping[str, Any] | None:
         """The pod template as recorded at creation; of a lost record, what the ReplicaSet still says."""
         if self.revision is not None:
-            return _json(self.revision["data"])["template"]
+            recorded: Mapping[str, Any] = _json(self.revision["data"])["template"]
+            return recorded
         return None if self.replica_set is None else self.replica_set["spec"].get("template")
 
     @property
     def model(self) -> Mapping[str, Any]:
         """What the pointer was recorded with: version, digest, source."""
         if self.revision is not None:
-            return _json(self.revision["data"])["pointer"]
+            recorded: Mapping[str, Any] = _json(self.revision["data"])["pointer"]
+            return recorded
         return {} if self.pointer is None else _json(self.pointer["data"][POINTER_KEY])
 
     @property
@@ -60,8 +62,9 @@ class Colour:
         return tuple(obj for obj in (self.replica_set, self.pointer, self.revision) if obj is not None)
 
 
-def _json(data: Any) -> Any:
-    return json.loads(data) if isinstance(data, str) else data
+def _json(data: str | Mapping[str, Any]) -> Mapping[str, Any]:
+    parsed: Mapping[str, Any] = json.loads(data) if isinstance(data, str) else data
+    return parsed
 
 
 def colours(seen: SeenDeployment) -> dict[str, Colour]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -25,13 +26,18 @@ class Exposure:
         return now - datetime.fromisoformat(self.since)
 
 
-def exposure(service: Manifest | None, served: str | None, now: datetime) -> Exposure:
-    """What the Service was last told to expose; of a lost Service, the colour that the status names."""
+def exposure(
+    service: Manifest | None, served: str | None, colours: Container[str], now: datetime
+) -> Exposure:
+    """What the Service was last told to expose; of a lost or spoilt one, the colour that the status names."""
     rollout = annotation(service, naming.EXPOSES) if service else None
     since = annotation(service, naming.EXPOSED_SINCE) if service else None
-    if rollout and since and _is_time(since):
+    if rollout and since and _is_time(since) and (rollout in _STANDING or rollout in colours):
         return Exposure(rollout, since)
-    return Exposure(served or naming.NO_ROLLOUT, timestamp(now))
+    return Exposure(served if served in colours and served else naming.NO_ROLLOUT, timestamp(now))
+
+
+_STANDING = frozenset({naming.NO_ROLLOUT, naming.EVERY_ROLLOUT})
 
 
 def _is_time(text: str) -> bool:

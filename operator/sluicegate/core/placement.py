@@ -23,7 +23,8 @@ def impossible_placement(spec: LLMDeploymentSpec, nodes: Iterable[Manifest]) -> 
     return Problem(
         Reason.INSUFFICIENT_ACCELERATORS,
         f"a replica needs {accelerator.count} {accelerator.resource} on one node, and the largest node, "
-        f"{largest}, has {counts[largest]}: lower resources.accelerator.count and engine.parallelism, or add a node",
+        f"{largest}, has {counts[largest]}: lower resources.accelerator.count and engine.parallelism, "
+        "or add a node",
     )
 
 

@@ -16,6 +16,7 @@ from sluicegate.api.meta import (
     Model,
     Rule,
     SecretName,
+    Timestamp,
 )
 from sluicegate.api.naming_rules import NAME_RULES
 
@@ -97,7 +98,9 @@ class ModelVersionStatus(Model):
     facts: Facts | None = None
     """What the files say of the model."""
     attempts: Annotated[int, Field(ge=0)] = 0
-    """Number of inspections that failed in a row and will be tried again."""
+    """Number of inspections that failed in a row."""
+    last_attempt_time: Timestamp | None = None
+    """When the last of them failed. The next one starts later and later, at most 10 minutes after it."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16), ListMap(("type",))] = ()
     """Aspects of the state. Ready is always there; Reconciling and Stalled only while they hold."""
 

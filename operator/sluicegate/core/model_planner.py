@@ -1,0 +1,233 @@
+"""plan_model_version(): the whole policy about one ModelVersion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pydantic import ValidationError
+
+from sluicegate.api.reasons import Reason
+from sluicegate.api.v1alpha1.modelversion import ModelVersion, ModelVersionStatus
+from sluicegate.core import naming
+from sluicegate.core.conditions import Verdict, conditions, shortened, timestamp
+from sluicegate.core.diagnosis import diagnose
+from sluicegate.core.inspection import Findings, inspection_job, outcome
+from sluicegate.core.objects import Manifest, condition, name, ref, resource_version, terminating, uid
+from sluicegate.core.observed import SeenModelVersion
+from sluicegate.core.plan import Create, Delete, Event, Plan, SetFinalizers
+from sluicegate.core.problem import Problem
+
+FIRST_RETRY = timedelta(seconds=10)
+LAST_RETRY = timedelta(minutes=10)
+IN_USE_POLL = timedelta(seconds=5)
+
+
+def plan_model_version(seen: SeenModelVersion, now: datetime) -> Plan:
+    """What to do about this ModelVersion now. Total and deterministic; `seen` is not changed."""
+    try:
+        model = ModelVersion.model_validate(seen.custom_resource)
+    except ValidationError as error:
+        return _invalid(seen.custom_resource, error, now)
+    if model.metadata.deletion_timestamp:
+        return _leave(seen, model, now)
+    if naming.FINALIZER not in model.metadata.finalizers:
+        return Plan(actions=(_protect(seen, model),))
+    if model.status.digest:
+        return Plan(tuple(_tidy(seen)), _settled(model, now))
+    return _inspect(seen, model, now)
+
+
+def users(model_version: str, deployments: Iterable[Manifest]) -> tuple[str, ...]:
+    """The LLMDeployments, of the same namespace, that name the version or still run pods of it."""
+    return tuple(sorted(name(each) for each in deployments if model_version in _named(each)))
+
+
+def _named(deployment: Manifest) -> set[str]:
+    spec, status = deployment.get("spec") or {}, deployment.get("status") or {}
+    speculative = (spec.get("engine") or {}).get("speculative") or {}
+    rollout = status.get("rollout") or {}
+    return {
+        str(version)
+        for version in (
+            spec.get("modelVersion"),
+            speculative.get("draftModelVersion"),
+            (status.get("serving") or {}).get("version"),
+            rollout.get("fromVersion"),
+            rollout.get("toVersion"),
+        )
+        if version
+    }
+
+
+def _protect(seen: SeenModelVersion, model: ModelVersion) -> SetFinalizers:
+    finalizers = (*model.metadata.finalizers, naming.FINALIZER)
+    return _finalizers(seen, finalizers, "kept while a deployment uses it")
+
+
+def _finalizers(seen: SeenModelVersion, finalizers: tuple[str, ...], reason: str) -> SetFinalizers:
+    obj = seen.custom_resource
+    return SetFinalizers(ref(obj), finalizers, uid(obj), resource_version(obj), reason)
+
+
+def _leave(seen: SeenModelVersion, model: ModelVersion, now: datetime) -> Plan:
+    """Deletion: the finalizer goes when nothing uses the version any more."""
+    if naming.FINALIZER not in model.metadata.finalizers:
+        return Plan()
+    if not seen.users:
+        left = tuple(each for each in model.metadata.finalizers if each != naming.FINALIZER)
+        return Plan(actions=(_finalizers(seen, left, "nothing uses it any more"),))
+    names = ", ".join(seen.users[:5]) + (" and others" if len(seen.users) > 5 else "")
+    text = f"deletion waits until no LLMDeployment uses it: {names}"
+    verdicts = [
+        Verdict("Ready", False, Reason.IN_USE, text),
+        Verdict("Reconciling", True, Reason.IN_USE, text),
+    ]
+    return Plan(status=_status(model, verdicts, now), requeue_after=IN_USE_POLL)
+
+
+def _inspect(seen: SeenModelVersion, model: ModelVersion, now: datetime) -> Plan:
+    job = next(iter(seen.jobs), None)
+    taken = next(iter(seen.conflicts.items()), None)
+    if taken:
+        text = (
+            f"{taken[0]} exists and is not ours: {taken[1]}. It is left alone; rename it or this ModelVersion"
+        )
+        status = _blocked(model, Problem(Reason.NAME_CONFLICT, text), now)
+        return Plan((), status, _news(model, status))
+    if job is None:
+        return _start(seen, model, now)
+    if terminating(job):
+        return Plan(status=_inspecting(model, now))
+    found = outcome(_pods_of(job, seen.pods))
+    if isinstance(found, Findings):
+        return _found(model, found, now)
+    if found is None and condition(job, "Failed") and not _pods_of(job, seen.pods):
+        found = Problem(
+            Reason.INSPECTION_FAILED, "the inspection's pod is gone without a result", stalled=False
+        )
+    if found is None:
+        return Plan(status=_inspecting(model, now, diagnose(None, seen.pods)))
+    return _failed(model, job, found, now)
+
+
+def _start(seen: SeenModelVersion, model: ModelVersion, now: datetime) -> Plan:
+    wait = _retry_at(model) - now
+    if wait > timedelta(0):
+        return Plan(requeue_after=wait)
+    job = Create(inspection_job(model, seen.defaults), "the files have to be verified")
+    status = None if model.status.attempts else _inspecting(model, now)
+    return Plan((job,), status, _news(model, status))
+
+
+def _retry_at(model: ModelVersion) -> datetime:
+    """When an inspection may start: 10 s after a failure, then twice as long each time, up to 10 min."""
+    failed = model.status.last_attempt_time
+    if failed is None:
+        return datetime.min.replace(tzinfo=UTC)
+    waits = min(max(model.status.attempts, 1) - 1, 10)
+    pause: timedelta = min(FIRST_RETRY * 2**waits, LAST_RETRY)
+    return datetime.fromisoformat(failed) + pause
+
+
+def _found(model: ModelVersion, found: Findings, now: datetime) -> Plan:
+    verdict = Verdict("Ready", True, Reason.VERIFIED, "every file was read, hashed and checked")
+    status = _status(model, [verdict], now) | {
+        "digest": found.digest,
+        "sizeBytes": found.size_bytes,
+        "size": human_size(found.size_bytes),
+        "facts": found.facts.model_dump(mode="json", by_alias=True),
+        "attempts": 0,
+    }
+    return Plan((), status, _news(model, status))
+
+
+def _failed(model: ModelVersion, job: Manifest, problem: Problem, now: datetime) -> Plan:
+    """A failed Job is counted once, kept for its log until the next attempt is due, and then removed."""
+    counted = model.status.last_attempt_time
+    if counted is None or job["metadata"].get("creationTimestamp", "") > counted:
+        failure = {"attempts": model.status.attempts + 1, "lastAttemptTime": timestamp(now)}
+        status = _blocked(model, problem, now) | failure
+        return Plan((), status, _news(model, status), FIRST_RETRY)
+    wait = _retry_at(model) - now
+    if wait > timedelta(0):
+        return Plan(requeue_after=wait)
+    return Plan((_delete(job, "it failed, and another attempt is due"),), requeue_after=timedelta(seconds=1))
+
+
+def _blocked(model: ModelVersion, problem: Problem, now: datetime) -> dict[str, Any]:
+    kind = "Stalled" if problem.stalled else "Reconciling"
+    verdicts = [
+        Verdict("Ready", False, problem.reason, problem.message),
+        Verdict(kind, True, problem.reason, problem.message),
+    ]
+    return _status(model, verdicts, now)
+
+
+def _inspecting(model: ModelVersion, now: datetime, problem: Problem | None = None) -> dict[str, Any]:
+    found = problem or Problem(Reason.INSPECTING, "a Job reads and checks every file", stalled=False)
+    return _blocked(model, found, now)
+
+
+def _settled(model: ModelVersion, now: datetime) -> dict[str, Any]:
+    verdict = Verdict("Ready", True, Reason.VERIFIED, "every file was read, hashed and checked")
+    return _status(model, [verdict], now)
+
+
+def _status(model: ModelVersion, verdicts: list[Verdict], now: datetime) -> dict[str, Any]:
+    generation = model.metadata.generation
+    kept = model.status.model_dump(mode="json", by_alias=True, exclude_none=True)
+    judged = conditions(verdicts, model.status.conditions, generation, now)
+    return {**kept, "observedGeneration": generation, "conditions": judged}
+
+
+def _tidy(seen: SeenModelVersion) -> Iterator[Delete]:
+    for job in seen.jobs:
+        if not terminating(job):
+            yield _delete(job, "it has done its work")
+            return
+
+
+def _delete(job: Manifest, reason: str) -> Delete:
+    return Delete(ref(job), uid(job), resource_version(job), reason)
+
+
+def _pods_of(job: Manifest, pods: Iterable[Manifest]) -> list[Manifest]:
+    owners = ((pod, pod["metadata"].get("ownerReferences") or ()) for pod in pods)
+    return [pod for pod, references in owners if any(each["uid"] == uid(job) for each in references)]
+
+
+def _news(model: ModelVersion, status: dict[str, Any] | None) -> tuple[Event, ...]:
+    """One event where Ready has another reason than before."""
+    before = next((each.reason for each in model.status.conditions if each.type == "Ready"), None)
+    ready = next((each for each in (status or {}).get("conditions", ()) if each["type"] == "Ready"), None)
+    if ready is None or ready["reason"] == before:
+        return ()
+    good = ready["status"] == "True" or ready["reason"] == Reason.INSPECTING
+    return (Event("Normal" if good else "Warning", ready["reason"], shortened(ready["message"])),)
+
+
+def _invalid(obj: Manifest, error: ValidationError, now: datetime) -> Plan:
+    text = "; ".join(str(each["msg"]) for each in error.errors())
+    generation = int(obj["metadata"].get("generation", 0))
+    try:
+        before = ModelVersionStatus.model_validate(obj.get("status") or {})
+    except ValidationError:
+        before = ModelVersionStatus()
+    problem = f"{text}. Make a new ModelVersion with a correct spec"
+    verdicts = [
+        Verdict("Ready", False, Reason.INVALID_SPEC, problem),
+        Verdict("Stalled", True, Reason.INVALID_SPEC, problem),
+    ]
+    kept = before.model_dump(mode="json", by_alias=True, exclude_none=True)
+    judged = conditions(verdicts, before.conditions, generation, now)
+    return Plan(status={**kept, "observedGeneration": generation, "conditions": judged})
+
+
+def human_size(size: int) -> str:
+    """Bytes with a binary unit and at most one decimal: 257.4 MiB."""
+    amount, units = float(size), ["B", "KiB", "MiB", "GiB", "TiB"]
+    while amount >= 1024 and len(units) > 1:
+        amount, units = amount / 1024, units[1:]
+    return f"{amount:.0f} B" if units[0] == "B" else f"{amount:.1f} {units[0]}"

@@ -1,0 +1,162 @@
+"""plan_deployment(): the whole policy about one LLMDeployment, readable from top to bottom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+
+from pydantic import ValidationError
+
+from sluicegate.api.v1alpha1.llmdeployment import LLMDeployment
+from sluicegate.core import children, naming, rollout
+from sluicegate.core.colours import Colour
+from sluicegate.core.intent import write
+from sluicegate.core.objects import Manifest, by_name, ref, resource_version, terminating, uid
+from sluicegate.core.observed import SeenDeployment
+from sluicegate.core.plan import Action, Create, Delete, Plan
+from sluicegate.core.report import deadline, events, invalid, report
+from sluicegate.core.template import pod_template
+from sluicegate.core.world import World, world
+
+
+def plan_deployment(seen: SeenDeployment, now: datetime) -> Plan:
+    """What to do about this LLMDeployment now. Total and deterministic; `seen` is not changed."""
+    try:
+        deployment = LLMDeployment.model_validate(seen.custom_resource)
+    except ValidationError as error:
+        return invalid(seen.custom_resource, error, now)
+    if deployment.metadata.deletion_timestamp:
+        return Plan()
+    known = world(seen, deployment, now)
+    actions = tuple(action for decide in DECISIONS for action in decide(known))
+    status = report(known)
+    return Plan(actions, status, events(deployment, status), _look_again(known))
+
+
+def keep_access(known: World) -> Iterator[Action]:
+    owner, defaults = known.deployment, known.seen.defaults
+    secret = children.control_secret(owner, defaults.token_key)
+    policy = children.network_policy(owner, defaults.operator_namespace)
+    yield from _keep(secret, known.seen.secrets, "pods and operator share a token")
+    yield from _keep(policy, known.seen.network_policies, "only the operator may control pods")
+
+
+def keep_colours(known: World) -> Iterator[Action]:
+    for colour in known.kept:
+        yield from _keep_colour(known, colour)
+
+
+def make_target(known: World) -> Iterator[Action]:
+    blocked = known.problem or known.exposure.overlap or any(c.replica_set for c in known.retired)
+    if known.target is not None or blocked or known.pointer is None or known.wanted is None:
+        return
+    owner = known.deployment
+    id = rollout_of(known, known.wanted)
+    template = pod_template(owner, id, known.pointer, known.preflight.flags, known.seen.defaults)
+    content = known.pointer.as_json()
+    reason = f"{owner.spec.model_version} is wanted"
+    yield Create(children.revision(owner, id, known.wanted, template, content), reason)
+    yield Create(children.pointer(owner, id, content), reason)
+    yield Create(children.replica_set(owner, id, known.wanted, template, owner.spec.replicas), reason)
+
+
+def rollout_of(known: World, wanted: str) -> str:
+    """The identity of a colour to be made; another one while a colour of this identity still goes."""
+    generation = known.deployment.metadata.generation
+    while (id := naming.rollout_id(wanted, generation)) in known.colours:
+        generation += 1
+    return id
+
+
+def keep_preview(known: World) -> Iterator[Action]:
+    shown = known.target.id if known.target else known.exposure.rollout
+    service = children.preview_service(known.deployment, shown)
+    yield from _keep(service, known.seen.services, "the target is asked before it serves")
+
+
+def expose(known: World) -> Iterator[Action]:
+    service = children.service(known.deployment, rollout.next_exposure(known))
+    action = write(service, known.service, "the Service says who answers", exclusive=True)
+    if action:
+        yield action
+
+
+def keep_disruption_budget(known: World) -> Iterator[Action]:
+    if known.exposed and not known.exposure.overlap:
+        budget = children.disruption_budget(known.deployment, known.exposure.rollout)
+        yield from _keep(budget, known.seen.disruption_budgets, "evictions may take one pod at a time")
+
+
+def ask(known: World) -> Iterator[Action]:
+    yield from rollout.questions(known)
+
+
+def retire(known: World) -> Iterator[Action]:
+    """One object of a colour that nothing needs any more: its pods first, its records when they are gone."""
+    if known.exposure.age(known.now) < rollout.PROPAGATION or known.exposure.overlap:
+        return
+    removable = (obj for colour in known.retired for obj in _removable(colour))
+    for obj in removable:
+        yield Delete(ref(obj), uid(obj), resource_version(obj), "nothing needs it any more")
+        return
+
+
+def _removable(colour: Colour) -> Iterator[Manifest]:
+    if colour.replica_set is not None:
+        if not terminating(colour.replica_set):
+            yield colour.replica_set
+    elif not colour.pods:
+        yield from (obj for obj in colour.objects if not terminating(obj))
+
+
+# In an order in which every prefix is safe: create, then shift, then delete.
+DECISIONS: tuple[Callable[[World], Iterator[Action]], ...] = (
+    keep_access,  # before pods, which mount the token
+    keep_colours,  # those that serve and the target, repaired and at their number of replicas
+    make_target,  # when the spec asks for something that is not there
+    keep_preview,  # the address under which the target is asked
+    expose,  # the Service: create it, repair it, move it on
+    keep_disruption_budget,  # follows the serving colour
+    ask,  # for what the next decision needs to know
+    retire,  # at most one object of what nothing needs any more
+)
+
+
+def _keep_colour(known: World, colour: Colour) -> Iterator[Action]:
+    owner, template, content = known.deployment, colour.template, dict(colour.model)
+    if not content and known.pointer and colour is known.target:
+        content = known.pointer.as_json()
+    if template is None or not content:
+        return
+    reason = f"colour {colour.id} is kept"
+    record = children.revision(owner, colour.id, colour.target, dict(template), content)
+    if colour.revision is None:
+        yield Create(record, reason)
+    yield from _keep(children.pointer(owner, colour.id, content), known.seen.config_maps, reason)
+    pods = children.replica_set(owner, colour.id, colour.target, template, owner.spec.replicas)
+    yield from _keep(pods, known.seen.replica_sets, reason)
+
+
+def _keep(intent: Manifest, live: tuple[Manifest, ...], reason: str) -> Iterator[Action]:
+    found = by_name(live).get(intent["metadata"]["name"])
+    if found is not None and terminating(found):
+        return
+    action = write(intent, found, reason)
+    if action:
+        yield action
+
+
+def _look_again(known: World) -> timedelta | None:
+    """The next moment at which time alone changes a decision."""
+    moments: list[timedelta] = []
+    age = known.exposure.age(known.now)
+    if known.exposure.overlap:
+        moments.append(rollout.OVERLAP - age)
+    elif known.retired:
+        moments.append(rollout.PROPAGATION - age)
+    if known.target and (problem := rollout.unanswered(known, known.target)) and problem:
+        moments.append(rollout.RETRY)
+    if rollout.step(known) and known.target:
+        moments.append(deadline(known, known.target) - known.now)
+    ahead = [moment for moment in moments if moment > timedelta(0)]
+    return min(ahead, default=None)

@@ -1,0 +1,277 @@
+"""The report: status and events of an LLMDeployment, from its world as seen now."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import ValidationError
+
+from sluicegate.api.reasons import Reason
+from sluicegate.api.v1alpha1.llmdeployment import (
+    LLMDeployment,
+    LLMDeploymentStatus,
+    Phase,
+    RolloutStatus,
+    Serving,
+    Step,
+)
+from sluicegate.core import naming, rollout
+from sluicegate.core.colours import Colour
+from sluicegate.core.conditions import Verdict, conditions, shortened, timestamp
+from sluicegate.core.diagnosis import diagnose
+from sluicegate.core.objects import Manifest
+from sluicegate.core.plan import Event, Plan
+from sluicegate.core.problem import Problem
+from sluicegate.core.world import World
+
+_UNDER_WAY = {
+    Step.PROVISIONING: (Reason.PROVISIONING, "waits for its pods to become ready"),
+    Step.VERIFYING: (Reason.VERIFYING, "its pods are ready and are asked through the preview Service"),
+    Step.CUTOVER: (Reason.CUTOVER, "the Service moves to it"),
+    Step.DRAINING: (Reason.DRAINING, "serves; the pods before it finish their requests"),
+}
+
+
+def report(known: World) -> dict[str, Any]:
+    """The whole status as JSON."""
+    deployment, spec = known.deployment, known.deployment.spec
+    verdicts = _verdicts(known)
+    shown = _shown(known)
+    status = LLMDeploymentStatus(
+        observed_generation=deployment.metadata.generation,
+        phase=_phase(known, verdicts),
+        serving=_serving(known),
+        target=spec.model_version,
+        url=f"http://{deployment.metadata.name}.{deployment.metadata.namespace}.svc/v1",
+        replicas=len(shown.pods) if shown else 0,
+        ready_replicas=len(shown.ready_pods) if shown else 0,
+        replica_summary=f"{len(shown.ready_pods) if shown else 0}/{spec.replicas}",
+        selector=f"{naming.DEPLOYMENT}={deployment.metadata.name}",
+        rollout=_rollout(known),
+    )
+    body = status.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"conditions"})
+    generation = deployment.metadata.generation
+    return {**body, "conditions": conditions(verdicts, deployment.status.conditions, generation, known.now)}
+
+
+def invalid(obj: Manifest, error: ValidationError, now: datetime) -> Plan:
+    """A spec that cannot be read: say so, touch nothing."""
+    problems = "; ".join(f"{_path(each['loc'])}: {each['msg']}" for each in error.errors())
+    meta = obj["metadata"]
+    try:
+        before = LLMDeploymentStatus.model_validate(obj.get("status") or {})
+    except ValidationError:
+        before = LLMDeploymentStatus()
+    problem = Problem(Reason.INVALID_SPEC, f"{problems}. Nothing is changed until it is corrected")
+    verdicts = [_verdict("Ready", False, problem), _verdict("Stalled", True, problem)]
+    kept = before.model_dump(mode="json", by_alias=True, exclude_none=True)
+    generation = int(meta.get("generation", 0))
+    status = {
+        **kept,
+        "observedGeneration": generation,
+        "phase": Phase.STALLED,
+        "conditions": conditions(verdicts, before.conditions, generation, now),
+    }
+    return Plan((), status, _transitions(before, status))
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in location) or "spec"
+
+
+def _verdict(type: str, status: bool, problem: Problem) -> Verdict:
+    return Verdict(type, status, problem.reason, problem.message)
+
+
+def _shown(known: World) -> Colour | None:
+    """The colour whose pods are counted: the one that serves, or the one that is coming up."""
+    serving = known.exposed[0] if known.exposed else None
+    return known.target if known.promoted or serving is None else serving
+
+
+def _answering(known: World) -> Colour | None:
+    return next((colour for colour in known.exposed if colour.ready_pods), None)
+
+
+def _serving(known: World) -> Serving | None:
+    colour = _answering(known)
+    if colour is None:
+        return None
+    return Serving(version=colour.version, digest=colour.digest, rollout=colour.id)
+
+
+def _rollout(known: World) -> RolloutStatus | None:
+    step, target = rollout.step(known), known.target
+    if step is None or target is None:
+        return None
+    before = known.deployment.status.rollout
+    same = before is not None and before.id == target.id
+    answering = _answering(known)
+    started = before.step_started_at if same and before and before.step == step else timestamp(known.now)
+    from_version = before.from_version if same and before else (answering.version if answering else "")
+    return RolloutStatus(
+        id=target.id,
+        from_version=from_version,
+        to_version=target.version,
+        step=step,
+        step_started_at=started,
+    )
+
+
+def problem_of(known: World) -> Problem | None:
+    """What is in the way of the target, most telling first."""
+    for where, why in known.seen.conflicts.items():
+        return Problem(
+            Reason.NAME_CONFLICT,
+            f"{where} exists and is not ours: {why}. It is left alone; rename it or this LLMDeployment",
+        )
+    if known.problem:
+        return known.problem
+    target = known.target
+    if target is None or known.deployment.spec.replicas == 0:
+        return None
+    found = diagnose(target.replica_set, target.pods)
+    late = known.now >= deadline(known, target) and not known.promoted
+    if late and not (found and found.stalled):
+        words = f": {found.reason}: {found.message}" if found else ""
+        limit = known.deployment.spec.rollout.progress_deadline_seconds
+        text = f"{target.version} is not ready within rollout.progressDeadlineSeconds ({limit}){words}"
+        return Problem(Reason.PROGRESS_DEADLINE_EXCEEDED, text)
+    return found or (rollout.unanswered(known, target) if target.ready_pods else None)
+
+
+def deadline(known: World, target: Colour) -> datetime:
+    """When the target's pods have to be ready: counted from the creation of its record."""
+    made = target.revision or target.replica_set
+    created = made["metadata"].get("creationTimestamp") if made else None
+    start = datetime.fromisoformat(created) if created else known.now
+    return start + timedelta(seconds=known.deployment.spec.rollout.progress_deadline_seconds)
+
+
+def _verdicts(known: World) -> list[Verdict]:
+    problem = problem_of(known)
+    ready = _ready(known, problem)
+    verdicts = [
+        ready,
+        _available(known),
+        _model_ready(known),
+        _workload_ready(known, problem),
+        _route_ready(known),
+    ]
+    if problem and problem.stalled:
+        verdicts.append(_verdict("Stalled", True, problem))
+    elif moving := _moving(known, problem, ready):
+        verdicts.append(moving)
+    return verdicts
+
+
+def _ready(known: World, problem: Problem | None) -> Verdict:
+    target, spec = known.target, known.deployment.spec
+    if problem and problem.reason is Reason.NAME_CONFLICT:
+        return _verdict("Ready", False, problem)
+    if target is None or not known.promoted:
+        blocked = problem or _under_way(known)
+        return _verdict("Ready", False, blocked)
+    if spec.replicas == 0:
+        return Verdict("Ready", True, Reason.SCALED_TO_ZERO, "spec.replicas is 0: raise it to serve")
+    if not target.ready_pods:
+        waiting = problem or Problem(Reason.NO_READY_REPLICAS, f"waits for a pod of {target.version}")
+        return _verdict("Ready", False, waiting)
+    if not rollout.answered_since_ready(known, target):
+        text = "pods are ready; waits for an answer through the Service"
+        return _verdict("Ready", False, problem or Problem(Reason.AWAITING_ANSWER, text))
+    return Verdict("Ready", True, Reason.SERVING, f"{target.version} answers through the Service")
+
+
+def _under_way(known: World) -> Problem:
+    step = rollout.step(known)
+    if step is None:
+        return Problem(Reason.SUPERSEDED, "what the spec asked for before is removed first", stalled=False)
+    reason, text = _UNDER_WAY[step]
+    return Problem(reason, f"{known.deployment.spec.model_version} {text}", stalled=False)
+
+
+def _available(known: World) -> Verdict:
+    colour = _answering(known)
+    if colour:
+        return Verdict(
+            "Available", True, Reason.SERVING, f"{colour.version} has ready pods behind the Service"
+        )
+    if known.deployment.spec.replicas == 0:
+        return Verdict("Available", False, Reason.SCALED_TO_ZERO, "spec.replicas is 0")
+    return Verdict("Available", False, Reason.NO_READY_REPLICAS, "no ready pod is behind the Service")
+
+
+def _model_ready(known: World) -> Verdict:
+    problem = known.preflight.problem
+    if known.pointer is None and problem:
+        return _verdict("ModelReady", False, problem)
+    return Verdict("ModelReady", True, Reason.VERIFIED, f"{known.deployment.spec.model_version} is verified")
+
+
+def _workload_ready(known: World, problem: Problem | None) -> Verdict:
+    target = known.target
+    if known.deployment.spec.replicas == 0 and target:
+        return Verdict("WorkloadReady", True, Reason.SCALED_TO_ZERO, "spec.replicas is 0")
+    if target and target.ready_pods:
+        return Verdict("WorkloadReady", True, Reason.PODS_READY, f"pods of {target.version} are ready")
+    return _verdict("WorkloadReady", False, problem or Problem(Reason.NO_READY_REPLICAS, "no pod is ready"))
+
+
+def _route_ready(known: World) -> Verdict:
+    if known.promoted:
+        text = f"the Service points at {known.deployment.spec.model_version}"
+        return Verdict("RouteReady", True, Reason.PROMOTED, text)
+    blocked = known.problem or _under_way(known)
+    return _verdict("RouteReady", False, blocked)
+
+
+def _moving(known: World, problem: Problem | None, ready: Verdict) -> Verdict | None:
+    """Reconciling: present while something is under way that ends by itself."""
+    if rollout.step(known) is not None or not known.promoted:
+        return _verdict("Reconciling", True, problem or _under_way(known))
+    target, wanted = known.target, known.deployment.spec.replicas
+    if target and (len(target.ready_pods) != wanted or len(target.pods) != wanted):
+        text = "waits for the number of ready pods to be spec.replicas"
+        return _verdict("Reconciling", True, problem or Problem(Reason.SCALING, text))
+    return None if ready.status else Verdict("Reconciling", True, ready.reason, ready.message)
+
+
+def _phase(known: World, verdicts: list[Verdict]) -> Phase:
+    held = {verdict.type: verdict for verdict in verdicts if verdict.status}
+    if "Stalled" in held:
+        return Phase.STALLED
+    if "Ready" in held:
+        if held["Ready"].reason is Reason.SCALED_TO_ZERO:
+            return Phase.IDLE
+        return Phase.DEGRADED if "Reconciling" in held and rollout.step(known) is None else Phase.READY
+    if known.deployment.status.serving is None and "Available" not in held:
+        return Phase.PENDING
+    return Phase.ROLLING if rollout.step(known) is not None else Phase.DEGRADED
+
+
+def events(deployment: LLMDeployment, status: dict[str, Any]) -> tuple[Event, ...]:
+    return _transitions(deployment.status, status)
+
+
+def _transitions(before: LLMDeploymentStatus, after: dict[str, Any]) -> tuple[Event, ...]:
+    """One event for each of Ready and Stalled that changed, and for a new step of the rollout."""
+    found: list[Event] = []
+    known = {condition.type: condition for condition in before.conditions}
+    for condition in after["conditions"]:
+        old = known.get(condition["type"])
+        if condition["type"] not in ("Ready", "Stalled") or (
+            old is not None and (old.status, old.reason) == (condition["status"], condition["reason"])
+        ):
+            continue
+        bad = condition["type"] == "Stalled"
+        if bad or condition["status"] == "True" or (old is not None and old.status == "True"):
+            text = shortened(condition["message"] or condition["reason"])
+            good = condition["status"] == "True" and not bad
+            found.append(Event("Normal" if good else "Warning", condition["reason"], text))
+    step = (after.get("rollout") or {}).get("step")
+    if step and (before.rollout is None or before.rollout.step != step):
+        reason, text = _UNDER_WAY[Step(step)]
+        found.append(Event("Normal", str(reason), f"{after['target']} {text}"))
+    return tuple(found)

@@ -1,0 +1,165 @@
+"""The change of colour: new pods ready and answering, then the switch, then the old ones drain and go.
+
+The Service alone decides who answers. Each function is one question or one decision of the planner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from sluicegate.api.reasons import Reason
+from sluicegate.api.v1alpha1.llmdeployment import Step
+from sluicegate.core import naming
+from sluicegate.core.children import control_token
+from sluicegate.core.colours import Colour
+from sluicegate.core.conditions import timestamp
+from sluicegate.core.exposure import Exposure
+from sluicegate.core.objects import Manifest, is_true, name, terminating, uid
+from sluicegate.core.observed import Answer, RuntimeStatus
+from sluicegate.core.plan import Action, Ask, Inquire
+from sluicegate.core.problem import Problem
+from sluicegate.core.template import CONTROL_PORT, served_model_name
+from sluicegate.core.world import World
+
+# kube-proxy adds a backend within 0.1 s and may send new connections to a removed one for another second.
+OVERLAP = timedelta(seconds=1)
+PROPAGATION = timedelta(seconds=2)
+RETRY = timedelta(seconds=1)
+
+
+def step(world: World) -> Step | None:
+    """Where the change stands, or None where nothing changes."""
+    if world.exposure.overlap:
+        return Step.CUTOVER
+    if world.promoted:
+        return Step.DRAINING if any(colour.pods or colour.replica_set for colour in world.retired) else None
+    if world.target is None:
+        return None
+    return Step.VERIFYING if enough_pods(world, world.target) else Step.PROVISIONING
+
+
+def enough_pods(world: World, colour: Colour) -> bool:
+    return colour.replica_set is not None and len(colour.ready_pods) >= world.deployment.spec.replicas
+
+
+def verified(world: World, colour: Colour) -> bool:
+    """Every pod is ready, serves the files that the pointer names, and the preview Service answers."""
+    if not enough_pods(world, colour):
+        return False
+    if world.deployment.spec.replicas == 0:
+        return True
+    answered = world.seen.answers.get(preview_subject(colour))
+    return _says(answered, colour) and all(_right(world, pod, colour) for pod in colour.ready_pods)
+
+
+def next_exposure(world: World) -> Exposure:
+    """What the Service shall select now; the same exposure where it is to stay as it is."""
+    now, target = timestamp(world.now), world.target
+    current = world.exposure
+    if current.overlap:
+        return _end_of_overlap(world)
+    if target is None or world.promoted or not verified(world, target):
+        return current
+    others = [colour for colour in world.colours.values() if colour.id != target.id and colour.pods]
+    serving = [colour for colour in world.exposed if colour.ready_pods]
+    if serving and target.ready_pods:
+        # The overlap selects every pod of the deployment: one of a third colour would answer too.
+        lone = all(colour.id == current.rollout for colour in others)
+        return Exposure(naming.EVERY_ROLLOUT, now) if lone else current
+    return Exposure(target.id, now)
+
+
+def _end_of_overlap(world: World) -> Exposure:
+    now, target = timestamp(world.now), world.target
+    if target is not None and verified(world, target):
+        return Exposure(target.id, now) if world.exposure.age(world.now) >= OVERLAP else world.exposure
+    ready = [colour for colour in world.exposed if colour.ready_pods]
+    fallback = next(iter([*ready, *world.exposed]), None)
+    return Exposure(fallback.id if fallback else naming.NO_ROLLOUT, now)
+
+
+def questions(world: World) -> Iterator[Action]:
+    """What has to be asked before the next decision can be taken."""
+    target = world.target
+    if target is None or world.deployment.spec.replicas == 0 or not target.ready_pods:
+        return
+    if world.promoted:
+        if not answered_since_ready(world, target):
+            yield from _ask(world, target, service_subject(target), world.service)
+    elif enough_pods(world, target):
+        for pod in target.ready_pods:
+            yield from _inquire(world, pod, target)
+        yield from _ask(world, target, preview_subject(target), world.preview)
+
+
+def _ask(world: World, colour: Colour, subject: str, service: Manifest | None) -> Iterator[Action]:
+    address = ((service or {}).get("spec") or {}).get("clusterIP")
+    heard = world.seen.answers.get(subject)
+    if address and (heard is None or _due(world, heard, enough=_says(heard, colour) and not world.promoted)):
+        model = served_model_name(world.deployment)
+        yield Ask(subject, f"http://{_host(address)}", model, "pods are ready and have to answer")
+
+
+def _inquire(world: World, pod: Manifest, colour: Colour) -> Iterator[Action]:
+    address = (pod.get("status") or {}).get("podIP")
+    heard = world.seen.runtimes.get(uid(pod))
+    if address and (heard is None or _due(world, heard, enough=_right(world, pod, colour))):
+        url = f"http://{_host(address)}:{CONTROL_PORT}"
+        token = control_token(world.seen.defaults.token_key, world.deployment.metadata.uid)
+        yield Inquire(name(pod), uid(pod), url, token, "new pods must serve the files of their pointer")
+
+
+def _host(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+def _due(world: World, heard: Answer | RuntimeStatus, *, enough: bool) -> bool:
+    return not enough and world.now - heard.at >= RETRY
+
+
+def _says(answer: Answer | None, colour: Colour) -> bool:
+    return answer is not None and answer.error is None and answer.version == colour.version
+
+
+def _right(world: World, pod: Manifest, colour: Colour) -> bool:
+    heard = world.seen.runtimes.get(uid(pod))
+    return heard is not None and heard.error is None and heard.digest == colour.digest
+
+
+def answered_since_ready(world: World, colour: Colour) -> bool:
+    """Whether the Service answered with this colour's version since it was last known not to."""
+    status = world.deployment.status
+    ready = next((condition for condition in status.conditions if condition.type == "Ready"), None)
+    if ready and ready.status == "True" and status.serving and status.serving.rollout == colour.id:
+        return True
+    answer = world.seen.answers.get(service_subject(colour))
+    since = ready.last_transition_time if ready else ""
+    return answer is not None and _says(answer, colour) and timestamp(answer.at) >= since
+
+
+def unanswered(world: World, colour: Colour) -> Problem | None:
+    """What was wrong with the last answers of a colour whose pods are ready."""
+    subject = service_subject(colour) if world.promoted else preview_subject(colour)
+    answer = world.seen.answers.get(subject)
+    if answer is not None and not _says(answer, colour):
+        said = answer.error or f"version {answer.version} answered instead of {colour.version}"
+        return Problem(Reason.ANSWER_FAILED, said, stalled=False)
+    for pod in colour.ready_pods:
+        heard = world.seen.runtimes.get(uid(pod))
+        if heard is not None and not _right(world, pod, colour):
+            said = heard.error or f"pod {name(pod)} serves {heard.digest}, its pointer names {colour.digest}"
+            return Problem(Reason.WRONG_DIGEST_SERVED, said, stalled=False)
+    return None
+
+
+def preview_subject(colour: Colour) -> str:
+    return f"preview/{colour.id}"
+
+
+def service_subject(colour: Colour) -> str:
+    return f"service/{colour.id}"
+
+
+def unready_pods(colour: Colour) -> tuple[Manifest, ...]:
+    return tuple(pod for pod in colour.pods if not is_true(pod, "Ready") and not terminating(pod))
