@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pydantic import ValidationError
 
 from sluicegate.api.v1alpha1.llmdeployment import LLMDeployment
-from sluicegate.core import children, naming, rollout
+from sluicegate.core import children, rollout
 from sluicegate.core.colours import Colour
 from sluicegate.core.intent import write
 from sluicegate.core.objects import Manifest, by_name, ref, resource_version, terminating, uid
@@ -47,11 +47,9 @@ def keep_colours(known: World) -> Iterator[Action]:
 
 
 def make_target(known: World) -> Iterator[Action]:
-    blocked = known.problem or known.exposure.overlap or any(c.replica_set for c in known.retired)
-    if known.target is not None or blocked or known.pointer is None or known.wanted is None:
+    owner, id = known.deployment, known.coming
+    if id is None or known.pointer is None or known.wanted is None:
         return
-    owner = known.deployment
-    id = rollout_of(known, known.wanted)
     template = pod_template(owner, id, known.pointer, known.preflight.flags, known.seen.defaults)
     content = known.pointer.as_json()
     reason = f"{owner.spec.model_version} is wanted"
@@ -60,16 +58,9 @@ def make_target(known: World) -> Iterator[Action]:
     yield Create(children.replica_set(owner, id, known.wanted, template, owner.spec.replicas), reason)
 
 
-def rollout_of(known: World, wanted: str) -> str:
-    """The identity of a colour to be made; another one while a colour of this identity still goes."""
-    generation = known.deployment.metadata.generation
-    while (id := naming.rollout_id(wanted, generation)) in known.colours:
-        generation += 1
-    return id
-
-
 def keep_preview(known: World) -> Iterator[Action]:
-    shown = known.target.id if known.target else known.exposure.rollout
+    target = known.target.id if known.target else known.coming
+    shown = target or known.exposure.rollout
     service = children.preview_service(known.deployment, shown)
     yield from _keep(service, known.seen.services, "the target is asked before it serves")
 

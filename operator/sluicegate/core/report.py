@@ -31,6 +31,7 @@ _UNDER_WAY = {
     Step.CUTOVER: (Reason.CUTOVER, "the Service moves to it"),
     Step.DRAINING: (Reason.DRAINING, "serves; the pods before it finish their requests"),
 }
+_STEP_REASONS = frozenset(reason for reason, _ in _UNDER_WAY.values())
 
 
 def report(known: World) -> dict[str, Any]:
@@ -186,6 +187,8 @@ def _ready(known: World, problem: Problem | None) -> Verdict:
 
 def _under_way(known: World) -> Problem:
     step = rollout.step(known)
+    if step is None and known.coming:
+        step = Step.PROVISIONING
     if step is None:
         return Problem(Reason.SUPERSEDED, "what the spec asked for before is removed first", stalled=False)
     reason, text = _UNDER_WAY[step]
@@ -246,9 +249,7 @@ def _phase(known: World, verdicts: list[Verdict]) -> Phase:
         if held["Ready"].reason is Reason.SCALED_TO_ZERO:
             return Phase.IDLE
         return Phase.DEGRADED if "Reconciling" in held and rollout.step(known) is None else Phase.READY
-    if known.deployment.status.serving is None and "Available" not in held:
-        return Phase.PENDING
-    return Phase.ROLLING if rollout.step(known) is not None else Phase.DEGRADED
+    return Phase.ROLLING if "Available" in held else Phase.PENDING
 
 
 def events(deployment: LLMDeployment, status: dict[str, Any]) -> tuple[Event, ...]:
@@ -266,9 +267,10 @@ def _transitions(before: LLMDeploymentStatus, after: dict[str, Any]) -> tuple[Ev
         ):
             continue
         bad = condition["type"] == "Stalled"
-        if bad or condition["status"] == "True" or (old is not None and old.status == "True"):
+        good = condition["status"] == "True" and not bad
+        lost = old is not None and old.status == "True" and condition["reason"] not in _STEP_REASONS
+        if bad or good or lost:
             text = shortened(condition["message"] or condition["reason"])
-            good = condition["status"] == "True" and not bad
             found.append(Event("Normal" if good else "Warning", condition["reason"], text))
     step = (after.get("rollout") or {}).get("step")
     if step and (before.rollout is None or before.rollout.step != step):

@@ -25,7 +25,7 @@ from sluicegate.core.world import World
 # kube-proxy adds a backend within 0.1 s and may send new connections to a removed one for another second.
 OVERLAP = timedelta(seconds=1)
 PROPAGATION = timedelta(seconds=2)
-RETRY = timedelta(seconds=1)
+RETRY = timedelta(seconds=0.5)
 
 
 def step(world: World) -> Step | None:

@@ -61,6 +61,17 @@ class World:
         return tuple(colour for colour in self.colours.values() if colour.id not in ids)
 
     @property
+    def coming(self) -> str | None:
+        """Identity of the colour that shall be made now, if one shall. Another one's pods go first."""
+        crowded = self.exposure.overlap or any(colour.replica_set for colour in self.retired)
+        if self.target or self.problem or crowded or self.wanted is None:
+            return None
+        generation = self.deployment.metadata.generation
+        while (id := naming.rollout_id(self.wanted, generation)) in self.colours:
+            generation += 1
+        return id
+
+    @property
     def promoted(self) -> bool:
         return self.target is not None and self.exposure.rollout == self.target.id
 

@@ -1,0 +1,112 @@
+"""Builders of the objects that tests begin with, as JSON like the API server's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from sluicegate.core.observed import Defaults
+
+NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
+
+DEFAULTS = Defaults(
+    cuda_image="engine-cuda:1",
+    cpu_image="engine-cpu:1",
+    store_image="sluicegate:1",
+    operator_namespace="sluicegate-system",
+    token_key=b"k" * 32,
+)
+
+FACTS = {
+    "architecture": "LlamaForCausalLM",
+    "dtype": "bfloat16",
+    "quantization": "None",
+    "parameters": 134515008,
+    "contextLength": 2048,
+    "attentionHeads": 4,
+    "vocabularySize": 258,
+    "tokenizerDigest": "sha256:" + "0" * 64,
+}
+
+
+def digest(of: str) -> str:
+    return "sha256:" + of.encode().hex().ljust(64, "0")[:64]
+
+
+@dataclass(frozen=True)
+class ADeployment:
+    """Builds an LLMDeployment: `ADeployment("chat").of("v1").with_replicas(2).build()`."""
+
+    name: str = "chat"
+    namespace: str = "models"
+    generation: int = 1
+    spec: dict[str, Any] = field(default_factory=lambda: {"modelVersion": "v1", "engine": {"device": "CPU"}})
+    status: dict[str, Any] | None = None
+
+    def of(self, version: str) -> ADeployment:
+        return self.with_spec(modelVersion=version)
+
+    def with_replicas(self, replicas: int) -> ADeployment:
+        return self.with_spec(replicas=replicas)
+
+    def with_engine(self, **engine: Any) -> ADeployment:
+        return self.with_spec(engine={**self.spec.get("engine", {}), **engine})
+
+    def with_spec(self, **fields: Any) -> ADeployment:
+        return replace(self, spec={**self.spec, **fields})
+
+    def build(self) -> dict[str, Any]:
+        obj: dict[str, Any] = {
+            "apiVersion": "sluicegate.dev/v1alpha1",
+            "kind": "LLMDeployment",
+            "metadata": {
+                "name": self.name,
+                "namespace": self.namespace,
+                "uid": f"uid-{self.name}",
+                "resourceVersion": "1",
+                "generation": self.generation,
+            },
+            "spec": self.spec,
+        }
+        if self.status is not None:
+            obj["status"] = self.status
+        return obj
+
+
+def a_model_version(
+    name: str = "v1", *, ready: bool = True, uri: str | None = None, **facts: Any
+) -> dict[str, Any]:
+    """A ModelVersion on a claim; `ready` means inspected and verified."""
+    verified = {
+        "observedGeneration": 1,
+        "digest": digest(name),
+        "sizeBytes": 1,
+        "facts": {**FACTS, **facts},
+        "conditions": [],
+    }
+    return {
+        "apiVersion": "sluicegate.dev/v1alpha1",
+        "kind": "ModelVersion",
+        "metadata": {
+            "name": name,
+            "namespace": "models",
+            "uid": f"uid-{name}",
+            "resourceVersion": "1",
+            "generation": 1,
+            "finalizers": ["sluicegate.dev/in-use"],
+        },
+        "spec": {"source": {"uri": uri or f"pvc://weights/{name}"}},
+        "status": verified if ready else {"observedGeneration": -1},
+    }
+
+
+def a_node(name: str = "node1", **allocatable: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "uid": f"uid-{name}", "resourceVersion": "1"},
+        "status": {
+            "allocatable": {key.replace("__", "/").replace("_", "."): v for key, v in allocatable.items()}
+        },
+    }
