@@ -1,0 +1,141 @@
+"""The namespaces a cluster lives in, seen from inside: network, mounts, sysctls, cgroups.
+
+Everything here ends with the namespaces, except the cgroup directories and the empty mount points:
+`remove_leftovers` takes those away from outside.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from e2e.cluster.layout import STATES, Layout
+
+POD_NETWORK = "10.244.0.0/24"
+NODE_ADDRESS = "10.244.0.1"
+SERVICE_NETWORK = "10.96.0.0/16"
+BRIDGE = "cni0"
+
+# Directories outside the state that components write to by fixed names.
+_PRIVATE_DIRECTORIES = {"/var/lib/kubelet": "kubelet", "/var/lib/cni": "cni/state", "/var/log": "log/node"}
+# kubelet sets these for the whole machine; it is given copies, so that the machine keeps its own.
+_MACHINE_SETTINGS = (
+    "/proc/sys/vm/overcommit_memory",
+    "/proc/sys/vm/panic_on_oom",
+    "/proc/sys/kernel/panic",
+    "/proc/sys/kernel/panic_on_oops",
+    "/proc/sys/kernel/keys/root_maxkeys",
+    "/proc/sys/kernel/keys/root_maxbytes",
+)
+
+
+def unshare_command() -> list[str]:
+    """The command prefix that starts a process as PID 1 of fresh namespaces and ends all with it."""
+    return ["unshare", "--net", "--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--"]
+
+
+def prepare(layout: Layout) -> None:
+    """Turn fresh namespaces into a node: call once, as PID 1, before any component starts."""
+    _mount(layout)
+    _network()
+    _create_cgroups(layout)
+
+
+@contextmanager
+def _machine_lock() -> Iterator[None]:
+    """Held while mount points that checkouts share come and go."""
+    STATES.mkdir(parents=True, exist_ok=True)
+    with (STATES / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _run(*command: str | Path) -> None:
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(map(str, command))}: {done.stderr.strip()}")
+
+
+def _mount(layout: Layout) -> None:
+    _run("mount", "--make-rshared", "/")  # kubelet and containerd hand mounts to each other
+    _run("mount", "-t", "proc", "proc", "/proc")
+    _run("mount", "-t", "tmpfs", "-o", "mode=755", "run", "/run")
+    with _machine_lock():
+        for target, source in _PRIVATE_DIRECTORIES.items():
+            (layout.state / source).mkdir(parents=True, exist_ok=True)
+            Path(target).mkdir(parents=True, exist_ok=True)
+            _run("mount", "--bind", layout.state / source, target)
+    copies = layout.state / "sysctl"
+    copies.mkdir(exist_ok=True)
+    for setting in map(Path, _MACHINE_SETTINGS):
+        copy = copies / setting.name
+        copy.write_text(setting.read_text())
+        _run("mount", "--bind", copy, setting)
+
+
+def _network() -> None:
+    _run("ip", "link", "set", "lo", "up")
+    _run("ip", "link", "add", BRIDGE, "type", "bridge")
+    _run("ip", "address", "add", f"{NODE_ADDRESS}/24", "dev", BRIDGE)
+    _run("ip", "link", "set", BRIDGE, "up")
+    # There is no default route; without this one the node itself could not reach a Service.
+    _run("ip", "route", "add", SERVICE_NETWORK, "dev", BRIDGE, "src", NODE_ADDRESS)
+    Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
+    Path("/proc/sys/net/bridge/bridge-nf-call-iptables").write_text("1")
+
+
+def load_kernel_modules() -> None:
+    """Load what pods and Services need where it isn't built into the kernel; from outside, before `prepare`."""
+    for proof, module in (("/proc/sys/net/bridge", "br_netfilter"), ("/sys/module/overlay", "overlay")):
+        if not Path(proof).exists():
+            subprocess.run(["modprobe", module], capture_output=True, check=False)
+
+
+def _hierarchies() -> list[Path]:
+    mounts = (line.split() for line in Path("/proc/self/mounts").read_text().splitlines())
+    return [Path(fields[1]) for fields in mounts if fields[2] in ("cgroup", "cgroup2")]
+
+
+def _create_cgroups(layout: Layout) -> None:
+    for hierarchy in _hierarchies():
+        group = hierarchy / layout.cgroup
+        group.mkdir(exist_ok=True)
+        for setting in ("cpuset.mems", "cpuset.cpus"):  # a new cpuset of cgroup v1 is empty and refuses processes
+            parent = hierarchy / setting
+            if parent.exists() and (group / setting).exists():
+                (group / setting).write_text(parent.read_text())
+
+
+def remove_leftovers(layout: Layout, limit_seconds: float = 10) -> None:
+    """Remove what outlives the namespaces: the cgroups (once their processes are gone) and empty mount points."""
+    deadline = time.monotonic() + limit_seconds
+    while remaining := [group for group in _groups(layout) if not _removed(group)]:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"still in use after {limit_seconds:.0f}s: {remaining[-1]}")
+        time.sleep(0.1)
+    with _machine_lock():
+        shutil.rmtree(layout.state, ignore_errors=True)
+        # Removing a directory unmounts what other namespaces have mounted on it.
+        if not any(path.is_dir() for path in STATES.iterdir()):
+            for target in _PRIVATE_DIRECTORIES:
+                _removed(Path(target))
+
+
+def _groups(layout: Layout) -> list[Path]:
+    """All cgroup directories of the cluster, children before parents."""
+    roots = [hierarchy / layout.cgroup for hierarchy in _hierarchies()]
+    return [Path(path) for root in roots for path, _, _ in os.walk(root, topdown=False)]
+
+
+def _removed(directory: Path) -> bool:
+    try:
+        directory.rmdir()
+    except OSError:
+        return not directory.exists()
+    return True

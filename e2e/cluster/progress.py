@@ -1,0 +1,48 @@
+"""Progress a person can follow: what is being waited for, and for how long already."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+
+class WaitFailed(RuntimeError):
+    """Something waited for did not come; the message says what to look at."""
+
+
+class Progress:
+    """Prints one line a step, stamped with the seconds since the start."""
+
+    def __init__(self, out: TextIO = sys.stderr, clock: Callable[[], float] = time.monotonic) -> None:
+        self._out = out
+        self._clock = clock
+        self._start = clock()
+
+    def say(self, message: str) -> None:
+        print(f"[{self._clock() - self._start:6.1f}s] {message}", file=self._out, flush=True)
+
+    @contextmanager
+    def step(self, what: str) -> Iterator[None]:
+        """Announce a step and how long it took."""
+        self.say(f"{what} ...")
+        begun = self._clock()
+        yield
+        self.say(f"{what}: done in {self._clock() - begun:.1f}s")
+
+    def wait(self, describe: Callable[[], str | None], limit_seconds: float, every_seconds: float = 0.2) -> None:
+        """Wait until `describe` returns None; until then it returns what is still missing.
+
+        Raises WaitFailed with the last description after `limit_seconds`.
+        """
+        begun, said_at, said = self._clock(), float("-inf"), ""
+        while (missing := describe()) is not None:
+            now = self._clock()
+            if now - begun > limit_seconds:
+                raise WaitFailed(f"gave up after {limit_seconds:.0f}s: waiting for {missing}")
+            if missing != said or now - said_at >= 5:
+                self.say(f"waiting for {missing}")
+                said, said_at = missing, now
+            time.sleep(every_seconds)
