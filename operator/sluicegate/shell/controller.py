@@ -12,7 +12,7 @@ from sluicegate.kube.errors import ApiError
 from sluicegate.shell.keys import Key
 from sluicegate.shell.lease import LeadershipLost
 from sluicegate.shell.meter import Meter
-from sluicegate.shell.reconciler import Behind, Disabled, Done, Failed, Gone, Outcome
+from sluicegate.shell.outcome import Behind, Disabled, Done, Failed, Gone, Outcome
 from sluicegate.shell.workqueue import WorkQueue
 
 WORKERS = 8

@@ -6,17 +6,17 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from sluicegate.core import objects
+from sluicegate.core import naming, objects
+from sluicegate.core.model_planner import users as users_among
 from sluicegate.core.objects import Manifest
 from sluicegate.core.observed import Defaults, SeenDeployment, SeenModelVersion
+from sluicegate.core.template import POINTER_KEY
 from sluicegate.kube import resources
 from sluicegate.kube.client import Client
 from sluicegate.kube.errors import NotFound
 from sluicegate.shell.keys import Key, key_of, owner_key
 from sluicegate.shell.runtime import RuntimeCalls
 from sluicegate.shell.view import View
-
-POINTER = "pointer.json"
 
 
 class Gatherer:
@@ -38,7 +38,7 @@ class Gatherer:
             custom_resource=custom_resource,
             defaults=self._defaults,
             model_versions=await self._model_versions(key.namespace, named),
-            replica_sets=self._view.owned(resources.REPLICA_SET, uid),
+            replica_sets=await self._replica_sets(uid, revisions),
             revisions=revisions,
             config_maps=pointers,
             services=self._view.owned(resources.SERVICE, uid),
@@ -62,6 +62,23 @@ class Gatherer:
             users=users,
         )
 
+    async def _replica_sets(self, uid: str, revisions: Iterable[Manifest]) -> tuple[Manifest, ...]:
+        """The ReplicaSets, with their template only where a lost record has to be restored from it."""
+        recorded = {objects.labels(revision).get(naming.ROLLOUT) for revision in revisions}
+        found = []
+        for each in self._view.owned(resources.REPLICA_SET, uid):
+            known = objects.labels(each).get(naming.ROLLOUT) in recorded
+            found.append(each if known else await self._with_template(each))
+        return tuple(found)
+
+    async def _with_template(self, replica_set: Manifest) -> Manifest:
+        ref = objects.ref(replica_set)
+        try:
+            live = await self._client.get(resources.REPLICA_SET, ref.namespace, ref.name)
+        except NotFound:
+            return replica_set
+        return {**replica_set, "spec": {**replica_set["spec"], "template": live["spec"]["template"]}}
+
     async def _model_versions(self, namespace: str, names: Iterable[str]) -> dict[str, Manifest]:
         found: dict[str, Manifest] = {}
         for name in sorted(names):
@@ -72,10 +89,10 @@ class Gatherer:
         return found
 
     async def _users(self, model_version: Manifest) -> tuple[str, ...]:
-        """The LLMDeployments whose spec or colours name the ModelVersion."""
+        """The LLMDeployments whose spec, status or colours name the ModelVersion."""
         wanted, namespace = objects.name(model_version), model_version["metadata"]["namespace"]
         deployments = await self._client.list(resources.LLM_DEPLOYMENT, namespace)
-        users = {objects.name(each) for each in deployments.items if wanted in named_by_spec(each)}
+        users = set(users_among(wanted, deployments.items))
         for pointer in self._view.caches[resources.CONFIG_MAP.kind].everything():
             owner = owner_key(pointer)
             if owner is not None and owner.namespace == namespace and wanted in named_by_colours([pointer]):
@@ -96,7 +113,7 @@ def named_by_colours(colour_objects: Iterable[Manifest]) -> frozenset[str]:
     names: set[str] = set()
     for obj in colour_objects:
         data = obj.get("data")
-        pointer = _parsed(data).get("pointer") if isinstance(data, str) else _mapping(data).get(POINTER)
+        pointer = _parsed(data).get("pointer") if isinstance(data, str) else _mapping(data).get(POINTER_KEY)
         model = _parsed(pointer)
         names |= {each["version"] for each in (model, _mapping(model.get("draft"))) if each.get("version")}
     return frozenset(names)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from sluicegate.shell.keys import Key
+
 
 class Meter(Protocol):
     """Every method is called once per occurrence; durations are in seconds."""
@@ -15,7 +17,8 @@ class Meter(Protocol):
 
     def retried(self) -> None: ...
 
-    def acted(self, action: str, reason: str) -> None: ...
+    def acted(self, action: str) -> None:
+        """An action of this kind was carried out."""
 
     def stale_sync_skipped(self, kind: str) -> None:
         """A reconcile was put off because the kind's cache missed our own last write."""
@@ -23,3 +26,9 @@ class Meter(Protocol):
     def watch_restarted(self, kind: str, reason: str) -> None: ...
 
     def event_lost(self) -> None: ...
+
+    def ready(self, key: Key, is_ready: bool) -> None:
+        """What a custom resource's status says of itself now."""
+
+    def forgotten(self, key: Key) -> None:
+        """The custom resource is gone."""

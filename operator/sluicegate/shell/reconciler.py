@@ -20,6 +20,7 @@ from sluicegate.kube.resources import Resource
 from sluicegate.shell.apply import Applier, NameTaken
 from sluicegate.shell.keys import Key
 from sluicegate.shell.meter import Meter
+from sluicegate.shell.outcome import Behind, Disabled, Done, Failed, Gone, Outcome
 from sluicegate.shell.recorder import Recorder
 from sluicegate.shell.runtime import RuntimeCalls
 from sluicegate.shell.status import StatusWriter
@@ -37,44 +38,6 @@ class Subject(Generic[Seen]):
     resource: Resource
     gather: Callable[[Manifest], Awaitable[Seen]]
     plan: Callable[[Seen, datetime], Plan]
-
-
-@dataclass(frozen=True)
-class Done:
-    """Everything that is to be done now was done."""
-
-    generation: int
-    actions: tuple[Action, ...]
-    requeue_after: timedelta | None
-
-
-@dataclass(frozen=True)
-class Failed:
-    """An action failed; what came before it stays."""
-
-    generation: int
-    actions: tuple[Action, ...]
-    error: ApiError
-
-
-@dataclass(frozen=True)
-class Behind:
-    """The caches of these kinds miss our own last writes: too early to decide."""
-
-    kinds: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Gone:
-    """There is no such custom resource."""
-
-
-@dataclass(frozen=True)
-class Disabled:
-    """An annotation tells us to leave it alone."""
-
-
-Outcome = Done | Failed | Behind | Gone | Disabled
 
 
 class Reconciler:
@@ -119,6 +82,7 @@ class Reconciler:
         done, failure = await self._act(key, objects.uid(custom_resource), plan.actions)
         if isinstance(failure, NameTaken):
             plan = self._without(subject, seen, {failure.ref: failure.holder})
+        self._meter.ready(key, _is_ready(plan))
         if await self._status.write(custom_resource, plan.status):
             for event in plan.events:
                 self._recorder.record(custom_resource, event)
@@ -141,7 +105,7 @@ class Reconciler:
                         await self._applier.write(key, uid, action)
             except (ApiError, NameTaken) as failure:
                 return tuple(done), failure
-            self._meter.acted(type(action).__name__, action.reason)
+            self._meter.acted(type(action).__name__)
             done.append(action)
         return tuple(done), None
 
@@ -154,3 +118,8 @@ class Reconciler:
         self._view.own_writes.forget(key)
         self._calls.forget(key)
         self._status.forget(key)
+        self._meter.forgotten(key)
+
+
+def _is_ready(plan: Plan) -> bool:
+    return objects.is_true({"status": plan.status}, "Ready")
