@@ -108,7 +108,7 @@ def _crd(resource: Resource) -> Schema:
         "kind": "CustomResourceDefinition",
         "metadata": {
             "name": resource.crd_name,
-            "labels": {"app.kubernetes.io/name": "sluicegate"},
+            "labels": {"app.kubernetes.io/part-of": "sluicegate"},
         },
         "spec": {
             "group": GROUP,

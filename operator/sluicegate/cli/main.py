@@ -8,10 +8,17 @@ import sys
 from collections.abc import Awaitable, Sequence
 from typing import NoReturn
 
-from sluicegate.cli import crds
+from sluicegate.cli import crds, explain, render, run, status, uninstall
 from sluicegate.cli.command import Command, CommandError, Exit
 
-COMMANDS: tuple[Command, ...] = (crds.COMMAND,)
+COMMANDS: tuple[Command, ...] = (
+    run.COMMAND,
+    crds.COMMAND,
+    render.COMMAND,
+    status.COMMAND,
+    explain.COMMAND,
+    uninstall.COMMAND,
+)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -8,6 +8,8 @@ from typing import Any
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "sluicegate"
+PART_OF = "app.kubernetes.io/part-of"
+"""On what belongs to an installation of the operator, with MANAGER as value."""
 DEPLOYMENT = "sluicegate.dev/deployment"
 MODEL_VERSION = "sluicegate.dev/model-version"
 ROLLOUT = "sluicegate.dev/rollout"

@@ -19,7 +19,7 @@ async def transport_from(
 
     In this order: `kubeconfig`, KUBECONFIG, the pod's service account, ~/.kube/config.
     """
-    files = _kubeconfig(environment, kubeconfig, context)
+    files = kubeconfig_path(environment, kubeconfig, context)
 
     async def load(configuration: Configuration) -> None:
         if files is None:
@@ -37,7 +37,9 @@ async def transport_from(
     return HttpTransport(configuration, renew=load)
 
 
-def _kubeconfig(environment: Mapping[str, str], kubeconfig: str | None, context: str | None) -> str | None:
+def kubeconfig_path(
+    environment: Mapping[str, str], kubeconfig: str | None, context: str | None
+) -> str | None:
     """The kubeconfig to read; None for the pod's service account."""
     named = kubeconfig or environment.get("KUBECONFIG")
     if named is None and context is None and "KUBERNETES_SERVICE_HOST" in environment:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from sluicegate.core import naming
 from sluicegate.core.objects import Manifest
 from sluicegate.kube.client import Client
 from sluicegate.kube.errors import ApiError, NotFound
@@ -133,7 +134,8 @@ class Lease:
         now = self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         before = current["spec"] if current else {}
         changes = current is not None and before.get("holderIdentity") != holder
-        metadata = {"namespace": self._namespace, "name": self._name}
+        labels = {naming.PART_OF: naming.MANAGER}
+        metadata = {"namespace": self._namespace, "name": self._name, "labels": labels}
         return {
             "apiVersion": LEASE.api_version,
             "kind": LEASE.kind,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import secrets
 
-from sluicegate.core.naming import MANAGER
+from sluicegate.core.naming import MANAGER, PART_OF
 from sluicegate.core.objects import Manifest
 from sluicegate.kube.client import Client
 from sluicegate.kube.errors import AlreadyExists, NotFound
@@ -28,7 +28,7 @@ async def token_key(client: Client, namespace: str) -> bytes:
     manifest = {
         "apiVersion": SECRET.api_version,
         "kind": SECRET.kind,
-        "metadata": {"namespace": namespace, "name": NAME},
+        "metadata": {"namespace": namespace, "name": NAME, "labels": {PART_OF: MANAGER}},
         "type": "Opaque",
         "data": {FIELD: base64.b64encode(secrets.token_bytes(BYTES)).decode()},
     }

@@ -1,0 +1,73 @@
+"""What unblocks a deployment, for each reason that it may wait or stand still for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sluicegate.api.reasons import Reason
+
+NOTHING_TO_DO = frozenset(
+    {Reason.SERVING, Reason.SCALED_TO_ZERO, Reason.PROMOTED, Reason.VERIFIED, Reason.PODS_READY}
+)
+
+_TIME = "Time alone; pods and events below show how far it is."
+
+ADVICE: Mapping[Reason, str] = {
+    Reason.PROVISIONING: _TIME,
+    Reason.VERIFYING: _TIME,
+    Reason.CUTOVER: _TIME,
+    Reason.DRAINING: "Time alone, at most spec.rollout.drainSeconds.",
+    Reason.SCALING: _TIME,
+    Reason.AWAITING_ANSWER: "An answer through the Service, which the operator asks for again and again.",
+    Reason.INSPECTING: "The end of the inspection Job; large checkpoints take minutes to read.",
+    Reason.INSPECTION_RETRY: "The source being reachable at the next attempt.",
+    Reason.SUPERSEDED: _TIME,
+    Reason.INVALID_SPEC: "A corrected spec.",
+    Reason.NAME_CONFLICT: "Delete or rename the object in the way, or name the LLMDeployment differently.",
+    Reason.MODEL_VERSION_NOT_FOUND: "Create that ModelVersion here, or correct spec.modelVersion.",
+    Reason.MODEL_VERSION_TERMINATING: "Name a ModelVersion that is not being deleted.",
+    Reason.MODEL_VERSION_NOT_READY: "The ModelVersion becoming Ready; its own condition says what it lacks.",
+    Reason.ENGINE_REFUSED: "Engine settings that suit the device and the checkpoint.",
+    Reason.INSUFFICIENT_ACCELERATORS: "A node with enough accelerators, or a smaller engine.parallelism.",
+    Reason.UNSCHEDULABLE: "Room on a node: free accelerators or memory, add a node, or correct spec.pod.",
+    Reason.POD_CREATION_FAILED: "Pods that the namespace allows: see its quota and its Pod Security level.",
+    Reason.POD_CONFIGURATION_FAILED: "The ConfigMap, Secret or claim that the pod names.",
+    Reason.IMAGE_PULL_FAILED: "An image that exists, and a pull Secret in spec.pod.imagePullSecrets.",
+    Reason.STORE_FAILED: "A source that still has the verified files.",
+    Reason.ENGINE_CRASH_LOOPING: "Engine settings that the engine accepts: its last words are above; "
+    "kubectl logs POD -c engine has the rest.",
+    Reason.ENGINE_OUT_OF_MEMORY: "More resources.memory, or less engine.kvCache.memoryMiB or maxModelLength.",
+    Reason.ANSWER_FAILED: "An engine that answers: kubectl logs POD -c engine tells more.",
+    Reason.WRONG_DIGEST_SERVED: "The pod is replaced by itself; if not, delete it.",
+    Reason.NO_READY_REPLICAS: "A pod becoming ready; pods and events below say what keeps them.",
+    Reason.PROGRESS_DEADLINE_EXCEEDED: "A spec whose pods become ready, or a longer "
+    "spec.rollout.progressDeadlineSeconds.",
+    Reason.IN_USE: "LLMDeployments that no longer name the ModelVersion.",
+    Reason.SOURCE_NOT_FOUND: "A new ModelVersion with a source that exists.",
+    Reason.SOURCE_UNREACHABLE: "The source answering; it is tried again.",
+    Reason.SOURCE_FORBIDDEN: "Credentials that may read the source, in the Secret of source.secretName.",
+    Reason.DIGEST_MISMATCH: "The files that the digest names, or a new ModelVersion with the right digest.",
+    Reason.CHECKPOINT_INCOMPLETE: "A complete checkpoint, in a new ModelVersion.",
+    Reason.CHECKPOINT_CORRUPT: "An undamaged checkpoint, in a new ModelVersion.",
+    Reason.NON_FINITE_WEIGHTS: "A checkpoint of finite weights, in a new ModelVersion.",
+    Reason.CONFIG_INVALID: "A checkpoint with a valid config.json, in a new ModelVersion.",
+    Reason.UNSAFE_PATH: "A checkpoint without paths or links that leave its folder, in a new ModelVersion.",
+    Reason.UNSAFE_FORMAT: "A checkpoint in safetensors or GGUF, in a new ModelVersion.",
+    Reason.UNSUPPORTED_FORMAT: "A checkpoint in safetensors or GGUF, in a new ModelVersion.",
+    Reason.INSUFFICIENT_DISK: "Room on the node's disk, or a node with more of it.",
+    Reason.INSPECTION_FAILED: "An inspection that runs: kubectl describe the Job for what stopped it.",
+}
+
+_KNOWN = {str(reason): reason for reason in Reason}
+
+
+def advice(reason: str) -> str:
+    """What unblocks it; "" where there is nothing to do or the reason is newer than this command."""
+    known = _KNOWN.get(reason)
+    return ADVICE.get(known, "") if known else ""
+
+
+def meaning(reason: str) -> str:
+    """What the reason means; "" where it is newer than this command."""
+    known = _KNOWN.get(reason)
+    return known.meaning if known else ""

@@ -1,0 +1,133 @@
+"""`sluicegate render FILE...`: the objects that the operator would make, without a cluster."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ValidationError
+
+from sluicegate.api.meta import API_VERSION, Model
+from sluicegate.api.v1alpha1.llmdeployment import LLMDeployment
+from sluicegate.api.v1alpha1.modelversion import ModelVersion
+from sluicegate.cli.command import Command, CommandError, Exit
+from sluicegate.core import children, naming
+from sluicegate.core.exposure import Exposure
+from sluicegate.core.inspection import inspection_job
+from sluicegate.core.observed import Defaults, SeenDeployment
+from sluicegate.core.preflight import preflight
+from sluicegate.core.target import target_of
+from sluicegate.core.template import pod_template
+
+Object = dict[str, Any]
+M = TypeVar("M", bound=Model)
+
+UNKNOWN_DIGEST = "sha256:" + "0" * 64
+UNKNOWN_UID = "00000000-0000-0000-0000-000000000000"
+NOT_YET = "1970-01-01T00:00:00Z"
+
+
+def _add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="YAML; - reads standard input")
+    parser.add_argument(
+        "--engine-image", default="sluicegate-engine", help="engine image where the spec names none"
+    )
+    parser.add_argument("--store-image", default="sluicegate", help="image of the store sidecar")
+
+
+def _run(args: Namespace) -> int:
+    objects = [obj for path in args.files for obj in _read(path)]
+    defaults = Defaults(
+        cuda_image=args.engine_image,
+        cpu_image=args.engine_image,
+        store_image=args.store_image,
+        operator_namespace="sluicegate-system",
+        token_key=b"",
+    )
+    yaml.safe_dump_all(render(objects, defaults), sys.stdout, sort_keys=False, width=110, allow_unicode=True)
+    return Exit.OK
+
+
+def render(objects: Iterable[Object], defaults: Defaults) -> Iterator[Object]:
+    """Children of every ModelVersion and LLMDeployment among the objects; other kinds are passed over.
+
+    What only a cluster knows is a placeholder: uids, the digest of a version that its spec leaves out, and
+    the control token. The Service is as it is once the pods answer.
+    """
+    ours = [obj for obj in objects if obj.get("apiVersion") == API_VERSION]
+    versions = [
+        _as_inspected(_parsed(ModelVersion, obj)) for obj in ours if obj.get("kind") == "ModelVersion"
+    ]
+    for version in versions:
+        yield inspection_job(version, defaults)
+    for obj in ours:
+        if obj.get("kind") == "LLMDeployment":
+            yield from _children(_parsed(LLMDeployment, obj), versions, defaults)
+
+
+def _children(
+    deployment: LLMDeployment, versions: list[ModelVersion], defaults: Defaults
+) -> Iterator[Object]:
+    name, spec = deployment.metadata.name, deployment.spec
+    seen = SeenDeployment(
+        custom_resource=_dump(deployment),
+        defaults=defaults,
+        model_versions={
+            version.metadata.name: _dump(version)
+            for version in versions
+            if version.metadata.namespace == deployment.metadata.namespace
+        },
+    )
+    checked = preflight(spec, seen)
+    if checked.problem or checked.pointer is None:
+        raise CommandError(
+            f"LLMDeployment {name}: {checked.problem.message if checked.problem else 'no files'}"
+        )
+    target = target_of(spec, checked.pointer)
+    rollout = naming.rollout_id(target, deployment.metadata.generation)
+    template = pod_template(deployment, rollout, checked.pointer, checked.flags, defaults)
+    yield children.control_secret(deployment, defaults.token_key)
+    yield children.network_policy(deployment, defaults.operator_namespace)
+    yield children.revision(deployment, rollout, target, template, checked.pointer.as_json())
+    yield children.pointer(deployment, rollout, checked.pointer.as_json())
+    yield children.replica_set(deployment, rollout, target, template, spec.replicas)
+    yield children.preview_service(deployment, rollout)
+    yield children.service(deployment, Exposure(rollout, NOT_YET))
+    yield children.disruption_budget(deployment, rollout)
+
+
+def _read(path: Path) -> list[Object]:
+    try:
+        text = sys.stdin.read() if str(path) == "-" else path.read_text()
+        return [obj for obj in yaml.safe_load_all(text) if isinstance(obj, dict)]
+    except (OSError, yaml.YAMLError) as error:
+        raise CommandError(f"cannot read {path}: {error}", Exit.USAGE_OR_PERMISSION) from error
+
+
+def _parsed(model: type[M], obj: Object) -> M:
+    """The object as the API server would take it: strict in types, with a namespace."""
+    metadata = {"namespace": "default", "uid": UNKNOWN_UID, "generation": 1, **obj.get("metadata", {})}
+    try:
+        return model.model_validate_json(json.dumps({**obj, "metadata": metadata}), strict=True)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in found['loc'])}: {found['msg']}" for found in error.errors()
+        )
+        raise CommandError(f"{model.__name__} {metadata.get('name', '')}: {problems}") from error
+
+
+def _as_inspected(version: ModelVersion) -> ModelVersion:
+    digest = version.status.digest or version.spec.digest or UNKNOWN_DIGEST
+    return version.model_copy(update={"status": version.status.model_copy(update={"digest": digest})})
+
+
+def _dump(model: Model) -> Object:
+    return model.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+COMMAND = Command("render", "print the objects that the operator would make, offline", _add_arguments, _run)

@@ -1,0 +1,60 @@
+"""The command line's contract: which commands there are, and what their exit codes mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sluicegate.cli import main as cli
+from sluicegate.cli.cluster import explained
+from sluicegate.cli.command import Exit
+from sluicegate.kube.errors import ConfigurationError, Forbidden, Unavailable
+
+
+def test_every_command_is_there_and_says_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--help"])
+
+    told = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert [command.name for command in cli.COMMANDS] == [
+        *("run", "crds", "render", "status", "explain", "uninstall")
+    ]
+    assert all(command.summary in " ".join(told.split()) for command in cli.COMMANDS)
+
+
+@pytest.mark.parametrize("argv", [[], ["bogus"], ["status"], ["status", "x", "--bogus"]])
+def test_wrong_usage_ends_with_five(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(argv)
+
+    assert ended.value.code == Exit.USAGE_OR_PERMISSION
+    assert "usage:" in capsys.readouterr().err
+
+
+def test_crds_are_printed_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["crds"]) == Exit.OK
+    assert cli.main(["crds", "--directory", str(tmp_path / "new")]) == Exit.OK
+
+    printed = capsys.readouterr().out
+    assert printed.count("kind: CustomResourceDefinition\n") == 2
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
+        "llmdeployments.sluicegate.dev.yaml",
+        "modelversions.sluicegate.dev.yaml",
+    ]
+
+
+def test_a_kubeconfig_that_is_not_there_is_said_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = cli.main(["status", "chat", "--kubeconfig", str(tmp_path / "nothing")])
+
+    assert code == Exit.USAGE_OR_PERMISSION
+    assert "nothing" in capsys.readouterr().err
+
+
+def test_a_refusal_and_an_unreachable_server_are_told_apart() -> None:
+    assert explained(Forbidden(403, "Forbidden", "no")).code == Exit.USAGE_OR_PERMISSION
+    assert explained(ConfigurationError("no")).code == Exit.USAGE_OR_PERMISSION
+    assert explained(Unavailable(0, "Timeout", "no")).code == Exit.FAILED
