@@ -16,9 +16,7 @@ from sluicegate_engine.supervisor import Supervisor
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, run to the end and return the exit code. Flags after "--" are vLLM's."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    ours, flags = _split(given)
-    settings = _settings(_parser().parse_args(ours), flags)
+    settings = parse(sys.argv[1:] if arguments is None else arguments)
     logging.basicConfig(
         level=logging.INFO,
         stream=sys.stderr,
@@ -27,21 +25,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return asyncio.run(_run(settings))
 
 
+def parse(arguments: Sequence[str]) -> Settings:
+    """Read the command line. Exits with a usage message where it is wrong."""
+    given = list(arguments)
+    place = given.index("--") if "--" in given else len(given)
+    values = vars(_parser().parse_args(given[:place]))
+    del values["command"]
+    return Settings(**values, engine_flags=tuple(given[place + 1 :]))
+
+
 async def _run(settings: Settings) -> int:
     return await Supervisor(settings, lambda: datetime.now(UTC)).run()
-
-
-def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
-    if "--" not in arguments:
-        return arguments, []
-    place = arguments.index("--")
-    return arguments[:place], arguments[place + 1 :]
-
-
-def _settings(parsed: argparse.Namespace, flags: Sequence[str]) -> Settings:
-    values = vars(parsed)
-    del values["command"]
-    return Settings(**values, engine_flags=tuple(flags))
 
 
 def _parser() -> argparse.ArgumentParser:

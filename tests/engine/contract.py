@@ -1,0 +1,121 @@
+"""What a pod does around any engine, the stand-in and the real vLLM alike.
+
+Each check takes a pod that is serving with max_concurrent=2 and max_queued=2. The suites of tests/engine and
+tests/engine_vllm run them all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable
+
+from sluicegate_engine.gate_settings import VERSION_HEADER
+from tests.engine.pod import DIGEST, TOKEN, VERSION, Pod
+
+Check = Callable[[Pod], Awaitable[None]]
+
+
+async def a_completion_is_answered_with_the_version(pod: Pod) -> None:
+    answer = await pod.complete(tokens=5)
+    choice = (await answer.json())["choices"][0]
+    assert (answer.status, choice["finish_reason"]) == (200, "length")
+    assert answer.headers[VERSION_HEADER] == VERSION
+    assert "connection" not in answer.headers
+
+
+async def a_stream_ends_as_asked(pod: Pod) -> None:
+    answer = await pod.complete(tokens=5, stream=True)
+    events = [json.loads(e) for e in re.findall(r"data: (\{.*)", await answer.text())]
+    assert answer.headers[VERSION_HEADER] == VERSION
+    assert events[-1]["choices"][0]["finish_reason"] == "length"
+
+
+async def other_routes_of_vllm_do_not_exist(pod: Pod) -> None:
+    for method, path in (
+        ("POST", "/scale_elastic_ep"),
+        ("POST", "/invocations"),
+        ("POST", "/adapters"),
+        ("POST", "/collective_rpc"),
+        ("GET", "/metrics"),
+        ("GET", "/docs"),
+    ):
+        async with pod.http.request(method, pod.serving + path) as answer:
+            assert (path, answer.status) == (path, 404)
+            assert answer.headers[VERSION_HEADER] == VERSION
+    async with pod.http.get(pod.serving + "/v1/models") as answer:
+        assert (answer.status, answer.headers[VERSION_HEADER]) == (200, VERSION)
+
+
+async def beyond_the_queue_requests_are_turned_away_and_the_rest_is_served(pod: Pod) -> None:
+    async with asyncio.TaskGroup() as group:
+        calls = [group.create_task(pod.complete(tokens=50)) for _ in range(8)]
+    answers = [call.result() for call in calls]
+    assert sorted(a.status for a in answers) == [200] * 4 + [429] * 4
+    for answer in answers:
+        assert answer.headers[VERSION_HEADER] == VERSION
+        assert answer.status == 200 or answer.headers["retry-after"]
+        await answer.read()
+
+
+async def a_client_that_leaves_its_stream_frees_its_place(pod: Pod) -> None:
+    streams = [await pod.complete(tokens=900, stream=True) for _ in range(2)]
+    for stream in streams:
+        await stream.content.readline()
+        stream.close()
+    answer = await asyncio.wait_for(pod.complete(tokens=2), 2.5)
+    assert answer.status == 200
+    await answer.read()
+
+
+async def the_control_port_wants_its_token(pod: Pod) -> None:
+    for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"bearer{TOKEN}"}):
+        assert (await pod.get(f"{pod.control}/status", headers=headers))[0] == 401
+    async with pod.http.post(f"{pod.control}/drain") as answer:
+        assert answer.status == 401
+    status = await pod.status()
+    assert status["phase"] == "Serving"
+    assert (status["version"], status["digest"], status["ready"]) == (VERSION, DIGEST, True)
+    assert (status["inFlight"], status["queued"]) == (0, 0)
+
+
+async def in_flight_requests_are_seen_from_outside(pod: Pod) -> None:
+    stream = await pod.complete(tokens=200, stream=True)
+    await stream.content.readline()
+    while (await pod.status())["inFlight"] != 1:
+        await asyncio.sleep(0.01)
+    await stream.read()
+    while (await pod.status())["inFlight"] != 0:
+        await asyncio.sleep(0.01)
+
+
+async def the_metrics_page_is_vllms_and_ours(pod: Pod) -> None:
+    before = _metric(await _page(pod), 'sluicegate_requests_total{outcome="served"}')
+    await (await pod.complete()).read()
+    while _metric(page := await _page(pod), 'sluicegate_requests_total{outcome="served"}') == before:
+        await asyncio.sleep(0.01)
+    assert f'sluicegate_model_version_info{{digest="{DIGEST}",version="{VERSION}"}} 1.0' in page
+    assert "vllm:num_requests_running" in page
+    assert _metric(page, "sluicegate_in_flight_requests") == 0
+
+
+async def _page(pod: Pod) -> str:
+    return (await pod.get(f"{pod.probe}/metrics"))[1]
+
+
+def _metric(page: str, name: str) -> float:
+    found = [line.rpartition(" ")[2] for line in page.splitlines() if line.startswith(name + " ")]
+    return float(found[0]) if found else 0.0
+
+
+CHECKS: tuple[Check, ...] = (
+    a_completion_is_answered_with_the_version,
+    a_stream_ends_as_asked,
+    other_routes_of_vllm_do_not_exist,
+    beyond_the_queue_requests_are_turned_away_and_the_rest_is_served,
+    a_client_that_leaves_its_stream_frees_its_place,
+    the_control_port_wants_its_token,
+    in_flight_requests_are_seen_from_outside,
+    the_metrics_page_is_vllms_and_ours,
+)

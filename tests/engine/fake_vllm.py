@@ -1,0 +1,127 @@
+"""A stand-in for vLLM's server: a second instead of a minute to start, and it fails to order.
+
+It loads the real gate the way vLLM does (--middleware, settings by environment) and has an engine-core process
+of its own with vLLM's title. tests/engine/contract.py holds it to what the real vLLM does.
+
+FAKE_VLLM in the environment picks a misbehaviour: crash-at-start, hang-at-start, abort-warm-up,
+ignore-sigterm, write-secrets.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import Any
+
+from sluicegate_engine.asgi import Receive, Scope, Send
+from tests.engine.asgi_host import serve
+
+SECONDS_PER_TOKEN = 0.01
+
+
+class FakeVllm:
+    """The application: completions that take their time, whole or as a stream."""
+
+    def __init__(self, core: subprocess.Popen[bytes], misbehaviour: str) -> None:
+        self._core = core
+        self._misbehaviour = misbehaviour
+        self.aborting = asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        elif scope["path"] == "/v1/completions" and scope["method"] == "POST":
+            await self._complete(json.loads((await receive())["body"]), send)
+        elif scope["path"] == "/metrics":
+            await _answer(send, b"vllm:num_requests_running 0.0\n", kind=b"text/plain")
+        else:
+            await _answer(send, json.dumps({"path": scope["path"]}).encode())
+
+    async def _complete(self, request: dict[str, Any], send: Send) -> None:
+        if request["prompt"] == "fail":
+            raise RuntimeError("cannot schedule new futures after shutdown")
+        if self._misbehaviour == "write-secrets":
+            print(f"ERROR 11-23 02:52:56 [serving.py:1] prompt was {request['prompt']}", flush=True)
+        if request.get("stream"):
+            await self._stream(request, send)
+            return
+        reason = await self._generate(request["max_tokens"])
+        if self._misbehaviour == "abort-warm-up":
+            reason = "abort"
+        choice = {"text": "a" * request["max_tokens"], "finish_reason": reason}
+        status = 500 if reason == "dead" else 200
+        await _answer(send, json.dumps({"choices": [choice]}, separators=(",", ":")).encode(), status)
+
+    async def _stream(self, request: dict[str, Any], send: Send) -> None:
+        headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for n in range(request["max_tokens"]):
+            reason = await self._generate(1)
+            if reason == "dead":
+                await _event(send, b'{"error": {"message": "EngineCore encountered an issue", "code": 500}}')
+                break
+            last = reason == "abort" or n == request["max_tokens"] - 1
+            choice = {"text": "a", "finish_reason": reason if last else None}
+            await _event(send, json.dumps({"choices": [choice]}, separators=(",", ":")).encode())
+            if last:
+                break
+        await _event(send, b"[DONE]")
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _generate(self, tokens: int) -> str:
+        for _ in range(tokens):
+            await asyncio.sleep(SECONDS_PER_TOKEN)
+            if self._core.poll() is not None:
+                return "dead"
+            if self.aborting.is_set():
+                return "abort"
+        return "length"
+
+
+async def _answer(send: Send, body: bytes, status: int = 200, kind: bytes = b"application/json") -> None:
+    await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", kind)]})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+async def _event(send: Send, data: bytes) -> None:
+    await send({"type": "http.response.body", "body": b"data: " + data + b"\n\n", "more_body": True})
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser()
+    for flag in ("--model", "--served-model-name", "--host", "--middleware"):
+        parser.add_argument(flag, required=True)
+    parser.add_argument("--port", type=int, required=True)
+    given, _ = parser.parse_known_args()
+    misbehaviour = os.environ.get("FAKE_VLLM", "")
+    if misbehaviour == "crash-at-start":
+        raise ValueError("head size 9 is not supported")
+    core = subprocess.Popen(
+        ["VLLM::EngineCore", "-c", "import time; time.sleep(3600)"], executable=sys.executable
+    )
+    end = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, (lambda: None) if misbehaviour == "ignore-sigterm" else end.set)
+    if misbehaviour == "hang-at-start":
+        await end.wait()
+        core.kill()
+        return
+    module, _, name = given.middleware.rpartition(".")
+    app = FakeVllm(core, misbehaviour)
+    async with serve(getattr(importlib.import_module(module), name)(app), given.host, given.port):
+        await end.wait()
+        app.aborting.set()
+        await asyncio.sleep(SECONDS_PER_TOKEN * 5)
+    core.kill()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,192 @@
+"""A model pod's engine container on this machine: the supervisor as a process, with files where a pod has them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from asyncio.subprocess import Process
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+DIGEST = "sha256:" + "c" * 64
+VERSION = "smollm2-v1"
+TOKEN = "control-token"
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [int(one.getsockname()[1]) for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+@dataclass
+class Pod:
+    """A running supervisor and how to reach it."""
+
+    process: Process
+    directory: Path
+    http: aiohttp.ClientSession
+    serving: str
+    probe: str
+    control: str
+
+    @property
+    def log(self) -> str:
+        return (self.directory / "log").read_text(errors="replace")
+
+    @property
+    def statement(self) -> dict[str, Any]:
+        """The termination message."""
+        found: dict[str, Any] = json.loads((self.directory / "termination-log").read_text())
+        return found
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def engine_pid(self, title: str) -> int:
+        """The pid of the process of this pod's engine that goes by this title or Python module."""
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and self._belongs(entry) and title in _names(entry):
+                return int(entry.name)
+        raise LookupError(f"no process {title}; the log ends: {self.log[-2000:]}")
+
+    def _belongs(self, entry: Path) -> bool:
+        try:
+            environment = (entry / "environ").read_bytes()
+        except OSError:
+            return False
+        return f"POD_DIRECTORY={self.directory}".encode() in environment.split(b"\0")
+
+    async def get(self, url: str, **options: Any) -> tuple[int, str]:
+        async with self.http.get(url, **options) as answer:
+            return answer.status, await answer.text()
+
+    async def ready(self) -> dict[str, Any] | None:
+        """What /ready says; None where nothing listens."""
+        try:
+            found: dict[str, Any] = json.loads((await self.get(f"{self.probe}/ready"))[1])
+        except aiohttp.ClientError:
+            return None
+        return found
+
+    async def status(self) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        found: dict[str, Any] = json.loads((await self.get(f"{self.control}/status", headers=headers))[1])
+        return found
+
+    async def until(self, reason: str, timeout: float = 10) -> float:
+        """Wait until /ready gives this reason. Returns how long that took, in seconds."""
+        start = time.monotonic()
+        while time.monotonic() - start < timeout:
+            said = await self.ready()
+            if said is not None and said["reason"] == reason:
+                return time.monotonic() - start
+            assert self.process.returncode is None, self.log[-4000:]
+            await asyncio.sleep(0.02)
+        raise TimeoutError(f"not {reason} after {timeout} s; the log ends: {self.log[-4000:]}")
+
+    async def until_not_ready(self, timeout: float = 10) -> float:
+        """Wait until /ready is anything but 200. Returns how long that took, in seconds."""
+        start = time.monotonic()
+        while (said := await self.ready()) is not None and said["ready"]:
+            assert time.monotonic() - start < timeout, "still ready"
+            await asyncio.sleep(0.01)
+        return time.monotonic() - start
+
+    async def exit_code(self, timeout: float = 10) -> int:
+        return await asyncio.wait_for(self.process.wait(), timeout)
+
+    async def complete(self, prompt: str = "Hello", tokens: int = 5, **more: Any) -> aiohttp.ClientResponse:
+        """A completion, its answer's headers being there."""
+        request = {"model": "chat", "prompt": prompt, "max_tokens": tokens, "ignore_eos": True, **more}
+        return await self.http.post(f"{self.serving}/v1/completions", json=request)
+
+    async def close(self) -> None:
+        """End everything that belongs to this pod."""
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and self._belongs(entry):
+                try:
+                    os.kill(int(entry.name), signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+        await self.process.wait()
+        await self.http.close()
+
+
+async def start_pod(
+    directory: Path,
+    model: Path,
+    *,
+    module: str,
+    flags: Sequence[str] = (),
+    environment: dict[str, str] | None = None,
+    **options: float,
+) -> Pod:
+    """Start a supervisor around `module`; `options` are numbers of its command line, such as max_queued=1."""
+    snapshots = directory / "models" / "snapshots"
+    snapshots.mkdir(parents=True)
+    (snapshots / DIGEST[7:]).symlink_to(model)
+    (directory / "pointer.json").write_text(json.dumps({"version": VERSION, "digest": DIGEST}))
+    (directory / "token").write_text(TOKEN + "\n")
+    serving, probe, control = free_ports(3)
+    chosen: dict[str, object] = {
+        "pointer": directory / "pointer.json",
+        "models": directory / "models",
+        "served-model-name": "chat",
+        "host": "127.0.0.1",
+        "serving-port": serving,
+        "probe-port": probe,
+        "control-port": control,
+        "control-token-file": directory / "token",
+        "max-concurrent": 2,
+        "max-queued": 2,
+        "linger-seconds": 0.3,
+        "termination-log": directory / "termination-log",
+        "engine-module": module,
+        **{name.replace("_", "-"): value for name, value in options.items()},
+    }
+    arguments = [text for name, value in chosen.items() for text in (f"--{name}", str(value))]
+    with (directory / "log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "sluicegate_engine", "run", *arguments, "--", *flags),
+            env={
+                **os.environ,
+                "PYTHONPATH": f"{ROOT / 'runtime'}:{ROOT}",
+                "POD_DIRECTORY": str(directory),
+                **(environment or {}),
+            },
+            stdout=log,
+            stderr=log,
+        )
+    urls = [f"http://127.0.0.1:{port}" for port in (serving, probe, control)]
+    return Pod(process, directory, aiohttp.ClientSession(), *urls)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def _names(entry: Path) -> tuple[str, ...]:
+    """A process's title as it set it, and the module that it runs."""
+    try:
+        words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return ()
+    return (words[0].strip(), words[2]) if words[1:2] == ["-m"] else (words[0].strip(),)

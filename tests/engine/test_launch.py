@@ -1,0 +1,113 @@
+"""vLLM's command line and environment: what must hold in every pod, whatever was asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+import pytest
+
+from sluicegate_engine.cli import parse
+from sluicegate_engine.fatal import FatalError
+from sluicegate_engine.gate_settings import VARIABLE, GateSettings
+from sluicegate_engine.launch import engine_command, engine_environment
+from sluicegate_engine.pointer import Pointer, Target
+from sluicegate_engine.settings import Settings
+
+MODEL = Target("v1", "sha256:" + "a" * 64)
+DRAFT = Target("small", "sha256:" + "b" * 64)
+GATE = GateSettings("/run/gate", "key", "v1", 4, 2)
+
+
+def settings(root: Path, *flags: str) -> Settings:
+    for target in (MODEL, DRAFT):
+        (root / "snapshots" / target.digest[7:]).mkdir(parents=True, exist_ok=True)
+    arguments = "run --pointer p --control-token-file t --max-concurrent 4 --max-queued 2".split()
+    return parse([*arguments, "--models", str(root), "--served-model-name", "chat", "--", *flags])
+
+
+def test_the_snapshot_the_name_and_the_gate_are_on_the_command_line(tmp_path: Path) -> None:
+    command = engine_command(settings(tmp_path, "--dtype=float32"), Pointer(MODEL))
+    assert command[1:4] == ["-m", "vllm.entrypoints.openai.api_server", "--dtype=float32"]
+    assert f"--model={tmp_path}/snapshots/{'a' * 64}" in command
+    assert "--served-model-name=chat" in command
+    assert "--middleware=sluicegate_engine.middleware.Gate" in command
+
+
+@pytest.mark.parametrize(
+    ("asked", "forced"),
+    [
+        ("--trust-remote-code", "--no-trust-remote-code"),
+        ("--enable-log-requests", "--no-enable-log-requests"),
+        ("--enable-log-outputs", "--no-enable-log-outputs"),
+        ("--api-server-count=4", "--api-server-count=1"),
+        ("--model=other", "--model="),
+        ("--shutdown-timeout=600", "--shutdown-timeout=0"),
+    ],
+)
+def test_what_must_hold_comes_after_what_was_asked(tmp_path: Path, asked: str, forced: str) -> None:
+    command = engine_command(settings(tmp_path, asked), Pointer(MODEL))
+    last = max(i for i, flag in enumerate(command) if flag.startswith(forced) and flag != asked)
+    assert last > command.index(asked)
+
+
+@pytest.mark.parametrize("flag", ["--middleware=a.B", "--uds=/x", "--conf=/x", "--root_path=/x", "--ssl-keyf=k"])
+def test_flags_that_lead_around_the_gate_are_refused(tmp_path: Path, flag: str) -> None:
+    with pytest.raises(FatalError, match="FlagRefused"):
+        engine_command(settings(tmp_path, flag), Pointer(MODEL))
+
+
+def test_the_draft_model_becomes_its_snapshot(tmp_path: Path) -> None:
+    flag = '--speculative-config={"method":"draft_model","model":"@draft","num_speculative_tokens":3}'
+    given = settings(tmp_path, flag)
+    command = engine_command(given, Pointer(MODEL, DRAFT))
+    path = f"{tmp_path}/snapshots/{'b' * 64}"
+    assert flag.replace("@draft", path) in command
+    with pytest.raises(FatalError, match="DraftMissing"):
+        engine_command(given, Pointer(MODEL))
+
+
+def test_the_environment_has_no_secrets_no_dev_mode_and_no_hub() -> None:
+    inherited = {
+        "PATH": "/bin",
+        "HF_TOKEN": "t",
+        "VLLM_SERVER_DEV_MODE": "1",
+        "VLLM_CPU_KVCACHE_SPACE": "4",
+        "VLLM_USE_RUST_FRONTEND": "1",
+        "VLLM_PORT": "tcp://10.0.0.1:8000",
+        "SLUICEGATE_ANYTHING": "x",
+        "HF_HUB_OFFLINE": "0",
+    }
+    environment = engine_environment(inherited, GATE, [])
+    assert not {*inherited} & {*environment} - {"PATH", "HF_HUB_OFFLINE"}
+    assert environment["PATH"] == "/bin"
+    assert environment["HF_HUB_OFFLINE"] == environment["TRANSFORMERS_OFFLINE"] == "1"
+    assert environment["VLLM_NO_USAGE_STATS"] == "1"
+    assert GateSettings.from_environment(environment) == GATE
+
+
+def test_tensor_parallel_ranks_share_the_processors_unless_told_otherwise() -> None:
+    bound = engine_environment({}, GATE, ["--tensor-parallel-size=2"])["VLLM_CPU_OMP_THREADS_BIND"]
+    first, second = (set(group.split(",")) for group in bound.split("|"))
+    assert len(first) == len(second) == max(1, len(os.sched_getaffinity(0)) // 2)
+    assert "VLLM_CPU_OMP_THREADS_BIND" not in engine_environment({}, GATE, ["--tensor-parallel-size=1"])
+    told = {"VLLM_CPU_OMP_THREADS_BIND": "0|0"}
+    assert engine_environment(told, GATE, ["--tensor-parallel-size=2"])["VLLM_CPU_OMP_THREADS_BIND"] == "0|0"
+
+
+def test_a_gate_outside_the_supervisor_says_what_is_missing() -> None:
+    with pytest.raises(RuntimeError, match=VARIABLE):
+        GateSettings.from_environment({})
+
+
+def test_the_bound_of_the_end_is_the_sum_of_its_parts(tmp_path: Path) -> None:
+    given = dataclasses.replace(settings(tmp_path), drain_seconds=60)
+    assert given.termination_bound_seconds == 80
+
+
+@pytest.mark.parametrize("wrong", ["--max-concurrent=0", "--max-queued=-1", "--max-conc=1"])
+def test_bad_arguments_of_our_own_are_refused(tmp_path: Path, wrong: str) -> None:
+    arguments = "run --pointer p --models m --served-model-name n --control-token-file t".split()
+    with pytest.raises(SystemExit):
+        parse([*arguments, "--max-concurrent", "1", "--max-queued", "1", wrong])

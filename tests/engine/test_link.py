@@ -1,0 +1,79 @@
+"""The line between supervisor and gate, over a real socket, whoever comes first."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from sluicegate_engine.admission import Admission
+from sluicegate_engine.link import Command, GateLink, Report, SupervisorLink
+
+
+class GateEnd:
+    """A gate that only remembers what it was told, and reports that."""
+
+    def __init__(self, path: Path) -> None:
+        self.report = Report(Admission.CLOSED, "")
+        self.lost = asyncio.Event()
+        self.link = GateLink(path, self.obey, lambda: self.report)
+        self.task = asyncio.create_task(self.link.run())
+
+    def obey(self, command: Command | None) -> None:
+        if command is None:
+            self.lost.set()
+        else:
+            self.report = Report(command.admission, command.version, in_flight=3, outcomes={"served": 5})
+
+    async def stop(self) -> None:
+        self.task.cancel()
+        await asyncio.wait((self.task,))
+
+
+async def has(link: SupervisorLink, admission: Admission) -> Report:
+    return await asyncio.wait_for(link.wait_until(lambda r: r.admission is admission), 5)
+
+
+async def test_the_gate_learns_the_state_when_it_connects_and_every_change_after(tmp_path: Path) -> None:
+    link = SupervisorLink(Command(Admission.CLOSED, "v1"))
+    link.send(Command(Admission.OPEN, "v2"))
+    server = await link.listen(tmp_path / "s")
+    gate = GateEnd(tmp_path / "s")
+    assert await has(link, Admission.OPEN) == Report(Admission.OPEN, "v2", 3, 0, {"served": 5}, {})
+    link.send(Command(Admission.DRAINING, "v2"))
+    await has(link, Admission.DRAINING)
+    await gate.stop()
+    server.close()
+
+
+async def test_a_gate_that_comes_first_waits_for_the_supervisor(tmp_path: Path) -> None:
+    gate = GateEnd(tmp_path / "s")
+    await asyncio.wait_for(gate.lost.wait(), 5)
+    link = SupervisorLink(Command(Admission.OPEN, "v1"))
+    server = await link.listen(tmp_path / "s")
+    await has(link, Admission.OPEN)
+    await gate.stop()
+    server.close()
+
+
+async def test_changes_are_reported_without_being_asked(tmp_path: Path) -> None:
+    link = SupervisorLink(Command(Admission.OPEN, "v1"))
+    server = await link.listen(tmp_path / "s")
+    gate = GateEnd(tmp_path / "s")
+    await has(link, Admission.OPEN)
+    for count in range(1, 200):
+        gate.report = Report(Admission.OPEN, "v1", in_flight=count)
+        gate.link.changed()
+    await asyncio.wait_for(link.wait_until(lambda r: r.in_flight == 199), 5)
+    await gate.stop()
+    server.close()
+
+
+async def test_the_last_report_outlives_the_gate(tmp_path: Path) -> None:
+    link = SupervisorLink(Command(Admission.OPEN, "v1"))
+    server = await link.listen(tmp_path / "s")
+    gate = GateEnd(tmp_path / "s")
+    await has(link, Admission.OPEN)
+    await gate.stop()
+    assert link.report is not None
+    assert link.report.outcomes == {"served": 5}
+    server.close()
