@@ -42,6 +42,8 @@ _SPLITS = {
 }
 # these take a whole word from the vocabulary where it is there, without merging up to it
 _IGNORE_MERGES = frozenset({"llama-bpe"})
+# these begin every text with the start token unless the file says otherwise
+_START_BY_DEFAULT = frozenset({"llama-bpe"})
 
 
 def tokenizer_json(metadata: GgufMetadata) -> dict[str, Any]:
@@ -61,7 +63,7 @@ def tokenizer_json(metadata: GgufMetadata) -> dict[str, Any]:
         "added_tokens": _added_tokens(metadata),
         "normalizer": None,
         "pre_tokenizer": steps[0] if len(steps) == 1 else {"type": "Sequence", "pretokenizers": steps},
-        "post_processor": _post_processor(metadata),
+        "post_processor": _post_processor(metadata, split in _START_BY_DEFAULT),
         "decoder": {**_byte_level(use_regex=True), "add_prefix_space": True},
         "model": {
             "type": "BPE",
@@ -149,17 +151,17 @@ def _added_tokens(metadata: GgufMetadata) -> list[dict[str, Any]]:
     ]
 
 
-def _post_processor(metadata: GgufMetadata) -> dict[str, Any]:
-    if not metadata.flag(f"{_KEY}.add_bos_token", False):
+def _post_processor(metadata: GgufMetadata, start: bool) -> dict[str, Any]:
+    if not metadata.flag(f"{_KEY}.add_bos_token", start):
         return _byte_level(use_regex=True)
     identifier = metadata.integer(f"{_KEY}.bos_token_id")
     bos = _token(metadata.strings(f"{_KEY}.tokens"), identifier)
-    start = {"SpecialToken": {"id": bos, "type_id": 0}}
+    first = {"SpecialToken": {"id": bos, "type_id": 0}}
     return {
         "type": "TemplateProcessing",
-        "single": [start, {"Sequence": {"id": "A", "type_id": 0}}],
+        "single": [first, {"Sequence": {"id": "A", "type_id": 0}}],
         "pair": [
-            start,
+            first,
             {"Sequence": {"id": "A", "type_id": 0}},
             {"SpecialToken": {"id": bos, "type_id": 1}},
             {"Sequence": {"id": "B", "type_id": 1}},

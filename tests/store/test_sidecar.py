@@ -1,0 +1,140 @@
+"""What /ready says while a model is on its way, and what the sidecar does when the source is away."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+from tests.store.builders import a_model, mounts
+from tests.store.test_inspection import look
+
+from sluicegate_store import sidecar as module
+from sluicegate_store.errors import Reason, StoreError
+from sluicegate_store.layout import Store
+from sluicegate_store.progress import Progress
+from sluicegate_store.sidecar import Sidecar, read_pointer
+
+
+class Sleeps:
+    """A clock that waits only when told, and remembers for how long it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[float] = []
+        self.asleep = asyncio.Event()
+        self.wake = asyncio.Event()
+
+    async def __call__(self, seconds: float) -> None:
+        self.asked.append(seconds)
+        self.asleep.set()
+        await self.wake.wait()
+
+
+def pointer(tmp_path: Path, digest: str) -> Path:
+    path = tmp_path / "pointer.json"
+    path.write_text(json.dumps({"version": "v1", "digest": digest, "source": {"uri": "pvc://claim/m"}}))
+    return path
+
+
+async def answer(client: TestClient[Any, Any]) -> dict[str, Any]:
+    response = await client.get("/ready")
+    return {"status": response.status, **await response.json()}
+
+
+async def test_ready_tells_the_phase_and_bytes_while_files_are_copied(tmp_path, monkeypatch):
+    a_model().write(tmp_path / "claim" / "m")
+    digest = look(tmp_path).manifest.digest
+    copying, release = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    real = module.ingest
+
+    def held(*arguments: Any) -> Path:
+        progress: Progress = arguments[-1]
+        progress.begin("Fetching", 100)
+        progress.advance(40)
+        loop.call_soon_threadsafe(copying.set)
+        asyncio.run_coroutine_threadsafe(release.wait(), loop).result()
+        return real(*arguments)
+
+    monkeypatch.setattr(module, "ingest", held)
+    sidecar = Sidecar(Store(tmp_path / "models"), mounts(tmp_path))
+    async with TestClient(TestServer(sidecar.application())) as client:
+        assert (await answer(client))["phase"] == "Pending"
+        running = asyncio.create_task(sidecar.run(pointer(tmp_path, digest)))
+        await copying.wait()
+
+        assert await answer(client) == {
+            "status": 503,
+            "ready": False,
+            "version": "v1",
+            "phase": "Fetching",
+            "bytesDone": 40,
+            "bytesTotal": 100,
+            "error": None,
+        }
+        release.set()
+        await running
+        assert (await answer(client))["status"] == 200
+
+
+async def test_a_source_that_is_away_is_asked_again_and_the_reason_is_shown(tmp_path, monkeypatch):
+    a_model().write(tmp_path / "claim" / "m")
+    digest = look(tmp_path).manifest.digest
+    real, failures = module.ingest, 3
+
+    def flaky(*arguments: Any) -> Path:
+        nonlocal failures
+        failures -= 1
+        if failures >= 0:
+            raise StoreError(Reason.SOURCE_UNREACHABLE, "away")
+        return real(*arguments)
+
+    monkeypatch.setattr(module, "ingest", flaky)
+    sleeps = Sleeps()
+    sidecar = Sidecar(Store(tmp_path / "models"), mounts(tmp_path), sleeps)
+    async with TestClient(TestServer(sidecar.application())) as client:
+        running = asyncio.create_task(sidecar.run(pointer(tmp_path, digest)))
+        await sleeps.asleep.wait()
+        body = await answer(client)
+        assert (body["status"], body["phase"]) == (503, "Waiting")
+        assert body["error"] == {"reason": "SourceUnreachable", "message": "away", "retryable": True}
+
+        sleeps.wake.set()
+        await running
+        assert sleeps.asked == [1.0, 2.0, 4.0]
+        assert (await answer(client))["error"] is None
+
+
+async def test_a_terminal_error_is_raised_and_stays_visible(tmp_path):
+    a_model().write(tmp_path / "claim" / "m")
+    sidecar = Sidecar(Store(tmp_path / "models"), mounts(tmp_path), Sleeps())
+    async with TestClient(TestServer(sidecar.application())) as client:
+        with pytest.raises(StoreError):
+            await sidecar.run(pointer(tmp_path, f"sha256:{'0' * 64}"))
+
+        body = await answer(client)
+    assert (body["status"], body["phase"], body["error"]["reason"]) == (503, "Failed", "DigestMismatch")
+
+
+def test_waits_double_up_to_a_minute():
+    waits = module._waits()
+
+    assert [next(waits) for _ in range(9)] == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+
+
+def test_a_pointer_may_name_an_endpoint_and_a_draft():
+    part = {
+        "version": "v",
+        "digest": f"sha256:{'0' * 64}",
+        "source": {"uri": "hf://x", "endpoint": "http://hub"},
+    }
+
+    targets = read_pointer(json.dumps({**part, "draft": {**part, "version": "d"}}).encode())
+
+    assert [(target.version, target.endpoint) for target in targets] == [
+        ("v", "http://hub"),
+        ("d", "http://hub"),
+    ]
