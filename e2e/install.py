@@ -1,0 +1,104 @@
+"""Installs the operator from manifests/ with given images, as an overlay of a user would."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sluicegate.kube import resources
+from sluicegate.kube.client import Client
+
+NAMESPACE = "sluicegate-system"
+OPERATOR = "sluicegate-operator"
+LABELS = "app.kubernetes.io/name=sluicegate,app.kubernetes.io/component=operator"
+RESYNC_SECONDS = "60"
+
+Kubectl = Callable[..., str]
+
+
+@dataclass(frozen=True)
+class Images:
+    """References of the small image and of the engine image."""
+
+    small: str
+    engine: str
+
+
+@dataclass(frozen=True)
+class Installation:
+    """The operator of a checkout on a cluster. `kubectl` runs kubectl there and answers its output."""
+
+    checkout: Path
+    kubectl: Kubectl
+    images: Images
+
+    def apply(self, images: Images | None = None) -> None:
+        self.kubectl(
+            "apply", "--server-side", "--force-conflicts", "-k", str(self._overlay(images or self.images))
+        )
+
+    async def ready(self, client: Client, within: float = 120.0) -> None:
+        """Returns when the Deployment has rolled out and its one pod leads."""
+        deadline = time.monotonic() + within
+        while not _rolled_out(await client.get(resources.DEPLOYMENT, NAMESPACE, OPERATOR)):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the operator is not ready: kubectl -n {NAMESPACE} describe pods")
+            await asyncio.sleep(0.3)
+
+    async def kill(self, client: Client) -> None:
+        """End the operator's pods without a word, as a lost node would."""
+        for pod in (await client.list(resources.POD, NAMESPACE, label_selector=LABELS)).items:
+            await client.delete(resources.POD, NAMESPACE, pod["metadata"]["name"], grace_seconds=0)
+
+    async def stop(self, client: Client) -> None:
+        """Scale the operator to zero and wait until it is gone."""
+        scale: dict[str, Any] = {"spec": {"replicas": 0}}
+        await client.patch_merge(resources.DEPLOYMENT, NAMESPACE, OPERATOR, scale, "e2e")
+        while (await client.list(resources.POD, NAMESPACE, label_selector=LABELS)).items:
+            await asyncio.sleep(0.3)
+
+    async def change_default_images(self, client: Client) -> None:
+        """Restart the operator with other names of the images that it gives to model pods."""
+        other = Images(self.images.small, f"{self.images.engine}-of-another-release")
+        self.apply(other)
+        await self.ready(client)
+
+    def _overlay(self, images: Images) -> Path:
+        folder = self.checkout / ".cluster" / "overlay"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        name, _, tag = images.small.rpartition(":")
+        settings = [
+            f"SLUICEGATE_ENGINE_IMAGE_CPU={images.engine}",
+            f"SLUICEGATE_ENGINE_IMAGE_CUDA={images.engine}",
+            f"SLUICEGATE_STORE_IMAGE={images.small}",
+            f"SLUICEGATE_RESYNC_SECONDS={RESYNC_SECONDS}",
+        ]
+        overlay = {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "namespace": NAMESPACE,
+            "resources": ["../../manifests/kustomize/base"],
+            "images": [{"name": "sluicegate", "newName": name, "newTag": tag}],
+            "configMapGenerator": [
+                {"name": "sluicegate-settings", "behavior": "merge", "literals": settings}
+            ],
+        }
+        (folder / "kustomization.yaml").write_text(json.dumps(overlay, indent=1))
+        return folder
+
+
+def _rolled_out(deployment: dict[str, Any]) -> bool:
+    status, wanted = deployment.get("status") or {}, deployment["spec"]["replicas"]
+    return bool(
+        status.get("observedGeneration") == deployment["metadata"]["generation"]
+        and status.get("updatedReplicas") == wanted
+        and status.get("readyReplicas") == wanted
+        and status.get("replicas") == wanted
+    )

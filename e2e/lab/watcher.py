@@ -1,0 +1,80 @@
+"""Writes down every status that an object shows, from a watch, with the time of its arrival."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from sluicegate.kube.client import Client
+from sluicegate.kube.resources import Resource
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """One version of the object: when it was seen (monotonic seconds) and by which event."""
+
+    at: float
+    type: str
+    object: dict[str, Any]
+
+    def condition(self, kind: str) -> dict[str, Any] | None:
+        conditions = (self.object.get("status") or {}).get("conditions") or ()
+        return next((each for each in conditions if each["type"] == kind), None)
+
+    @property
+    def ready(self) -> bool:
+        found = self.condition("Ready")
+        generation = self.object["metadata"].get("generation")
+        return bool(found and found["status"] == "True" and found["observedGeneration"] == generation)
+
+
+@dataclass
+class Sightings:
+    seen: list[Sighting] = field(default_factory=list)
+
+    def ready_spans(self, end: float) -> list[tuple[float, float]]:
+        """The spans of time in which the object said that it was ready."""
+        spans: list[tuple[float, float]] = []
+        began: float | None = None
+        for sighting in self.seen:
+            ready = sighting.ready and sighting.type != "DELETED"
+            if ready and began is None:
+                began = sighting.at
+            if not ready and began is not None:
+                spans.append((began, sighting.at))
+                began = None
+        return [*spans, (began, end)] if began is not None else spans
+
+
+@asynccontextmanager
+async def watching(client: Client, resource: Resource, namespace: str, name: str) -> AsyncIterator[Sightings]:
+    """Sightings of one object while the block runs."""
+    sightings = Sightings()
+    listing = await client.list(resource, namespace, field_selector=f"metadata.name={name}")
+    sightings.seen += [Sighting(time.monotonic(), "ADDED", item) for item in listing.items]
+    task = asyncio.create_task(
+        _follow(client, resource, namespace, name, listing.resource_version, sightings)
+    )
+    try:
+        yield sightings
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _follow(
+    client: Client, resource: Resource, namespace: str, name: str, version: str, sightings: Sightings
+) -> None:
+    while True:
+        events = client.watch(
+            resource, namespace, resource_version=version, field_selector=f"metadata.name={name}"
+        )
+        async for event in events:
+            version = event.object["metadata"]["resourceVersion"]
+            if event.type != "BOOKMARK":
+                sightings.seen.append(Sighting(time.monotonic(), event.type, event.object))

@@ -1,0 +1,282 @@
+"""A deployment of two replicas heals from what pods, people and the operator's own end do to it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import pytest
+import pytest_asyncio
+
+from e2e.cluster.cluster import Cluster
+from e2e.install import Installation
+from e2e.lab.lab import Lab, Object, condition, is_ready, uids
+from e2e.lab.objects import a_deployment, a_model_version
+from e2e.lab.traffic import Outcome, Record, traffic
+from sluicegate.kube import resources
+from sluicegate.kube.resources import Resource
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+NAME = "pair"
+PROMPTS = ("tell me a story", "how far is the moon")
+NOTICED_SECONDS = 3.0
+"""A pod that ends without a word is found by its probe (1 s) and leaves the Service (kube-proxy: 1 s)."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def pair(lab: Lab) -> Lab:
+    await lab.apply(a_model_version("tiny-a", "tiny-a"), a_deployment(NAME, "tiny-a", replicas=1))
+    await lab.settled(NAME)
+    return lab
+
+
+async def test_scaling_by_the_spec_adds_a_replica_without_losing_readiness(pair: Lab) -> None:
+    # given one replica and its clients
+    first = uids(await pair.pods(NAME))
+    async with traffic(await pair.url(NAME), PROMPTS, clients=2) as record:
+        # when
+        await pair.edit(NAME, replicas=2)
+        obj = await pair.settled(NAME)
+        await record.grows(4)
+    # then
+    assert not record.failed, record.failed[:3]
+    assert first < uids(await pair.pods(NAME))
+    assert obj["status"]["readyReplicas"] == 2
+
+
+async def test_a_pod_killed_by_force_costs_at_most_what_it_was_answering(pair: Lab) -> None:
+    victim = (await pair.pods(NAME))[0]["metadata"]["name"]
+    await _survives(pair, lambda: pair.delete(resources.POD, victim, grace_seconds=0))
+
+
+async def test_an_engine_killed_inside_its_pod_is_restarted_and_the_other_replica_serves_on(
+    pair: Lab, cluster: Cluster
+) -> None:
+    victim = (await pair.pods(NAME))[0]["metadata"]["name"]
+    kill = ("exec", "-n", pair.namespace, victim, "-c", "engine", "--", "python3", "-c", KILL_ENGINE)
+
+    async def kill_engine() -> None:
+        await asyncio.to_thread(cluster.kubectl, *kill)
+
+    await _survives(pair, kill_engine)
+
+
+KILL_ENGINE = """
+import os, pathlib, signal
+for entry in pathlib.Path('/proc').iterdir():
+    if entry.name.isdigit() and b'EngineCore' in (entry / 'cmdline').read_bytes():
+        os.kill(int(entry.name), signal.SIGKILL)
+"""
+
+
+async def test_an_operator_killed_in_the_middle_of_a_change_finishes_it_later(
+    pair: Lab, operator: Installation
+) -> None:
+    # given a change under way
+    async with traffic(await pair.url(NAME), PROMPTS, clients=2) as record:
+        await pair.edit(NAME, engine={"maxConcurrentSequences": 4})
+        await pair.until(
+            resources.LLM_DEPLOYMENT, NAME, lambda obj: condition(obj, "Reconciling") is not None, 20
+        )
+        # when
+        await operator.kill(pair.client)
+        await pair.settled(NAME)
+        await record.grows(4)
+    # then
+    assert not record.failed, record.failed[:3]
+
+
+async def test_a_wiped_status_is_rebuilt_and_no_pod_restarts(pair: Lab) -> None:
+    # given
+    before = await pair.settled(NAME)
+    pods = uids(await pair.pods(NAME))
+    # when
+    await pair.patch(resources.LLM_DEPLOYMENT, NAME, {"status": None}, subresource="status")
+    after = await pair.ready(NAME, within=15)
+    # then
+    assert after["status"]["serving"] == before["status"]["serving"]
+    assert uids(await pair.pods(NAME)) == pods
+
+
+async def test_an_operator_of_another_image_tag_restarts_no_pod(pair: Lab, operator: Installation) -> None:
+    pods = uids(await pair.pods(NAME))
+    await operator.change_default_images(pair.client)
+    await asyncio.sleep(5)
+    assert uids(await pair.pods(NAME)) == pods
+    assert is_ready(await pair.get(resources.LLM_DEPLOYMENT, NAME))
+
+
+async def _edit_selector(lab: Lab) -> Object:
+    return await lab.patch(resources.SERVICE, NAME, {"spec": {"selector": {"app": "somebody-else"}}})
+
+
+async def _edit_template(lab: Lab) -> Object:
+    replica_set = await _replica_set(lab)
+    containers = replica_set["spec"]["template"]["spec"]["containers"]
+    containers[0]["env"] = [*containers[0].get("env", []), {"name": "ADDED_BY_HAND", "value": "1"}]
+    patch = {"spec": {"template": {"spec": {"containers": containers}}}}
+    return await lab.patch(resources.REPLICA_SET, replica_set["metadata"]["name"], patch)
+
+
+async def _edit_pointer(lab: Lab) -> Object:
+    name = f"{(await _replica_set(lab))['metadata']['name']}-model"
+    return await lab.patch(resources.CONFIG_MAP, name, {"data": {"pointer.json": "{}"}})
+
+
+async def _edit_budget(lab: Lab) -> Object:
+    return await lab.patch(resources.DISRUPTION_BUDGET, NAME, {"spec": {"maxUnavailable": 0}})
+
+
+async def _edit_policy(lab: Lab) -> Object:
+    return await lab.patch(resources.NETWORK_POLICY, NAME, {"spec": {"ingress": []}})
+
+
+async def _edit_secret(lab: Lab) -> Object:
+    return await lab.patch(resources.SECRET, f"{NAME}-control", {"data": {"token": "AAAA"}})
+
+
+async def _replica_set(lab: Lab) -> Object:
+    return (await lab.list(resources.REPLICA_SET, **{"sluicegate.dev/deployment": NAME}))[0]
+
+
+EDITS: dict[str, Callable[[Lab], Awaitable[Object]]] = {
+    "the Service's selector": _edit_selector,
+    "an env variable in the template": _edit_template,
+    "the pointer": _edit_pointer,
+    "the PodDisruptionBudget": _edit_budget,
+    "the NetworkPolicy": _edit_policy,
+    "the control token": _edit_secret,
+}
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS.keys())
+async def test_what_is_edited_by_hand_is_put_back_and_no_pod_is_replaced(
+    pair: Lab, edit: Callable[[Lab], Awaitable[Object]]
+) -> None:
+    # given
+    pods = uids(await pair.pods(NAME))
+    before = {kind: await _content(pair, kind) for kind in OWNED}
+    # when
+    edited = await edit(pair)
+    # then
+    kind = next(kind for kind in OWNED if kind.kind == edited["kind"])
+    await _same_content(pair, kind, before[kind])
+    assert uids(await pair.pods(NAME)) == pods
+
+
+OWNED = (
+    resources.SERVICE,
+    resources.REPLICA_SET,
+    resources.CONFIG_MAP,
+    resources.DISRUPTION_BUDGET,
+    resources.NETWORK_POLICY,
+    resources.SECRET,
+    resources.CONTROLLER_REVISION,
+)
+
+
+@pytest.mark.parametrize("kind", OWNED, ids=str)
+async def test_what_is_deleted_by_hand_is_made_again_and_no_pod_is_replaced(
+    pair: Lab, kind: Resource
+) -> None:
+    # given
+    pods = uids(await pair.pods(NAME))
+    before = await _content(pair, kind)
+    # when every object of the kind is deleted, pods left alone
+    for name in before:
+        await pair.delete(kind, name, propagation="Orphan")
+    # then
+    await _same_content(pair, kind, before)
+    await pair.ready(NAME, within=15)
+    assert uids(await pair.pods(NAME)) == pods
+
+
+async def test_labels_and_annotations_of_others_stay(pair: Lab) -> None:
+    for kind in OWNED:
+        for name in await _content(pair, kind):
+            notes = {"labels": {"team": "search"}, "annotations": {"example.com/note": "kept"}}
+            await pair.patch(kind, name, {"metadata": notes})
+    # given a reason to write the objects
+    for kind, edit in ((resources.SERVICE, _edit_selector), (resources.NETWORK_POLICY, _edit_policy)):
+        before = await _content(pair, kind)
+        await edit(pair)
+        await _same_content(pair, kind, before)
+    for kind in OWNED:
+        for obj in await pair.list(kind, **{"sluicegate.dev/deployment": NAME}):
+            assert obj["metadata"]["labels"]["team"] == "search", obj["metadata"]
+            assert obj["metadata"]["annotations"]["example.com/note"] == "kept"
+
+
+async def test_scaling_through_the_scale_subresource_removes_a_replica(pair: Lab) -> None:
+    async with traffic(await pair.url(NAME), PROMPTS, clients=2) as record:
+        await pair.patch(resources.LLM_DEPLOYMENT, NAME, {"spec": {"replicas": 1}}, subresource="scale")
+        await pair.settled(NAME)
+        await record.grows(4)
+    scale = await pair.client.get(resources.LLM_DEPLOYMENT, pair.namespace, NAME, "scale")
+    assert (scale["spec"]["replicas"], scale["status"]["replicas"]) == (1, 1)
+    assert not record.failed, record.failed[:3]
+
+
+async def _survives(pair: Lab, harm: Callable[[], Awaitable[None]]) -> None:
+    """Harm comes to one of two replicas; only requests that it was answering, or was sent at once, fail."""
+    await pair.settled(NAME)
+    async with traffic(await pair.url(NAME), PROMPTS, clients=4) as record:
+        await record.grows(8)
+        harmed = time.monotonic()
+        await harm()
+        await _has_noticed(pair)
+        await pair.settled(NAME)
+        await record.grows(8)
+    late = [each for each in record.failed if each.began > harmed + NOTICED_SECONDS]
+    assert not late, late[:3]
+    assert len(record.failed) <= _in_danger(record, harmed)
+
+
+def _in_danger(record: Record, harmed: float) -> int:
+    """Requests that were on their way or began before the harm was noticed."""
+
+    def exposed(each: Outcome) -> bool:
+        return each.ended >= harmed and each.began <= harmed + NOTICED_SECONDS
+
+    return sum(exposed(each) for each in record.outcomes)
+
+
+async def _has_noticed(pair: Lab) -> None:
+    await pair.until(
+        resources.LLM_DEPLOYMENT, NAME, lambda obj: condition(obj, "Reconciling") is not None, within=20
+    )
+
+
+async def _content(lab: Lab, kind: Resource) -> dict[str, Object]:
+    """What the deployment's objects of a kind say, without what the API server notes on them."""
+    found = await lab.list(kind, **{"sluicegate.dev/deployment": NAME})
+    ours = [obj for obj in found if not obj["metadata"]["name"].startswith("tiny")]
+    return {
+        obj["metadata"]["name"]: {key: obj[key] for key in ("spec", "data", "type") if key in obj}
+        for obj in ours
+    }
+
+
+async def _same_content(lab: Lab, kind: Resource, before: dict[str, Object], within: float = 5.0) -> None:
+    deadline = time.monotonic() + within
+    while (now := _comparable(await _content(lab, kind))) != _comparable(before) and before:
+        assert time.monotonic() < deadline, f"not repaired within {within:.0f} s: {now}, was {before}"
+        await asyncio.sleep(0.1)
+
+
+def _comparable(content: dict[str, Object]) -> dict[str, Object]:
+    """A Service that was made again has another address."""
+    addresses = ("clusterIP", "clusterIPs")
+    return {
+        name: {
+            **body,
+            **(
+                {"spec": {k: v for k, v in body["spec"].items() if k not in addresses}}
+                if "spec" in body
+                else {}
+            ),
+        }
+        for name, body in content.items()
+    }
