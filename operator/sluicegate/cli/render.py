@@ -41,7 +41,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 
 def _run(args: Namespace) -> int:
-    objects = [obj for path in args.files for obj in _read(path)]
+    objects = [obj for path in args.files for obj in read(path)]
     defaults = Defaults(
         cuda_image=args.engine_image,
         cpu_image=args.engine_image,
@@ -49,8 +49,21 @@ def _run(args: Namespace) -> int:
         operator_namespace="sluicegate-system",
         token_key=b"",
     )
-    yaml.safe_dump_all(render(objects, defaults), sys.stdout, sort_keys=False, width=110, allow_unicode=True)
+    sys.stdout.write(as_yaml(render(objects, defaults)))
     return Exit.OK
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes equal parts out in full: an anchor would be shorter, and harder to read."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def as_yaml(objects: Iterable[Object]) -> str:
+    """One document for each object."""
+    text: str = yaml.dump_all(objects, Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True)
+    return text
 
 
 def render(objects: Iterable[Object], defaults: Defaults) -> Iterator[Object]:
@@ -101,7 +114,8 @@ def _children(
     yield children.disruption_budget(deployment, rollout)
 
 
-def _read(path: Path) -> list[Object]:
+def read(path: Path) -> list[Object]:
+    """The objects of a YAML file; `-` is the standard input."""
     try:
         text = sys.stdin.read() if str(path) == "-" else path.read_text()
         return [obj for obj in yaml.safe_load_all(text) if isinstance(obj, dict)]

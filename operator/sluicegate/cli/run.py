@@ -13,7 +13,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
     settings.add_arguments(parser, os.environ)
 
 
-def _run(args: Namespace) -> int:
+async def _run(args: Namespace) -> int:
     # Imported here: the other commands need neither the operator's parts nor their start-up time.
     from sluicegate import app
 
@@ -21,7 +21,7 @@ def _run(args: Namespace) -> int:
         chosen = settings.from_arguments(args)
     except ValueError as error:
         raise CommandError(str(error), Exit.USAGE_OR_PERMISSION) from error
-    return app.run(chosen)
+    return await app.run(chosen)
 
 
 COMMAND = Command("run", "run the operator", _add_arguments, _run)

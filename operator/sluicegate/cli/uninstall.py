@@ -21,6 +21,7 @@ from sluicegate.kube.errors import Conflict, NotFound
 from sluicegate.kube.resources import (
     CLUSTER_ROLE,
     CLUSTER_ROLE_BINDING,
+    CONFIG_MAP,
     CUSTOM_RESOURCE_DEFINITION,
     DEPLOYMENT,
     LEASE,
@@ -41,7 +42,7 @@ PART_OF = f"{naming.PART_OF}={naming.MANAGER}"
 CHILDREN = f"{naming.MANAGED_BY}={naming.MANAGER}"
 
 # What the installation and the operator itself put beside the operator.
-OPERATOR_KINDS = (NETWORK_POLICY, ROLE_BINDING, ROLE, SERVICE_ACCOUNT, SECRET, LEASE)
+OPERATOR_KINDS = (NETWORK_POLICY, ROLE_BINDING, ROLE, SERVICE_ACCOUNT, CONFIG_MAP, SECRET, LEASE)
 CLUSTER_KINDS = (CLUSTER_ROLE_BINDING, CLUSTER_ROLE)
 
 Object = Mapping[str, Any]
