@@ -54,8 +54,10 @@ def _child(
     return stamped({"apiVersion": api_version, "kind": kind, "metadata": metadata, **body})
 
 
-def revision(owner: LLMDeployment, rollout: str, target: str, template: Object, pointer: Object) -> Object:
-    """Record of a colour: its template and pointer as rendered once. It is never written again."""
+def revision(
+    owner: LLMDeployment, rollout: str, target: str, template: Mapping[str, Any], pointer: Mapping[str, Any]
+) -> Object:
+    """Record of a colour: its template and pointer as rendered once, and what for."""
     labels = {**naming.colour_labels(owner.metadata.name, rollout), naming.TARGET: target}
     return _child(
         owner,
@@ -63,8 +65,8 @@ def revision(owner: LLMDeployment, rollout: str, target: str, template: Object, 
         "ControllerRevision",
         naming.colour_name(owner.metadata.name, rollout),
         labels,
-        revision=max(owner.metadata.generation, 1),
-        data={"template": template, "pointer": pointer},
+        revision=1,
+        data={"target": target, "template": dict(template), "pointer": dict(pointer)},
     )
 
 
@@ -109,7 +111,10 @@ def _service(owner: LLMDeployment, name: str, rollout: str, notes: Mapping[str, 
 
 
 def disruption_budget(owner: LLMDeployment, rollout: str) -> Object:
-    """Evictions take at most one pod of the serving colour at a time, and never wait for a broken one."""
+    """Evictions take at most one pod of the serving colour at a time, and never wait for a broken one.
+
+    It notes the colour too, so that a lost Service can be made again as it was.
+    """
     selector = {naming.DEPLOYMENT: owner.metadata.name, naming.ROLLOUT: rollout}
     return _child(
         owner,
@@ -117,6 +122,7 @@ def disruption_budget(owner: LLMDeployment, rollout: str) -> Object:
         "PodDisruptionBudget",
         owner.metadata.name,
         naming.deployment_labels(owner.metadata.name),
+        {naming.EXPOSES: rollout},
         spec={
             "maxUnavailable": 1,
             "selector": {"matchLabels": selector},

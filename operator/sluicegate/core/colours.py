@@ -7,14 +7,23 @@ a ReplicaSet. Which colour answers is said by the Service's selector alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sluicegate.core import naming
-from sluicegate.core.objects import Manifest, is_true, labels, terminating
+from sluicegate.core.objects import Manifest, is_true, labels, name, terminating
 from sluicegate.core.observed import SeenDeployment
 from sluicegate.core.template import POINTER_KEY
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a colour was made as: the target's hash, the pod template, the pointer's content."""
+
+    target: str
+    template: Mapping[str, Any] | None
+    pointer: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -22,35 +31,19 @@ class Colour:
     """One colour as it is found: any of its objects may be missing."""
 
     id: str
-    target: str
+    record: Record
     revision: Manifest | None
     pointer: Manifest | None
     replica_set: Manifest | None
     pods: tuple[Manifest, ...]
 
     @property
-    def template(self) -> Mapping[str, Any] | None:
-        """The pod template as recorded at creation; of a lost record, what the ReplicaSet still says."""
-        if self.revision is not None:
-            recorded: Mapping[str, Any] = _json(self.revision["data"])["template"]
-            return recorded
-        return None if self.replica_set is None else self.replica_set["spec"].get("template")
-
-    @property
-    def model(self) -> Mapping[str, Any]:
-        """What the pointer was recorded with: version, digest, source."""
-        if self.revision is not None:
-            recorded: Mapping[str, Any] = _json(self.revision["data"])["pointer"]
-            return recorded
-        return {} if self.pointer is None else _json(self.pointer["data"][POINTER_KEY])
-
-    @property
     def version(self) -> str:
-        return str(self.model.get("version", ""))
+        return str(self.record.pointer.get("version", ""))
 
     @property
     def digest(self) -> str:
-        return str(self.model.get("digest", ""))
+        return str(self.record.pointer.get("digest", ""))
 
     @property
     def ready_pods(self) -> tuple[Manifest, ...]:
@@ -62,17 +55,17 @@ class Colour:
         return tuple(obj for obj in (self.replica_set, self.pointer, self.revision) if obj is not None)
 
 
-def _json(data: str | Mapping[str, Any]) -> Mapping[str, Any]:
-    parsed: Mapping[str, Any] = json.loads(data) if isinstance(data, str) else data
-    return parsed
-
-
 def colours(seen: SeenDeployment) -> dict[str, Colour]:
     """Every colour of which anything is left, by identity, oldest first."""
-    revisions = _by_rollout(seen.revisions)
-    pointers = _by_rollout(seen.config_maps)
-    sets = _by_rollout(seen.replica_sets)
-    pods = _by_rollout(seen.pods)
+    deployment = name(seen.custom_resource)
+
+    def named(obj: Manifest) -> str | None:
+        return naming.rollout_in(name(obj), deployment)
+
+    revisions = _first_of_each(seen.revisions, named)
+    pointers = _first_of_each(seen.config_maps, named)
+    sets = _first_of_each(seen.replica_sets, named)
+    pods = _grouped(filter(_goes_on, seen.pods), lambda pod: labels(pod).get(naming.ROLLOUT))
     found = sorted(
         revisions.keys() | pointers.keys() | sets.keys() | pods.keys(),
         key=lambda id: (_age(revisions.get(id) or sets.get(id) or pointers.get(id)), id),
@@ -80,32 +73,56 @@ def colours(seen: SeenDeployment) -> dict[str, Colour]:
     return {
         id: Colour(
             id=id,
-            target=_target([*revisions.get(id, ()), *sets.get(id, ())]),
-            revision=_first(revisions.get(id)),
-            pointer=_first(pointers.get(id)),
-            replica_set=_first(sets.get(id)),
+            record=_record(revisions.get(id), pointers.get(id), sets.get(id)),
+            revision=revisions.get(id),
+            pointer=pointers.get(id),
+            replica_set=sets.get(id),
             pods=tuple(pods.get(id, ())),
         )
         for id in found
     }
 
 
-def _by_rollout(objects: Iterable[Manifest]) -> dict[str, list[Manifest]]:
-    grouped: dict[str, list[Manifest]] = {}
+def _record(revision: Manifest | None, pointer: Manifest | None, replica_set: Manifest | None) -> Record:
+    """What was recorded at creation, which nobody can edit; of a lost record, what the rest still says."""
+    if revision is not None:
+        data = _json(revision.get("data"))
+        return Record(str(data.get("target", "")), data.get("template"), _json(data.get("pointer")))
+    target = labels(replica_set).get(naming.TARGET, "") if replica_set else ""
+    template = replica_set["spec"].get("template") if replica_set else None
+    return Record(target, template, _json((pointer or {}).get("data", {}).get(POINTER_KEY)))
+
+
+def _json(data: Any) -> Mapping[str, Any]:
+    """The mapping that is meant, or an empty one: somebody may have edited the text."""
+    try:
+        parsed = json.loads(data) if isinstance(data, str) else data
+    except ValueError:
+        return {}
+    return parsed if isinstance(parsed, Mapping) else {}
+
+
+def _goes_on(pod: Manifest) -> bool:
+    """An evicted pod stays as a record; its ReplicaSet makes another one in its place."""
+    return (pod.get("status") or {}).get("phase") not in ("Failed", "Succeeded")
+
+
+def _first_of_each(
+    objects: Iterable[Manifest], rollout_of: Callable[[Manifest], str | None]
+) -> dict[str, Manifest]:
+    return {id: group[0] for id, group in _grouped(objects, rollout_of).items()}
+
+
+def _grouped(
+    objects: Iterable[Manifest], rollout_of: Callable[[Manifest], str | None]
+) -> dict[str, list[Manifest]]:
+    groups: dict[str, list[Manifest]] = {}
     for obj in objects:
-        rollout = labels(obj).get(naming.ROLLOUT)
+        rollout = rollout_of(obj)
         if rollout:
-            grouped.setdefault(rollout, []).append(obj)
-    return grouped
+            groups.setdefault(rollout, []).append(obj)
+    return groups
 
 
-def _first(objects: list[Manifest] | None) -> Manifest | None:
-    return objects[0] if objects else None
-
-
-def _target(objects: Iterable[Manifest]) -> str:
-    return next((labels(obj).get(naming.TARGET, "") for obj in objects), "")
-
-
-def _age(objects: list[Manifest] | None) -> str:
-    return str(objects[0]["metadata"].get("creationTimestamp", "")) if objects else "~"
+def _age(obj: Manifest | None) -> str:
+    return str(obj["metadata"].get("creationTimestamp", "")) if obj else "~"

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sluicegate.core import naming
-from sluicegate.core.conditions import timestamp
 from sluicegate.core.objects import Manifest, annotation
 
 
 @dataclass(frozen=True)
 class Exposure:
-    """`rollout` is a colour's identity, or naming.NO_ROLLOUT, or naming.EVERY_ROLLOUT in an overlap."""
+    """`rollout` is a colour's identity, or naming.NO_ROLLOUT, or naming.EVERY_ROLLOUT in an overlap.
+
+    `since` is RFC 3339 to the millisecond: a Kubernetes timestamp would make a second's wait any shorter.
+    """
 
     rollout: str
     since: str
@@ -26,22 +28,36 @@ class Exposure:
         return now - datetime.fromisoformat(self.since)
 
 
+def exposed_now(rollout: str, now: datetime) -> Exposure:
+    return Exposure(rollout, now.isoformat(timespec="milliseconds"))
+
+
 def exposure(
-    service: Manifest | None, served: str | None, colours: Container[str], now: datetime
+    service: Manifest | None,
+    budget: Manifest | None,
+    served: str | None,
+    colours: Container[str],
+    now: datetime,
 ) -> Exposure:
-    """What the Service was last told to expose; of a lost or spoilt one, the colour that the status names."""
-    rollout = annotation(service, naming.EXPOSES) if service else None
-    since = annotation(service, naming.EXPOSED_SINCE) if service else None
-    if rollout and since and _is_time(since) and (rollout in _STANDING or rollout in colours):
-        return Exposure(rollout, since)
-    return Exposure(served if served in colours and served else naming.NO_ROLLOUT, timestamp(now))
+    """What the Service was last told to expose.
+
+    Of a lost or spoilt one, the colour that the disruption budget protects, or that the status names.
+    """
+    noted = annotation(service, naming.EXPOSES) if service else None
+    if noted and (noted in _STANDING or noted in colours):
+        since = annotation(service, naming.EXPOSED_SINCE) if service else None
+        return Exposure(noted, since) if since and _is_past(since, now) else exposed_now(noted, now)
+    protected = annotation(budget, naming.EXPOSES) if budget else None
+    left = next((each for each in (protected, served) if each and each in colours), naming.NO_ROLLOUT)
+    return exposed_now(left, now)
 
 
 _STANDING = frozenset({naming.NO_ROLLOUT, naming.EVERY_ROLLOUT})
 
 
-def _is_time(text: str) -> bool:
+def _is_past(text: str, now: datetime) -> bool:
     try:
-        return datetime.fromisoformat(text).tzinfo is not None
+        moment = datetime.fromisoformat(text)
     except ValueError:
         return False
+    return moment.tzinfo is not None and moment <= now

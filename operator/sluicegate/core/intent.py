@@ -45,7 +45,10 @@ def write(intent: Manifest, live: Manifest | None, reason: str, *, exclusive: bo
 
 def _still_ours(intent: Manifest, live: Manifest) -> bool:
     """Whether every field of the intent is owned by one of our entries: a create's or a later apply's."""
-    ours = _union([json.loads(text) for text in live["owned"]["ours"]])
+    entries = [json.loads(text) for text in live["owned"]["ours"]]
+    if not entries:
+        return False
+    ours = _union(entries)
     intended = {key: value for key, value in intent.items() if key not in _TYPE}
     metadata = {key: value for key, value in intent["metadata"].items() if key not in _IDENTITY}
     return _covers(ours, {**intended, "metadata": metadata})
@@ -57,6 +60,8 @@ _IDENTITY = frozenset({"name", "namespace", "uid", "resourceVersion"})
 
 
 def _union(nodes: list[Fields]) -> Fields:
+    if len(nodes) == 1:
+        return nodes[0]
     keys = {key for node in nodes for key in node}
     return {key: _union([node[key] for node in nodes if key in node]) for key in keys}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,10 +15,11 @@ from sluicegate.core import naming
 from sluicegate.core.conditions import Verdict, conditions, shortened, timestamp
 from sluicegate.core.diagnosis import diagnose
 from sluicegate.core.inspection import Findings, inspection_job, outcome
-from sluicegate.core.objects import Manifest, condition, name, ref, resource_version, terminating, uid
+from sluicegate.core.objects import Manifest, is_true, name, ref, resource_version, terminating, uid
 from sluicegate.core.observed import SeenModelVersion
 from sluicegate.core.plan import Create, Delete, Event, Plan, SetFinalizers
 from sluicegate.core.problem import Problem
+from sluicegate.core.reading import read
 
 FIRST_RETRY = timedelta(seconds=10)
 LAST_RETRY = timedelta(minutes=10)
@@ -26,16 +28,17 @@ IN_USE_POLL = timedelta(seconds=5)
 
 def plan_model_version(seen: SeenModelVersion, now: datetime) -> Plan:
     """What to do about this ModelVersion now. Total and deterministic; `seen` is not changed."""
+    if terminating(seen.custom_resource):
+        return _leave(seen, now)
     try:
-        model = ModelVersion.model_validate(seen.custom_resource)
+        model = read(ModelVersion, seen.custom_resource)
     except ValidationError as error:
         return _invalid(seen.custom_resource, error, now)
-    if model.metadata.deletion_timestamp:
-        return _leave(seen, model, now)
     if naming.FINALIZER not in model.metadata.finalizers:
-        return Plan(actions=(_protect(seen, model),))
+        finalizers = (*model.metadata.finalizers, naming.FINALIZER)
+        return Plan((_finalizers(seen, finalizers, "kept while a deployment uses it"),))
     if model.status.digest:
-        return Plan(tuple(_tidy(seen)), _settled(model, now))
+        return Plan(tuple(_tidy(seen)), _verified(seen.custom_resource, now))
     return _inspect(seen, model, now)
 
 
@@ -61,55 +64,53 @@ def _named(deployment: Manifest) -> set[str]:
     }
 
 
-def _protect(seen: SeenModelVersion, model: ModelVersion) -> SetFinalizers:
-    finalizers = (*model.metadata.finalizers, naming.FINALIZER)
-    return _finalizers(seen, finalizers, "kept while a deployment uses it")
-
-
 def _finalizers(seen: SeenModelVersion, finalizers: tuple[str, ...], reason: str) -> SetFinalizers:
     obj = seen.custom_resource
     return SetFinalizers(ref(obj), finalizers, uid(obj), resource_version(obj), reason)
 
 
-def _leave(seen: SeenModelVersion, model: ModelVersion, now: datetime) -> Plan:
-    """Deletion: the finalizer goes when nothing uses the version any more."""
-    if naming.FINALIZER not in model.metadata.finalizers:
+def _leave(seen: SeenModelVersion, now: datetime) -> Plan:
+    """Deletion: the finalizer goes when nothing uses the version any more, valid or not."""
+    finalizers = tuple(seen.custom_resource["metadata"].get("finalizers") or ())
+    if naming.FINALIZER not in finalizers:
         return Plan()
     if not seen.users:
-        left = tuple(each for each in model.metadata.finalizers if each != naming.FINALIZER)
-        return Plan(actions=(_finalizers(seen, left, "nothing uses it any more"),))
+        left = tuple(each for each in finalizers if each != naming.FINALIZER)
+        return Plan((_finalizers(seen, left, "nothing uses it any more"),))
     names = ", ".join(seen.users[:5]) + (" and others" if len(seen.users) > 5 else "")
     text = f"deletion waits until no LLMDeployment uses it: {names}"
-    verdicts = [
-        Verdict("Ready", False, Reason.IN_USE, text),
-        Verdict("Reconciling", True, Reason.IN_USE, text),
-    ]
-    return Plan(status=_status(model, verdicts, now), requeue_after=IN_USE_POLL)
+    return _blocked(seen.custom_resource, Problem(Reason.IN_USE, text, stalled=False), now, IN_USE_POLL)
 
 
 def _inspect(seen: SeenModelVersion, model: ModelVersion, now: datetime) -> Plan:
-    job = next(iter(seen.jobs), None)
+    obj, job = seen.custom_resource, next(iter(seen.jobs), None)
     taken = next(iter(seen.conflicts.items()), None)
     if taken:
         text = (
             f"{taken[0]} exists and is not ours: {taken[1]}. It is left alone; rename it or this ModelVersion"
         )
-        status = _blocked(model, Problem(Reason.NAME_CONFLICT, text), now)
-        return Plan((), status, _news(model, status))
+        return _blocked(obj, Problem(Reason.NAME_CONFLICT, text), now)
     if job is None:
         return _start(seen, model, now)
-    if terminating(job):
-        return Plan(status=_inspecting(model, now))
-    found = outcome(_pods_of(job, seen.pods))
+    pods = _pods_of(job, seen.pods)
+    found = outcome(pods) or _without_result(job, pods)
     if isinstance(found, Findings):
-        return _found(model, found, now)
-    if found is None and condition(job, "Failed") and not _pods_of(job, seen.pods):
-        found = Problem(
-            Reason.INSPECTION_FAILED, "the inspection's pod is gone without a result", stalled=False
-        )
-    if found is None:
-        return Plan(status=_inspecting(model, now, diagnose(None, seen.pods)))
-    return _failed(model, job, found, now)
+        status = _verified(obj, now) | _recorded(found)
+        return Plan((), status, _news(obj, status))
+    if found is None or terminating(job):
+        return _under_way(obj, model, diagnose(None, pods), now)
+    return _failed(obj, model, job, found, now)
+
+
+def _without_result(job: Manifest, pods: Iterable[Manifest]) -> Problem | None:
+    """An inspection that ended and left nothing to read: its pod was evicted or deleted.
+
+    A pod that is still seen running has its result on the way.
+    """
+    phases = {(pod.get("status") or {}).get("phase") for pod in pods}
+    if phases - {"Failed", "Succeeded"} or not (is_true(job, "Failed") or is_true(job, "Complete")):
+        return None
+    return Problem(Reason.INSPECTION_FAILED, "the inspection's pod is gone without a result", stalled=False)
 
 
 def _start(seen: SeenModelVersion, model: ModelVersion, now: datetime) -> Plan:
@@ -117,8 +118,15 @@ def _start(seen: SeenModelVersion, model: ModelVersion, now: datetime) -> Plan:
     if wait > timedelta(0):
         return Plan(requeue_after=wait)
     job = Create(inspection_job(model, seen.defaults), "the files have to be verified")
-    status = None if model.status.attempts else _inspecting(model, now)
-    return Plan((job,), status, _news(model, status))
+    return replace(_under_way(seen.custom_resource, model, None, now), actions=(job,))
+
+
+def _under_way(obj: Manifest, model: ModelVersion, problem: Problem | None, now: datetime) -> Plan:
+    """An inspection runs. Until it ends better, what the last one said stays."""
+    if problem is None and model.status.attempts:
+        return Plan()
+    reading = Problem(Reason.INSPECTING, "a Job reads and checks every file", stalled=False)
+    return _blocked(obj, problem or reading, now)
 
 
 def _retry_at(model: ModelVersion) -> datetime:
@@ -131,55 +139,57 @@ def _retry_at(model: ModelVersion) -> datetime:
     return datetime.fromisoformat(failed) + pause
 
 
-def _found(model: ModelVersion, found: Findings, now: datetime) -> Plan:
-    verdict = Verdict("Ready", True, Reason.VERIFIED, "every file was read, hashed and checked")
-    status = _status(model, [verdict], now) | {
-        "digest": found.digest,
-        "sizeBytes": found.size_bytes,
-        "size": human_size(found.size_bytes),
-        "facts": found.facts.model_dump(mode="json", by_alias=True),
-        "attempts": 0,
-    }
-    return Plan((), status, _news(model, status))
-
-
-def _failed(model: ModelVersion, job: Manifest, problem: Problem, now: datetime) -> Plan:
+def _failed(obj: Manifest, model: ModelVersion, job: Manifest, problem: Problem, now: datetime) -> Plan:
     """A failed Job is counted once, kept for its log until the next attempt is due, and then removed."""
     counted = model.status.last_attempt_time
     if counted is None or job["metadata"].get("creationTimestamp", "") > counted:
+        plan = _blocked(obj, problem, now, FIRST_RETRY)
         failure = {"attempts": model.status.attempts + 1, "lastAttemptTime": timestamp(now)}
-        status = _blocked(model, problem, now) | failure
-        return Plan((), status, _news(model, status), FIRST_RETRY)
+        return replace(plan, status={**(plan.status or {}), **failure})
     wait = _retry_at(model) - now
     if wait > timedelta(0):
         return Plan(requeue_after=wait)
     return Plan((_delete(job, "it failed, and another attempt is due"),), requeue_after=timedelta(seconds=1))
 
 
-def _blocked(model: ModelVersion, problem: Problem, now: datetime) -> dict[str, Any]:
+def _blocked(obj: Manifest, problem: Problem, now: datetime, again: timedelta | None = None) -> Plan:
     kind = "Stalled" if problem.stalled else "Reconciling"
     verdicts = [
         Verdict("Ready", False, problem.reason, problem.message),
         Verdict(kind, True, problem.reason, problem.message),
     ]
-    return _status(model, verdicts, now)
+    status = _status(obj, verdicts, now)
+    return Plan((), status, _news(obj, status), again)
 
 
-def _inspecting(model: ModelVersion, now: datetime, problem: Problem | None = None) -> dict[str, Any]:
-    found = problem or Problem(Reason.INSPECTING, "a Job reads and checks every file", stalled=False)
-    return _blocked(model, found, now)
-
-
-def _settled(model: ModelVersion, now: datetime) -> dict[str, Any]:
+def _verified(obj: Manifest, now: datetime) -> dict[str, Any]:
     verdict = Verdict("Ready", True, Reason.VERIFIED, "every file was read, hashed and checked")
-    return _status(model, [verdict], now)
+    return _status(obj, [verdict], now)
 
 
-def _status(model: ModelVersion, verdicts: list[Verdict], now: datetime) -> dict[str, Any]:
-    generation = model.metadata.generation
-    kept = model.status.model_dump(mode="json", by_alias=True, exclude_none=True)
-    judged = conditions(verdicts, model.status.conditions, generation, now)
+def _recorded(found: Findings) -> dict[str, Any]:
+    return {
+        "digest": found.digest,
+        "sizeBytes": found.size_bytes,
+        "size": human_size(found.size_bytes),
+        "facts": found.facts.model_dump(mode="json", by_alias=True),
+        "attempts": 0,
+    }
+
+
+def _status(obj: Manifest, verdicts: list[Verdict], now: datetime) -> dict[str, Any]:
+    """The whole status: what was found stays, what is judged is new."""
+    before, generation = _before(obj), int(obj["metadata"].get("generation", 0))
+    kept = before.model_dump(mode="json", by_alias=True, exclude_none=True)
+    judged = conditions(verdicts, before.conditions, generation, now)
     return {**kept, "observedGeneration": generation, "conditions": judged}
+
+
+def _before(obj: Manifest) -> ModelVersionStatus:
+    try:
+        return ModelVersionStatus.model_validate(obj.get("status") or {})
+    except ValidationError:
+        return ModelVersionStatus()
 
 
 def _tidy(seen: SeenModelVersion) -> Iterator[Delete]:
@@ -198,11 +208,11 @@ def _pods_of(job: Manifest, pods: Iterable[Manifest]) -> list[Manifest]:
     return [pod for pod, references in owners if any(each["uid"] == uid(job) for each in references)]
 
 
-def _news(model: ModelVersion, status: dict[str, Any] | None) -> tuple[Event, ...]:
+def _news(obj: Manifest, status: dict[str, Any]) -> tuple[Event, ...]:
     """One event where Ready has another reason than before."""
-    before = next((each.reason for each in model.status.conditions if each.type == "Ready"), None)
-    ready = next((each for each in (status or {}).get("conditions", ()) if each["type"] == "Ready"), None)
-    if ready is None or ready["reason"] == before:
+    before = next((each.reason for each in _before(obj).conditions if each.type == "Ready"), None)
+    ready = next(each for each in status["conditions"] if each["type"] == "Ready")
+    if ready["reason"] == before:
         return ()
     good = ready["status"] == "True" or ready["reason"] == Reason.INSPECTING
     return (Event("Normal" if good else "Warning", ready["reason"], shortened(ready["message"])),)
@@ -210,19 +220,7 @@ def _news(model: ModelVersion, status: dict[str, Any] | None) -> tuple[Event, ..
 
 def _invalid(obj: Manifest, error: ValidationError, now: datetime) -> Plan:
     text = "; ".join(str(each["msg"]) for each in error.errors())
-    generation = int(obj["metadata"].get("generation", 0))
-    try:
-        before = ModelVersionStatus.model_validate(obj.get("status") or {})
-    except ValidationError:
-        before = ModelVersionStatus()
-    problem = f"{text}. Make a new ModelVersion with a correct spec"
-    verdicts = [
-        Verdict("Ready", False, Reason.INVALID_SPEC, problem),
-        Verdict("Stalled", True, Reason.INVALID_SPEC, problem),
-    ]
-    kept = before.model_dump(mode="json", by_alias=True, exclude_none=True)
-    judged = conditions(verdicts, before.conditions, generation, now)
-    return Plan(status={**kept, "observedGeneration": generation, "conditions": judged})
+    return _blocked(obj, Problem(Reason.INVALID_SPEC, f"{text}. Make a new ModelVersion"), now)
 
 
 def human_size(size: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import Any
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
@@ -56,6 +57,12 @@ def colour_name(deployment: str, rollout: str) -> str:
 
 def pointer_name(deployment: str, rollout: str) -> str:
     return f"{deployment}-{rollout}-model"
+
+
+def rollout_in(name: str, deployment: str) -> str | None:
+    """The rollout that an object of a colour is named for. Labels can be edited, names cannot."""
+    found = re.fullmatch(rf"{re.escape(deployment)}-([0-9a-f]{{8}})(-model)?", name)
+    return found[1] if found else None
 
 
 def preview_name(deployment: str) -> str:

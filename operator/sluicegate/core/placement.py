@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from sluicegate.api.reasons import Reason
@@ -29,4 +30,7 @@ def impossible_placement(spec: LLMDeploymentSpec, nodes: Iterable[Manifest]) -> 
 
 
 def _count(node: Manifest, resource: str) -> int:
-    return int(((node.get("status") or {}).get("allocatable") or {}).get(resource, 0))
+    """How many a node has. They are whole numbers; the API server writes a thousand as 1k."""
+    written = str(((node.get("status") or {}).get("allocatable") or {}).get(resource, 0))
+    found = re.fullmatch(r"([0-9]+)(k?)", written)
+    return int(found[1]) * (1000 if found[2] else 1) if found else 0

@@ -14,6 +14,7 @@ from sluicegate.core.intent import write
 from sluicegate.core.objects import Manifest, by_name, ref, resource_version, terminating, uid
 from sluicegate.core.observed import SeenDeployment
 from sluicegate.core.plan import Action, Create, Delete, Plan
+from sluicegate.core.reading import read
 from sluicegate.core.report import deadline, events, invalid, report
 from sluicegate.core.template import pod_template
 from sluicegate.core.world import World, world
@@ -22,7 +23,7 @@ from sluicegate.core.world import World, world
 def plan_deployment(seen: SeenDeployment, now: datetime) -> Plan:
     """What to do about this LLMDeployment now. Total and deterministic; `seen` is not changed."""
     try:
-        deployment = LLMDeployment.model_validate(seen.custom_resource)
+        deployment = read(LLMDeployment, seen.custom_resource)
     except ValidationError as error:
         return invalid(seen.custom_resource, error, now)
     if deployment.metadata.deletion_timestamp:
@@ -67,9 +68,7 @@ def keep_preview(known: World) -> Iterator[Action]:
 
 def expose(known: World) -> Iterator[Action]:
     service = children.service(known.deployment, rollout.next_exposure(known))
-    action = write(service, known.service, "the Service says who answers", exclusive=True)
-    if action:
-        yield action
+    yield from _keep(service, known.seen.services, "the Service says who answers", exclusive=True)
 
 
 def keep_disruption_budget(known: World) -> Iterator[Action]:
@@ -85,6 +84,8 @@ def ask(known: World) -> Iterator[Action]:
 def retire(known: World) -> Iterator[Action]:
     """One object of a colour that nothing needs any more: its pods first, its records when they are gone."""
     if known.exposure.age(known.now) < rollout.PROPAGATION or known.exposure.overlap:
+        return
+    if known.promoted and not rollout.enough_to_serve(known):
         return
     removable = (obj for colour in known.retired for obj in _removable(colour))
     for obj in removable:
@@ -114,25 +115,27 @@ DECISIONS: tuple[Callable[[World], Iterator[Action]], ...] = (
 
 
 def _keep_colour(known: World, colour: Colour) -> Iterator[Action]:
-    owner, template, content = known.deployment, colour.template, dict(colour.model)
+    owner, template, content = known.deployment, colour.record.template, colour.record.pointer
     if not content and known.pointer and colour is known.target:
         content = known.pointer.as_json()
     if template is None or not content:
         return
     reason = f"colour {colour.id} is kept"
-    record = children.revision(owner, colour.id, colour.target, dict(template), content)
-    if colour.revision is None:
-        yield Create(record, reason)
+    target = colour.record.target
+    record = children.revision(owner, colour.id, target, template, content)
+    yield from _keep(record, known.seen.revisions, reason)
     yield from _keep(children.pointer(owner, colour.id, content), known.seen.config_maps, reason)
-    pods = children.replica_set(owner, colour.id, colour.target, template, owner.spec.replicas)
+    pods = children.replica_set(owner, colour.id, target, template, owner.spec.replicas)
     yield from _keep(pods, known.seen.replica_sets, reason)
 
 
-def _keep(intent: Manifest, live: tuple[Manifest, ...], reason: str) -> Iterator[Action]:
+def _keep(
+    intent: Manifest, live: tuple[Manifest, ...], reason: str, *, exclusive: bool = False
+) -> Iterator[Action]:
     found = by_name(live).get(intent["metadata"]["name"])
     if found is not None and terminating(found):
         return
-    action = write(intent, found, reason)
+    action = write(intent, found, reason, exclusive=exclusive)
     if action:
         yield action
 
@@ -145,7 +148,7 @@ def _look_again(known: World) -> timedelta | None:
         moments.append(rollout.OVERLAP - age)
     elif known.retired:
         moments.append(rollout.PROPAGATION - age)
-    if known.target and (problem := rollout.unanswered(known, known.target)) and problem:
+    if known.target and rollout.in_question(known, known.target):
         moments.append(rollout.RETRY)
     if rollout.step(known) and known.target:
         moments.append(deadline(known, known.target) - known.now)

@@ -10,11 +10,12 @@ from sluicegate.api.reasons import Reason
 from sluicegate.api.v1alpha1.llmdeployment import LLMDeploymentSpec
 from sluicegate.api.v1alpha1.modelversion import ModelVersion
 from sluicegate.core.engine import Refusal, engine_flags
-from sluicegate.core.objects import condition, terminating
+from sluicegate.core.objects import condition, is_true, name, terminating
 from sluicegate.core.observed import SeenDeployment
 from sluicegate.core.placement import impossible_placement
 from sluicegate.core.pointer import Pointer, files_of
 from sluicegate.core.problem import Problem
+from sluicegate.core.reading import read
 
 
 @dataclass(frozen=True)
@@ -37,34 +38,35 @@ def preflight(spec: LLMDeploymentSpec, seen: SeenDeployment) -> Preflight:
     flags = engine_flags(spec, model.status.facts, draft.status.facts if draft else None)
     if isinstance(flags, Refusal):
         return Preflight(pointer, (), Problem(Reason.ENGINE_REFUSED, f"{flags.reason}: {flags.message}"))
-    doomed = _leaving(spec, seen) or impossible_placement(spec, seen.nodes)
+    doomed = _leaving(pointer, seen) or impossible_placement(spec, seen.nodes)
     return Preflight(pointer, flags, doomed)
 
 
-def _model(name: str, seen: SeenDeployment) -> ModelVersion | Problem:
-    found = seen.model_versions.get(name)
+def _model(wanted: str, seen: SeenDeployment) -> ModelVersion | Problem:
+    found = seen.model_versions.get(wanted)
     if found is None:
         return Problem(
             Reason.MODEL_VERSION_NOT_FOUND,
-            f"ModelVersion {name} does not exist in this namespace: create it, or correct the name",
+            f"ModelVersion {wanted} does not exist in this namespace: create it, or correct the name",
         )
     try:
-        model = ModelVersion.model_validate(found)
+        model = read(ModelVersion, found)
     except ValidationError:
-        return Problem(Reason.MODEL_VERSION_NOT_READY, f"ModelVersion {name} has an invalid spec")
+        return Problem(Reason.MODEL_VERSION_NOT_READY, f"ModelVersion {wanted} has an invalid spec")
     if not model.status.digest:
         ready = condition(found, "Ready") or {}
         why = f"{ready['reason']}: {ready.get('message', '')}" if ready else "it was not inspected yet"
-        stalled = condition(found, "Stalled") is not None
-        return Problem(Reason.MODEL_VERSION_NOT_READY, f"ModelVersion {name} is not ready: {why}", stalled)
+        stalled = is_true(found, "Stalled")
+        return Problem(Reason.MODEL_VERSION_NOT_READY, f"ModelVersion {wanted} is not ready: {why}", stalled)
     return model
 
 
-def _leaving(spec: LLMDeploymentSpec, seen: SeenDeployment) -> Problem | None:
-    found = seen.model_versions[spec.model_version]
-    if not terminating(found):
+def _leaving(pointer: Pointer, seen: SeenDeployment) -> Problem | None:
+    versions = (seen.model_versions[files.version] for files in pointer.files)
+    leaving = next((name(version) for version in versions if terminating(version)), None)
+    if leaving is None:
         return None
     return Problem(
         Reason.MODEL_VERSION_TERMINATING,
-        f"ModelVersion {spec.model_version} is being deleted and takes no new pods: name another one",
+        f"ModelVersion {leaving} is being deleted and takes no new pods: name another one",
     )

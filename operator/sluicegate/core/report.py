@@ -31,7 +31,7 @@ _UNDER_WAY = {
     Step.CUTOVER: (Reason.CUTOVER, "the Service moves to it"),
     Step.DRAINING: (Reason.DRAINING, "serves; the pods before it finish their requests"),
 }
-_STEP_REASONS = frozenset(reason for reason, _ in _UNDER_WAY.values())
+_EXPECTED = frozenset({Reason.SUPERSEDED, *(reason for reason, _ in _UNDER_WAY.values())})
 
 
 def report(known: World) -> dict[str, Any]:
@@ -108,9 +108,9 @@ def _rollout(known: World) -> RolloutStatus | None:
         return None
     before = known.deployment.status.rollout
     same = before is not None and before.id == target.id
-    answering = _answering(known)
     started = before.step_started_at if same and before and before.step == step else timestamp(known.now)
-    from_version = before.from_version if same and before else (answering.version if answering else "")
+    left = next((each.version for each in (*known.exposed, *known.retired) if each is not target), "")
+    from_version = before.from_version if same and before else left
     return RolloutStatus(
         id=target.id,
         from_version=from_version,
@@ -268,12 +268,13 @@ def _transitions(before: LLMDeploymentStatus, after: dict[str, Any]) -> tuple[Ev
             continue
         bad = condition["type"] == "Stalled"
         good = condition["status"] == "True" and not bad
-        lost = old is not None and old.status == "True" and condition["reason"] not in _STEP_REASONS
+        lost = old is not None and old.status == "True" and condition["reason"] not in _EXPECTED
         if bad or good or lost:
             text = shortened(condition["message"] or condition["reason"])
             found.append(Event("Normal" if good else "Warning", condition["reason"], text))
-    step = (after.get("rollout") or {}).get("step")
-    if step and (before.rollout is None or before.rollout.step != step):
-        reason, text = _UNDER_WAY[Step(step)]
+    moved = after.get("rollout") or {}
+    last = before.rollout
+    if moved and (last is None or (last.id, last.step) != (moved["id"], moved["step"])):
+        reason, text = _UNDER_WAY[Step(moved["step"])]
         found.append(Event("Normal", str(reason), f"{after['target']} {text}"))
     return tuple(found)

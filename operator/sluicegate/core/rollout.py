@@ -14,8 +14,8 @@ from sluicegate.core import naming
 from sluicegate.core.children import control_token
 from sluicegate.core.colours import Colour
 from sluicegate.core.conditions import timestamp
-from sluicegate.core.exposure import Exposure
-from sluicegate.core.objects import Manifest, is_true, name, terminating, uid
+from sluicegate.core.exposure import Exposure, exposed_now
+from sluicegate.core.objects import Manifest, name, uid
 from sluicegate.core.observed import Answer, RuntimeStatus
 from sluicegate.core.plan import Action, Ask, Inquire
 from sluicegate.core.problem import Problem
@@ -43,6 +43,12 @@ def enough_pods(world: World, colour: Colour) -> bool:
     return colour.replica_set is not None and len(colour.ready_pods) >= world.deployment.spec.replicas
 
 
+def enough_to_serve(world: World) -> bool:
+    """Whether the target has a pod that can answer, or none is wanted."""
+    replicas = world.deployment.spec.replicas
+    return replicas == 0 or (world.target is not None and bool(world.target.ready_pods))
+
+
 def verified(world: World, colour: Colour) -> bool:
     """Every pod is ready, serves the files that the pointer names, and the preview Service answers."""
     if not enough_pods(world, colour):
@@ -55,8 +61,7 @@ def verified(world: World, colour: Colour) -> bool:
 
 def next_exposure(world: World) -> Exposure:
     """What the Service shall select now; the same exposure where it is to stay as it is."""
-    now, target = timestamp(world.now), world.target
-    current = world.exposure
+    target, current = world.target, world.exposure
     if current.overlap:
         return _end_of_overlap(world)
     if target is None or world.promoted or not verified(world, target):
@@ -66,31 +71,40 @@ def next_exposure(world: World) -> Exposure:
     if serving and target.ready_pods:
         # The overlap selects every pod of the deployment: one of a third colour would answer too.
         lone = all(colour.id == current.rollout for colour in others)
-        return Exposure(naming.EVERY_ROLLOUT, now) if lone else current
-    return Exposure(target.id, now)
+        return exposed_now(naming.EVERY_ROLLOUT, world.now) if lone else current
+    return exposed_now(target.id, world.now)
 
 
 def _end_of_overlap(world: World) -> Exposure:
-    now, target = timestamp(world.now), world.target
+    target = world.target
     if target is not None and verified(world, target):
-        return Exposure(target.id, now) if world.exposure.age(world.now) >= OVERLAP else world.exposure
+        over = world.exposure.age(world.now) >= OVERLAP
+        return exposed_now(target.id, world.now) if over else world.exposure
     ready = [colour for colour in world.exposed if colour.ready_pods]
     fallback = next(iter([*ready, *world.exposed]), None)
-    return Exposure(fallback.id if fallback else naming.NO_ROLLOUT, now)
+    return exposed_now(fallback.id if fallback else naming.NO_ROLLOUT, world.now)
 
 
 def questions(world: World) -> Iterator[Action]:
     """What has to be asked before the next decision can be taken."""
     target = world.target
-    if target is None or world.deployment.spec.replicas == 0 or not target.ready_pods:
+    if target is None or not in_question(world, target):
         return
     if world.promoted:
-        if not answered_since_ready(world, target):
-            yield from _ask(world, target, service_subject(target), world.service)
-    elif enough_pods(world, target):
-        for pod in target.ready_pods:
-            yield from _inquire(world, pod, target)
-        yield from _ask(world, target, preview_subject(target), world.preview)
+        yield from _ask(world, target, service_subject(target), world.service)
+        return
+    for pod in target.ready_pods:
+        yield from _inquire(world, pod, target)
+    yield from _ask(world, target, preview_subject(target), world.preview)
+
+
+def in_question(world: World, target: Colour) -> bool:
+    """Whether the target's pods are ready and have yet to answer."""
+    if world.deployment.spec.replicas == 0 or not target.ready_pods:
+        return False
+    if world.promoted:
+        return not answered_since_ready(world, target)
+    return enough_pods(world, target) and not verified(world, target)
 
 
 def _ask(world: World, colour: Colour, subject: str, service: Manifest | None) -> Iterator[Action]:
@@ -135,7 +149,7 @@ def answered_since_ready(world: World, colour: Colour) -> bool:
         return True
     answer = world.seen.answers.get(service_subject(colour))
     since = ready.last_transition_time if ready else ""
-    return answer is not None and _says(answer, colour) and timestamp(answer.at) >= since
+    return answer is not None and _says(answer, colour) and timestamp(answer.at) > since
 
 
 def unanswered(world: World, colour: Colour) -> Problem | None:
@@ -159,7 +173,3 @@ def preview_subject(colour: Colour) -> str:
 
 def service_subject(colour: Colour) -> str:
     return f"service/{colour.id}"
-
-
-def unready_pods(colour: Colour) -> tuple[Manifest, ...]:
-    return tuple(pod for pod in colour.pods if not is_true(pod, "Ready") and not terminating(pod))

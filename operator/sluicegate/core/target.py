@@ -28,15 +28,18 @@ def target_of(spec: LLMDeploymentSpec, pointer: Pointer) -> str:
 
 
 def template_fields(model: BaseModel) -> dict[str, Any]:
-    """The fields of a new colour that are set to something else than their default, as JSON."""
+    """The fields of a new colour that are set to something else than their default, as JSON.
+
+    An optional group that is there says something even with nothing but defaults in it.
+    """
     found: dict[str, Any] = {}
     for name, field in type(model).model_fields.items():
         value = getattr(model, name)
-        if value == field.get_default(call_default_factory=True) and not field.is_required():
+        if value == field.default:
             continue
         kept = _kept(value, Change.TEMPLATE in field.metadata)
-        if kept not in (None, {}, []):
-            found[field.alias or name] = kept
+        if kept is not None and (kept != {} or field.default is None):
+            found[str(field.alias)] = kept
     return found
 
 

@@ -89,8 +89,9 @@ def world(seen: SeenDeployment, deployment: LLMDeployment, now: datetime) -> Wor
     checked = preflight(deployment.spec, seen)
     wanted = target_of(deployment.spec, checked.pointer) if checked.pointer else None
     served = deployment.status.serving.rollout if deployment.status.serving else None
-    service = by_name(seen.services).get(deployment.metadata.name)
-    exposed = exposure(service, served, found, now)
+    name = deployment.metadata.name
+    service, budget = by_name(seen.services).get(name), by_name(seen.disruption_budgets).get(name)
+    exposed = exposure(service, budget, served, found, now)
     return World(
         seen=seen,
         now=now,
@@ -108,6 +109,6 @@ def _target(found: Mapping[str, Colour], wanted: str | None, asked: str, exposed
     matching = [
         colour
         for colour in found.values()
-        if (colour.target == wanted if wanted else colour.target.startswith(f"{asked}."))
+        if (colour.record.target == wanted if wanted else colour.record.target.startswith(f"{asked}."))
     ]
     return max(matching, key=lambda colour: colour.id == exposed.rollout, default=None)

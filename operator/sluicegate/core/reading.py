@@ -1,0 +1,25 @@
+"""Reading a custom resource: a status is only a cache, so one that cannot be read is taken as lost."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from sluicegate.api.meta import Model
+from sluicegate.core.objects import Manifest
+
+M = TypeVar("M", bound=Model)
+
+
+def read(kind: type[M], obj: Manifest) -> M:
+    """The object as its model. Raises ValidationError where anything but its status is wrong.
+
+    Another version of the operator may have written the status in words that this one does not know.
+    """
+    try:
+        return kind.model_validate(obj)
+    except ValidationError as error:
+        if any(each["loc"][:1] != ("status",) for each in error.errors()):
+            raise
+    return kind.model_validate({key: value for key, value in obj.items() if key != "status"})
