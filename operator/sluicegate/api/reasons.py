@@ -31,7 +31,6 @@ class Reason(StrEnum):
     SCALING = "Scaling", "The number of ready pods is not yet the wanted one."
     AWAITING_ANSWER = "AwaitingAnswer", "Pods are ready, and no answer through the Service was seen yet."
     INSPECTING = "Inspecting", "A Job reads and checks the files."
-    INSPECTION_RETRY = "InspectionRetry", "The source could not be read and will be tried again."
     SUPERSEDED = "Superseded", "The spec asks for something else now; what it asked for before is removed."
 
     # What needs somebody.

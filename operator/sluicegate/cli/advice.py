@@ -20,7 +20,6 @@ ADVICE: Mapping[Reason, str] = {
     Reason.SCALING: _TIME,
     Reason.AWAITING_ANSWER: "An answer through the Service, which the operator asks for again and again.",
     Reason.INSPECTING: "The end of the inspection Job; large checkpoints take minutes to read.",
-    Reason.INSPECTION_RETRY: "The source being reachable at the next attempt.",
     Reason.SUPERSEDED: _TIME,
     Reason.INVALID_SPEC: "A corrected spec.",
     Reason.NAME_CONFLICT: "Delete or rename the object in the way, or name the LLMDeployment differently.",
