@@ -81,6 +81,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
     conf_dir = "{layout.state}/cni/net.d"
   [plugins."io.containerd.grpc.v1.cri".containerd]
     snapshotter = "overlayfs"
+    discard_unpacked_layers = true
     default_runtime_name = "runc"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
       runtime_type = "io.containerd.runc.v2"
@@ -126,8 +127,8 @@ def _kubelet(layout: Layout) -> dict[str, object]:
         "cgroupRoot": f"/{layout.cgroup}",
         "enforceNodeAllocatable": [],
         "failSwapOn": False,
-        # There is no DNS: names that pods look up fail at once instead of leaving the machine.
-        "clusterDNS": ["10.96.0.10"],
+        # There is no DNS; the node refuses, so that a look-up fails at once instead of timing out.
+        "clusterDNS": [namespaces.NODE_ADDRESS],
         "clusterDomain": "cluster.local",
         "resolvConf": f"{layout.state}/config/resolv.conf",
         "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1Gi", "imagefs.available": "1Gi"},

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TextIO
+
+
+class CommandFailed(RuntimeError):
+    """A command ended badly; the message has its last words."""
 
 
 class WaitFailed(RuntimeError):
@@ -37,12 +43,32 @@ class Progress:
 
         Raises WaitFailed with the last description after `limit_seconds`.
         """
-        begun, said_at, said = self._clock(), float("-inf"), ""
+        begun = said_at = self._clock()
+        said = ""
         while (missing := describe()) is not None:
             now = self._clock()
             if now - begun > limit_seconds:
                 raise WaitFailed(f"gave up after {limit_seconds:.0f}s: waiting for {missing}")
-            if missing != said or now - said_at >= 5:
+            if now - said_at >= (1 if missing != said else 5):
                 self.say(f"waiting for {missing}")
                 said, said_at = missing, now
             time.sleep(every_seconds)
+
+    def run(self, what: str, command: Sequence[str], log: Path, limit_seconds: float = 3600) -> None:
+        """Run a long command with its output in `log`, of which the last line is shown meanwhile."""
+        with log.open("wb") as output:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        try:
+            self.wait(
+                lambda: None if process.poll() is not None else f"{what}: {_last_line(log)}".rstrip(": "), limit_seconds
+            )
+        finally:
+            process.kill()
+            code = process.wait()
+        if code:
+            raise CommandFailed(f"{what} failed with code {code}:\n{log.read_text(errors='replace')[-4000:]}")
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").rstrip().rsplit("\n", 1)
+    return " ".join(lines[-1].split())[:100]

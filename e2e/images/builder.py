@@ -1,0 +1,148 @@
+"""Builds images and puts them into the registry's store; skips what is there, prunes what is old.
+
+buildah's own store (for its layer cache) and the registry's are in the cache directory. One lock covers
+both: two checkouts build one after the other and share layers.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from e2e.cluster import machine
+from e2e.cluster.components import REGISTRY_CONFIGURATION, registry_environment
+from e2e.cluster.layout import cache_directory
+from e2e.cluster.progress import Progress
+from e2e.images.recipe import (
+    BASE_CONTAINERFILE,
+    BASE_RECIPE,
+    CHECKOUT,
+    IGNORE_FILE,
+    REGISTRY_HOST,
+    Image,
+    base_tag,
+)
+
+KEPT_TAGS = 4
+_CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
+_PASSED_ON = ("PIP_INDEX_URL", "UV_DEFAULT_INDEX")
+
+
+def build(images: Sequence[Image], progress: Progress) -> dict[str, str]:
+    """Make sure that the registry's store has the images; returns their references by key."""
+    references = {image.key: image.reference() for image in images}
+    with _locked():
+        for image in images:
+            reference = references[image.key]
+            if _link(reference).exists():
+                os.utime(_link(reference))
+                progress.say(f"the {image.key} image is there: {reference}")
+            else:
+                _Build(progress).make(image, reference)
+    return references
+
+
+def buildah(*arguments: str) -> list[str]:
+    """A buildah command on our own store."""
+    return ["buildah", f"--root={cache_directory() / 'buildah'}", "--runroot=/run/sluicegate-buildah", *arguments]
+
+
+class _Build:
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._logs = cache_directory() / "log"
+        self._logs.mkdir(parents=True, exist_ok=True)
+
+    def make(self, image: Image, reference: str) -> None:
+        machine.require_root("building images")
+        machine.install_packages(machine.IMAGE_TOOLS, self._progress)
+        machine.require_space(cache_directory(), image.disk_gib, f"building the {image.key} image")
+        base = self._base()
+        self._build(
+            reference,
+            image.containerfile,
+            CHECKOUT,
+            f"--ignorefile={IGNORE_FILE}",
+            *(f"--build-arg={name}={value}" for name, value in (("BASE_IMAGE", base), *image.arguments)),
+            *_network_options(),
+        )
+        push = ["unshare", "--net", "--pid", "--fork", "--kill-child", "--", sys.executable, "-m", "e2e.images.push"]
+        self._run(f"storing the {image.key} image", [*push, reference])
+        _prune(_tags(reference))
+
+    def _base(self) -> str:
+        name = f"localhost/sluicegate-base:{base_tag()}"
+        if _succeeds(buildah("inspect", "--type=image", name)):
+            return name
+        context = cache_directory() / "base"
+        context.mkdir(exist_ok=True)
+        archive = context / "base.tar"
+        self._run("bootstrapping Debian", ["mmdebstrap", "--quiet", *BASE_RECIPE, str(archive)])
+        self._build(name, BASE_CONTAINERFILE, context)
+        archive.unlink()
+        return name
+
+    def _build(self, name: str, containerfile: Path, context: Path, *options: str) -> None:
+        common = ["--isolation=chroot", "--network=host", "--layers", f"--tag={name}", f"--file={containerfile}"]
+        self._run(f"building {name}", buildah("build", *common, *options, str(context)))
+
+    def _run(self, what: str, command: Sequence[str]) -> None:
+        self._progress.say(what)
+        self._progress.run(what, command, self._logs / "images.log")
+
+
+def _network_options() -> list[str]:
+    """The machine's certificates and package index, if it has settings of its own, for the build only."""
+    certificates = os.environ.get("SSL_CERT_FILE", _CERTIFICATES)
+    options = [f"--build-arg={name}={os.environ[name]}" for name in _PASSED_ON if name in os.environ]
+    if Path(certificates).is_file():
+        options.append(f"--volume={certificates}:{_CERTIFICATES}:ro")
+        options += [f"--build-arg={name}={_CERTIFICATES}" for name in ("PIP_CERT", "SSL_CERT_FILE")]
+    return options
+
+
+def _tags(reference: str) -> Path:
+    """The folder of a repository's tags in the registry's store."""
+    repository = reference.removeprefix(f"{REGISTRY_HOST}/").partition(":")[0]
+    store = cache_directory() / "registry" / "docker" / "registry" / "v2"
+    return store / "repositories" / repository / "_manifests" / "tags"
+
+
+def _link(reference: str) -> Path:
+    return _tags(reference) / reference.rpartition(":")[2] / "current" / "link"
+
+
+def _prune(tags: Path) -> None:
+    """Keep the tags used last; drop the others, and then the layers that nothing refers to."""
+    used_last = sorted(tags.iterdir(), key=lambda tag: (tag / "current" / "link").stat().st_mtime)
+    if not (stale := used_last[:-KEPT_TAGS]):
+        return
+    repository = tags.parents[1].name
+    for tag in stale:
+        _succeeds(buildah("rmi", "--force", f"{REGISTRY_HOST}/{repository}:{tag.name}"))
+        shutil.rmtree(tag)
+    _succeeds(buildah("rmi", "--prune"))
+    subprocess.run(
+        ["docker-registry", "garbage-collect", "--delete-untagged", str(REGISTRY_CONFIGURATION)],
+        env={**os.environ, **registry_environment(0)},
+        capture_output=True,
+        check=True,
+    )
+
+
+def _succeeds(command: Sequence[str]) -> bool:
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+@contextmanager
+def _locked() -> Iterator[None]:
+    cache_directory().mkdir(parents=True, exist_ok=True)
+    with (cache_directory() / "images.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

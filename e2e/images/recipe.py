@@ -1,0 +1,64 @@
+"""What each image is made of. The tag is the hash of that, so an image is built once and never twice."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+_HERE = Path(__file__).parent
+IGNORE_FILE = _HERE / "containerignore"
+BASE_CONTAINERFILE = _HERE / "Containerfile.base"
+REGISTRY_HOST = "localhost:5000"
+
+# mmdebstrap's arguments for the base archive; documentation and translations are of no use in a container.
+BASE_RECIPE = (
+    "--variant=minbase",
+    "--include=python3,python3-venv,ca-certificates",
+    *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale")),
+    "bookworm",
+)
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image of ours; `requirements` is its lock, `sources` are the folders of our code in it."""
+
+    key: str
+    repository: str
+    containerfile: Path
+    requirements: str
+    sources: tuple[str, ...]
+    disk_gib: int
+    arguments: tuple[tuple[str, str], ...] = ()
+
+    def reference(self) -> str:
+        """The reference of what the checkout holds now (sources may change at any time: ask once)."""
+        digest = hashlib.sha256(repr((self.arguments, base_tag())).encode())
+        for path in sorted(self._inputs()):
+            digest.update(f"{path.relative_to(CHECKOUT)}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+        return f"{REGISTRY_HOST}/{self.repository}:{digest.hexdigest()[:16]}"
+
+    def _inputs(self) -> list[Path]:
+        sources = [path for top in self.sources for path in (CHECKOUT / top).rglob("*")]
+        files = [path for path in sources if path.is_file() and "__pycache__" not in path.parts]
+        locks = [CHECKOUT / "requirements" / name for name in ("build.txt", self.requirements)]
+        return [*files, *locks, CHECKOUT / "pyproject.toml", self.containerfile]
+
+
+def base_tag() -> str:
+    """The base image's tag."""
+    return hashlib.sha256(repr(BASE_RECIPE).encode() + BASE_CONTAINERFILE.read_bytes()).hexdigest()[:16]
+
+
+SMALL = Image("small", "sluicegate", _HERE / "Containerfile.small", "small.txt", ("operator", "runtime"), disk_gib=2)
+ENGINE = Image(
+    "engine",
+    "sluicegate-engine",
+    _HERE / "Containerfile.engine",
+    "engine-cpu.txt",
+    ("runtime",),
+    disk_gib=16,
+    arguments=(("SYSTEM_PACKAGES", "g++ python3-dev"),),
+)
