@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def test_pods_and_specs_are_never_written() -> None:
 def test_every_right_says_why_it_is_given() -> None:
     for file in ("manager-role.yaml", "nodes-role.yaml", "own-namespace-role.yaml"):
         lines = (BASE / file).read_text().splitlines()
-        reasons = [line for line, after in zip(lines, lines[1:], strict=False) if "- apiGroups" in after]
+        reasons = [line for line, after in itertools.pairwise(lines) if "- apiGroups" in after]
 
         assert reasons
         assert all(line.startswith("  #") or "verbs:" in line for line in reasons), file
@@ -103,7 +104,7 @@ def _literals(kustomization: dict[str, Any]) -> list[str]:
 
 
 class _Variables:
-    """Stands in for a parser: notes which environment variable each flag reads, and which flags stay unset."""
+    """Stands in for a parser: notes which variable each flag reads, and which flags stay unset."""
 
     def __init__(self) -> None:
         self.read: set[str] = set()

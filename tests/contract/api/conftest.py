@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from e2e.cluster import api_server, binary
+from e2e.cluster.progress import Progress
 
 from sluicegate.api.crdgen import crds
 from sluicegate.kube.client import Client
@@ -24,8 +27,42 @@ MANAGER = "test"
 
 
 @pytest.fixture(scope="session")
-def kubeconfig() -> str:
-    return os.environ["KUBECONFIG"]
+def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with api_server(tmp_path_factory.mktemp("api-server")) as server:
+        yield str(server.kubeconfig)
+
+
+@dataclass(frozen=True)
+class Output:
+    """How a process ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class Kubectl:
+    """kubectl of the server's own version."""
+
+    kube: Path
+    kubeconfig: str
+
+    async def __call__(self, *arguments: str, given: str = "") -> Output:
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(
+            *(str(self.kube), "kubectl", "--kubeconfig", self.kubeconfig, *arguments),
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+        )
+        out, err = await process.communicate(given.encode())
+        return Output(process.returncode or 0, out.decode(), err.decode())
+
+
+@pytest.fixture
+def kubectl(kubeconfig: str) -> Kubectl:
+    return Kubectl(binary.built(Progress()) / "kube", kubeconfig)
 
 
 @pytest.fixture

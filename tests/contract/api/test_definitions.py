@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from sluicegate.kube.resources import LLM_DEPLOYMENT, MODEL_VERSION
 
 MANAGER = "test"
 Definitions = list[dict[str, Any]]
+Kubectl = Callable[..., Awaitable[Any]]
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=title) for title, case in CASES.items()])
@@ -125,62 +125,44 @@ async def test_a_deployment_without_replicas_has_a_scale_to_read(client: Client,
     assert scale["spec"]["replicas"] == 1
 
 
-async def test_an_unknown_field_is_refused_by_a_strict_client(kubeconfig: str, namespace: str) -> None:
+async def test_an_unknown_field_is_refused_by_a_strict_client(kubectl: Kubectl, namespace: str) -> None:
     obj = _in(namespace, a_deployment(replicaz=2))
 
-    refused = await _kubectl(kubeconfig, "apply", "--validate=strict", "-f", "-", stdin=json.dumps(obj))
+    refused = await kubectl("apply", "--validate=strict", "-f", "-", given=json.dumps(obj))
 
-    assert refused.returncode != 0
-    assert 'unknown field "spec.replicaz"' in refused.stderr
+    assert refused.code != 0
+    assert 'unknown field "spec.replicaz"' in refused.err
 
 
-async def test_explain_reads_like_a_manual(kubeconfig: str, definitions: Definitions) -> None:
-    listed = await _kubectl(kubeconfig, "explain", "llmd.spec", "--recursive")
-    told = await _kubectl(kubeconfig, "explain", "llmd.spec.engine.maxModelLength")
+async def test_explain_reads_like_a_manual(kubectl: Kubectl, definitions: Definitions) -> None:
+    listed = await kubectl("explain", "llmd.spec", "--recursive")
+    told = await kubectl("explain", "llmd.spec.engine.maxModelLength")
 
-    assert "maxQueuedRequests" in listed.stdout, listed.stderr
-    assert "draftModelVersion" in listed.stdout
-    assert " ".join(told.stdout.split()).endswith(
+    assert "maxQueuedRequests" in listed.out, listed.err
+    assert "draftModelVersion" in listed.out
+    assert " ".join(told.out.split()).endswith(
         "Longest sequence in tokens, prompt and answer together. Left out, the model's context length. "
         "A change makes new pods."
     )
 
 
 async def test_short_names_and_the_category_are_known(
-    kubeconfig: str, client: Client, namespace: str, definitions: Definitions
+    kubectl: Kubectl, client: Client, namespace: str, definitions: Definitions
 ) -> None:
     await client.create(_in(namespace, a_deployment()), MANAGER)
     await client.create(_in(namespace, a_model_version()), MANAGER)
 
-    found = await _kubectl(kubeconfig, "get", "sluicegate", "-n", namespace, "-o", "name")
-    table = await _kubectl(kubeconfig, "get", "llmd", "-n", namespace)
+    found = await kubectl("get", "sluicegate", "-n", namespace, "-o", "name")
+    table = await kubectl("get", "llmd", "-n", namespace)
 
-    assert found.stdout.split() == [
+    assert found.out.split() == [
         "llmdeployment.sluicegate.dev/chat",
         "modelversion.sluicegate.dev/smollm2-1",
     ]
-    assert table.stdout.splitlines()[0].split() == [
+    assert table.out.splitlines()[0].split() == [
         *("NAME", "READY", "PHASE", "SERVING", "TARGET", "REPLICAS", "STEP", "REASON", "AGE")
     ]
 
 
 def _in(namespace: str, obj: dict[str, Any]) -> dict[str, Any]:
     return {**obj, "metadata": {**obj["metadata"], "namespace": namespace}}
-
-
-@dataclass(frozen=True)
-class Output:
-    """How a process ended."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-async def _kubectl(kubeconfig: str, *arguments: str, stdin: str = "") -> Output:
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(
-        "kubectl", "--kubeconfig", kubeconfig, *arguments, stdin=pipe, stdout=pipe, stderr=pipe
-    )
-    out, err = await process.communicate(stdin.encode())
-    return Output(process.returncode or 0, out.decode(), err.decode())
