@@ -29,11 +29,18 @@ LINE_EVERY_SECONDS = 2.0
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; 0 done, 1 refused (the JSON says why), 2 wrong usage."""
     options = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
+    _log_to_stderr()
     if options.termination_log is None and TERMINATION_LOG.exists():
         options.termination_log = TERMINATION_LOG
     command: Callable[[argparse.Namespace], int] = options.command
     return command(options)
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(level=logging.ERROR, stream=sys.stderr, format="%(message)s")
+    logging.getLogger("sluicegate_store").setLevel(logging.INFO)
+    # it logs the addresses it downloads from, which for large files are signed
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -79,6 +86,8 @@ def _settings(options: argparse.Namespace, writable: Path) -> SourceSettings:
 
 
 def _inspect(options: argparse.Namespace) -> int:
+    # PID 1 of a container ignores a signal without a handler; by an exception, so that scratch space is freed
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     progress = Progress(_lines_to_stderr(time.monotonic))
     settings = _settings(options, options.scratch)
     try:
@@ -93,7 +102,7 @@ def _inspect(options: argparse.Namespace) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    # PID 1 of a container ignores a signal without a handler; a copy under way needs no care: see layout
+    # by no exception: a copy under way would be waited for, and needs no care (see layout)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     try:
         with volume_errors():

@@ -28,6 +28,7 @@ class Faults:
     no_commit_header: bool = False
     reset_at: dict[str, list[int]] = field(default_factory=dict)
     other_bytes: set[str] = field(default_factory=set)
+    one_byte_short: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -113,6 +114,8 @@ class Hub:
 
     async def _send(self, request: web.Request, path: Path, headers: dict[str, str]) -> web.StreamResponse:
         size = _size(path)
+        if request.method == "GET" and path.name in self.faults.one_byte_short:
+            size -= 1
         start = request.http_range.start or 0
         response = web.StreamResponse(status=206 if start else 200, headers=headers)
         response.content_length = size - start

@@ -25,7 +25,7 @@ from sluicegate_store.report import LIMIT_BYTES, encode, error_document
 RUNTIME = str(Path(cli.__file__).parents[1])
 
 
-def command(*arguments: str, **environment: str) -> list[str]:
+def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "sluicegate_store.cli", *arguments]
 
 
@@ -86,6 +86,30 @@ def test_inspect_compares_with_the_digest_it_is_given(tmp_path):
     code, document, _ = inspect(tmp_path, "--expect", f"sha256:{'0' * 64}")
 
     assert (code, document["error"]["reason"]) == (1, "DigestMismatch")
+
+
+async def test_inspect_ends_on_sigterm_and_leaves_no_scratch_files(tmp_path):
+    asked = asyncio.Event()
+
+    async def silent(*_: object) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    process = await asyncio.create_subprocess_exec(
+        *command("inspect", "--source", f"hf://org/model@{'a' * 40}", "--scratch", str(scratch)),
+        *("--endpoint", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"),
+        env=environment(tmp_path),
+    )
+    await asked.wait()
+
+    process.send_signal(signal.SIGTERM)
+
+    assert await process.wait() == 143
+    assert not list(scratch.iterdir())
+    server.close()
 
 
 @pytest.mark.parametrize("arguments", [[], ["inspect"], ["inspect", "--source", "x", "--expect", "sha256:0"]])

@@ -120,7 +120,7 @@ class GgufFile:
         writer.add_eos_token_id(0)
         writer.add_chat_template("{{ messages[0].content }}")
         for key, value in self.extra.items():
-            add = {bool: writer.add_bool, int: writer.add_uint32, str: writer.add_string}[type(value)]
+            add = {bool: writer.add_bool, int: writer.add_int32, str: writer.add_string}[type(value)]
             add(key, value)
         for name, tensor in self.tensors.items():
             self._add(writer, name, tensor)
@@ -400,6 +400,11 @@ REFUSED = {
         "99",
     ),
     "heads that do not divide": (lambda: changed(heads=5), Reason.CHECKPOINT_CORRUPT, "attn_q"),
+    "a negative number": (
+        lambda: changed(extra={"llama.expert_count": -1}),
+        Reason.CHECKPOINT_CORRUPT,
+        "expert_count is negative",
+    ),
     "a flag that is a word": (
         lambda: changed(extra={"tokenizer.ggml.add_bos_token": "yes"}),
         Reason.CHECKPOINT_CORRUPT,
@@ -416,6 +421,17 @@ def test_what_cannot_be_converted_rightly_is_refused(tmp_path, case):
 
     assert error.reason == reason
     assert words in error.message
+
+
+def test_a_quantisation_that_cannot_be_undone_is_refused(tmp_path, monkeypatch):
+    def unknown(*_: Any) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr(gguf, "dequantize", unknown)
+    error = refusal(tmp_path, GgufFile())
+
+    assert error.reason == Reason.UNSUPPORTED_FORMAT
+    assert "Q8_0" in error.message
 
 
 def test_a_gguf_file_cut_anywhere_is_corrupt_and_never_a_crash(tmp_path):

@@ -224,6 +224,25 @@ def test_other_bytes_than_the_commit_lists_are_refused_with_both_hashes(hub, tmp
     assert "lists" in error.message
 
 
+def test_a_file_that_shrank_since_it_was_announced_is_worth_another_try(hub, tmp_path):
+    publish(hub)
+    hub.hub.faults.one_byte_short = {"model.safetensors"}
+
+    error = refusal(hub, tmp_path)
+
+    assert (error.reason, error.retryable) == (Reason.SOURCE_UNREACHABLE, True)
+
+
+def test_a_disk_that_fills_up_during_a_download_is_not_the_hubs_fault(hub, tmp_path, monkeypatch):
+    publish(hub)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("sluicegate_store.hub.hf_hub_download", full)
+    assert refusal(hub, tmp_path).reason == Reason.INSUFFICIENT_DISK
+
+
 def test_progress_counts_the_bytes_of_a_download(hub, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 1 << 20)
     publish(hub, a_big_model())

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,25 @@ def refusal(tmp_path: Path, uri: str = "pvc://claim/m", expected: str | None = N
 
 def place(tmp_path: Path, model: Model) -> Path:
     return model.write(tmp_path / "claim" / "m")
+
+
+@contextmanager
+def as_an_ordinary_user(reachable: Path) -> Iterator[None]:
+    """Without root's right to read everything, which a container does not have either."""
+    was = os.geteuid()
+    if was != 0:
+        yield
+        return
+    closed = {f: f.stat().st_mode for f in (reachable, *reachable.parents) if not f.stat().st_mode & 0o001}
+    for folder, mode in closed.items():
+        folder.chmod(mode | 0o001)
+    os.seteuid(65532)
+    try:
+        yield
+    finally:
+        os.seteuid(was)
+        for folder, mode in closed.items():
+            folder.chmod(mode)
 
 
 def test_a_sound_model_gives_its_digest_size_and_facts(tmp_path):
@@ -270,22 +291,32 @@ def test_a_link_that_leaves_the_source_is_unsafe(tmp_path, name):
     assert name in error.message
 
 
-@pytest.mark.parametrize("read", ["fetch", "open"])
-def test_a_file_that_becomes_a_link_after_it_was_listed_is_not_read(tmp_path, read):
+@pytest.mark.parametrize("swap", ["link", "fifo", "nothing"])
+def test_a_file_that_is_swapped_after_it_was_listed_is_not_read(tmp_path, swap):
     folder = place(tmp_path, a_model())
     (tmp_path / "secret").write_bytes(b"secret")
     source = DirectorySource(ClaimUri("claim", "m"), tmp_path)
     (file,) = (file for file in source.files() if file.name == "config.json")
     (folder / "config.json").unlink()
-    (folder / "config.json").symlink_to(tmp_path / "secret")
+    if swap == "link":
+        (folder / "config.json").symlink_to(tmp_path / "secret")
+    if swap == "fifo":
+        os.mkfifo(folder / "config.json")
 
     with pytest.raises(StoreError) as caught:
-        if read == "fetch":
-            source.fetch(file, tmp_path / "copy", Progress())
-        else:
-            with source.folder.open(file.name) as stream:
-                stream.read()
-    assert caught.value.reason == Reason.UNSAFE_PATH
+        source.fetch(file, tmp_path / "copy", Progress())
+    assert caught.value.reason == (Reason.CHECKPOINT_INCOMPLETE if swap == "nothing" else Reason.UNSAFE_PATH)
+    assert not (tmp_path / "copy").exists()
+
+
+def test_a_file_that_may_not_be_read_is_forbidden(tmp_path):
+    folder = place(tmp_path, a_model())
+    folder.joinpath("config.json").chmod(0)
+    source = DirectorySource(ClaimUri("claim", "m"), tmp_path)
+    (file,) = (file for file in source.files() if file.name == "config.json")
+    with as_an_ordinary_user(tmp_path), pytest.raises(StoreError) as caught:
+        source.fetch(file, tmp_path / "copy", Progress())
+    assert caught.value.reason == Reason.SOURCE_FORBIDDEN
 
 
 def test_a_source_that_is_a_link_out_of_its_claim_is_unsafe(tmp_path):
@@ -319,14 +350,9 @@ def test_a_special_file_is_unsafe_and_blocks_nothing(tmp_path, kind, monkeypatch
 def test_a_folder_that_may_not_be_read_is_forbidden(tmp_path):
     folder = place(tmp_path, a_model())
     folder.chmod(0)
-    was = os.geteuid()
-    if was == 0:
-        os.seteuid(65532)
-    try:
+    with as_an_ordinary_user(tmp_path):
         error = refusal(tmp_path)
-    finally:
-        os.seteuid(was)
-        folder.chmod(0o755)
+    folder.chmod(0o755)
 
     assert error.reason == Reason.SOURCE_FORBIDDEN
 
