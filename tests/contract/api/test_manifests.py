@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -69,13 +70,10 @@ async def test_every_object_of_the_installation_carries_the_label_that_uninstall
 async def test_an_installation_for_one_namespace_grants_nothing_beyond_it_but_nodes(
     kubectl: Kubectl, tmp_path: Path
 ) -> None:
-    overlay = OVERLAY.format(
-        base=Path("..") / _relative(MANIFESTS / "kustomize" / "single-namespace", tmp_path)
-    )
-    (tmp_path / "overlay").mkdir()
-    (tmp_path / "overlay" / "kustomization.yaml").write_text(overlay)
+    base = os.path.relpath(MANIFESTS / "kustomize" / "single-namespace", tmp_path)
+    (tmp_path / "kustomization.yaml").write_text(OVERLAY.format(base=base))
 
-    objects = await _rendered(kubectl, tmp_path / "overlay")
+    objects = await _rendered(kubectl, tmp_path)
 
     bound = [obj["roleRef"]["name"] for obj in objects if obj["kind"] == "ClusterRoleBinding"]
     subjects = [subject for obj in objects for subject in obj.get("subjects", ())]
