@@ -13,6 +13,7 @@ from aiohttp.test_utils import TestServer
 from sluicegate.kube import errors, resources
 from sluicegate.kube.client import Client
 from sluicegate.kube.config import transport_from
+from sluicegate.kube.transport import encoded
 
 
 class Api:
@@ -82,6 +83,13 @@ async def test_an_apply_travels_as_json_in_its_own_content_type(server: TestServ
         answer = await client.apply(manifest, "me")
 
     assert answer == {"type": "application/apply-patch+yaml", "body": manifest}
+
+
+async def test_a_body_is_encoded_as_the_server_encodes() -> None:
+    assert (
+        encoded({"b": "<&>\u2028", "a": ["é", 1]})
+        == '{"a":["é",1],"b":"\\u003c\\u0026\\u003e\\u2028"}'.encode()
+    )
 
 
 async def test_a_connection_that_breaks_is_unavailable(server: TestServer) -> None:

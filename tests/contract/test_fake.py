@@ -1,0 +1,21 @@
+"""The fake API server answers each case as the real one does."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from tests.contract.difference import differences
+from tests.contract.run import CASES, crd, golden, transcript
+from tests.sim.apiserver import ApiServer
+
+from sluicegate.kube.client import Client
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_the_fake_answers_as_the_real_server_did(name: str) -> None:
+    client = Client(ApiServer([crd()]))
+
+    real, fake = json.loads(golden(name).read_text()), await transcript(client, name)
+
+    assert list(differences(real, fake)) == []

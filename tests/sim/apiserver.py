@@ -1,0 +1,184 @@
+"""A deterministic Kubernetes API server in this process: a transport for `sluicegate.kube.Client`.
+
+Versions are integers, uids and generated names count up, and time is the event loop's, so that a run in
+virtual time is the same each time. What it does is held to the real kube-apiserver by `tests/contract`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tests.sim import defaults, scale
+from tests.sim.garbage import GarbageCollector
+from tests.sim.kinds import Kind, all_kinds
+from tests.sim.reads import Reads
+from tests.sim.refusals import RefusedError, bad_request, not_found, not_served
+from tests.sim.store import Key, Object, Store
+from tests.sim.structure import defaulted
+from tests.sim.writes import Target, Writes, key_of
+
+from sluicegate.kube.resources import NAMESPACE
+from sluicegate.kube.transport import Query, Response, Stream
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def loop_time() -> datetime:
+    """The event loop's clock as a date."""
+    return EPOCH + timedelta(seconds=asyncio.get_running_loop().time())
+
+
+@dataclass(frozen=True)
+class _Route:
+    kind: Kind
+    namespace: str
+    name: str
+    subresource: str
+
+
+class ApiServer:
+    """Serves the built-in kinds and those of `crds`, in the namespaces given.
+
+    Garbage is collected `gc_seconds` after a write, or only by `collect_garbage()` where that is None.
+    """
+
+    def __init__(
+        self,
+        crds: Iterable[Mapping[str, Any]] = (),
+        namespaces: Iterable[str] = ("default",),
+        now: Callable[[], datetime] = loop_time,
+        gc_seconds: float | None = 0.05,
+    ) -> None:
+        self._kinds = all_kinds(crds)
+        self.store = Store(self._decode)
+        self._reads = Reads(self.store)
+        self._writes = Writes(self.store, now)
+        self._garbage = GarbageCollector(self.store, self._delete_in_background)
+        self._gc_seconds = gc_seconds
+        self._gc_due = False
+        self._namespaces = tuple(namespaces)
+
+    def collect_garbage(self) -> None:
+        """Delete what belongs to nobody any more."""
+        self._gc_due = False
+        self._garbage.collect()
+
+    async def request(
+        self, method: str, path: str, query: Query, body: Mapping[str, Any] | None, content_type: str
+    ) -> Response:
+        self._ensure_namespaces()
+        try:
+            answer = self._answer(
+                method, self._route(path), query, json.loads(json.dumps(body)), content_type
+            )
+        except RefusedError as refused:
+            return Response(refused.code, json.dumps(refused.status).encode())
+        if method != "GET":
+            self._schedule_collection()
+        return Response(201 if method == "POST" else 200, json.dumps(answer).encode())
+
+    @asynccontextmanager
+    async def stream(self, path: str, query: Query) -> AsyncIterator[Stream]:
+        self._ensure_namespaces()
+        try:
+            route = self._route(path)
+        except RefusedError as refused:
+            yield Stream(refused.code, _once(json.dumps(refused.status).encode()))
+            return
+        yield Stream(200, self._reads.watch(route.kind, route.namespace, query))
+
+    async def close(self) -> None: ...
+
+    def _route(self, path: str) -> _Route:
+        parts = path.strip("/").split("/")
+        version, rest = (parts[1], parts[2:]) if parts[0] == "api" else ("/".join(parts[1:3]), parts[3:])
+        namespace = ""
+        if len(rest) > 2 and rest[0] == "namespaces" and f"{version}/{rest[2]}" in self._kinds:
+            namespace, rest = rest[1], rest[2:]
+        plural, name, subresource, *_ = [*rest, "", "", ""]
+        kind = self._kinds.get(f"{version}/{plural}")
+        if kind is None:
+            raise not_served()
+        if not self._serves(kind, subresource):
+            raise not_found(kind.resource, name)
+        return _Route(kind, namespace, name, subresource)
+
+    @staticmethod
+    def _serves(kind: Kind, subresource: str) -> bool:
+        return {"": True, "status": kind.status, "scale": kind.scale is not None}.get(subresource, False)
+
+    def _answer(self, method: str, route: _Route, query: Query, body: Any, content_type: str) -> Object:
+        target = Target(
+            route.kind, route.namespace, route.name, query.get("fieldManager", "unknown"), route.subresource
+        )
+        if route.subresource == "scale":
+            return self._scale(method, target, body)
+        if method == "GET":
+            if not route.name:
+                return self._reads.list(route.kind, route.namespace, query)
+            return self._writes.read(target)
+        if method == "DELETE":
+            left = self._writes.delete(target, body or {})
+            return left or {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
+        self._check(target, body, content_type)
+        if method == "POST":
+            return self._writes.create(target, body)
+        if method == "PUT":
+            return self._writes.update(target, body)
+        if content_type == "application/apply-patch+yaml":
+            return self._writes.apply(target, body, query.get("force") == "true")
+        return self._writes.merge_patch(target, body)
+
+    def _scale(self, method: str, target: Target, body: Any) -> Object:
+        obj = self._writes.read(target)
+        if method == "GET":
+            return scale.shown(target.kind, obj)
+        wanted = scale.merged(target.kind, obj, body)
+        return scale.shown(target.kind, self._writes.merge_patch(target, wanted))
+
+    @staticmethod
+    def _check(target: Target, body: Object, content_type: str) -> None:
+        if content_type == "application/merge-patch+json":
+            return
+        wanted = (target.resource.api_version, target.resource.kind)
+        found = (body.get("apiVersion"), body.get("kind"))
+        if found != wanted:
+            raise bad_request(f"the object is {found[0]} {found[1]}, the path names {wanted[0]} {wanted[1]}")
+        meta = body.get("metadata", {})
+        if meta.get("namespace", target.namespace) != target.namespace:
+            raise bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request"
+            )
+        if target.name and meta.get("name", target.name) != target.name:
+            raise bad_request("the name of the object does not match the name on the URL")
+
+    def _decode(self, key: Key, obj: Object) -> Object:
+        kind = self._kinds[key[0]]
+        return defaulted(kind.schema, obj) if kind.custom else defaults.seen(kind.resource.kind, obj)
+
+    def _delete_in_background(self, key: Key) -> None:
+        kind = self._kinds[key[0]]
+        self._writes.delete(Target(kind, key[1], key[2]), {"propagationPolicy": "Background"})
+
+    def _schedule_collection(self) -> None:
+        if self._gc_seconds is not None and not self._gc_due:
+            self._gc_due = True
+            asyncio.get_running_loop().call_later(self._gc_seconds, self.collect_garbage)
+
+    def _ensure_namespaces(self) -> None:
+        # Not when constructed: the clock may be that of a loop that does not run yet.
+        missing, self._namespaces = self._namespaces, ()
+        for name in missing:
+            kind = self._kinds[key_of(NAMESPACE, "", "")[0]]
+            body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+            self._writes.create(Target(kind, "", "", "fixture"), body)
+
+
+async def _once(body: bytes) -> AsyncIterator[bytes]:
+    yield body

@@ -1,0 +1,117 @@
+"""Lists and watches over the store's log."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from tests.sim.kinds import Kind
+from tests.sim.refusals import RefusedError, bad_request, expired
+from tests.sim.selectors import Matches, selects
+from tests.sim.store import Change, Object, Store
+
+from sluicegate.kube.transport import Query
+
+BOOKMARK_SECONDS = 60.0
+
+
+class Reads:
+    """Answers lists and watches of one store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def list(self, kind: Kind, namespace: str, query: Query) -> Object:
+        """A List object; pages are all of the version that the first one saw."""
+        matches = selects(query.get("labelSelector", ""), query.get("fieldSelector", ""))
+        version, start = self._store.version, 0
+        if "continue" in query:
+            version, start = json.loads(base64.b64decode(query["continue"]))
+            self._require(version)
+        found = [obj for obj in self._store.at(_key(kind), namespace, version) if matches(obj)]
+        end = start + int(query.get("limit") or len(found))
+        meta: dict[str, Any] = {"resourceVersion": str(version)}
+        if end < len(found):
+            meta["continue"] = base64.b64encode(json.dumps([version, end]).encode()).decode()
+            meta["remainingItemCount"] = len(found) - end
+        return {
+            "kind": f"{kind.resource.kind}List",
+            "apiVersion": kind.resource.api_version,
+            "metadata": meta,
+            "items": found[start:end],
+        }
+
+    async def watch(self, kind: Kind, namespace: str, query: Query) -> AsyncIterator[bytes]:
+        """The lines of a watch until its time is over, with a bookmark each minute and at the end."""
+        matches = selects(query.get("labelSelector", ""), query.get("fieldSelector", ""))
+        bookmarks = query.get("allowWatchBookmarks") == "true"
+        loop = asyncio.get_running_loop()
+        end = loop.time() + float(query.get("timeoutSeconds") or 1800)
+        next_bookmark = loop.time() + BOOKMARK_SECONDS
+        version = _version(query.get("resourceVersion", ""))
+        if version is None:
+            version = self._store.version
+            for obj in self._store.at(_key(kind), namespace, version):
+                if matches(obj):
+                    yield _line("ADDED", obj)
+        while loop.time() < end:
+            try:
+                self._require(version)
+            except RefusedError as gone:
+                yield _line("ERROR", gone.status)
+                return
+            news = asyncio.ensure_future(self._store.news())
+            try:
+                for change in self._store.since(version):
+                    version = change.version
+                    if change.key[0] == _key(kind) and namespace in ("", change.key[1]):
+                        for line in _seen(change, matches):
+                            yield line
+                if loop.time() >= next_bookmark and bookmarks:
+                    yield self._bookmark(kind, version)
+                    next_bookmark = loop.time() + BOOKMARK_SECONDS
+                await asyncio.wait([news], timeout=min(end, next_bookmark) - loop.time())
+            finally:
+                news.cancel()
+        if bookmarks:
+            yield self._bookmark(kind, version)
+
+    def _require(self, version: int) -> None:
+        if version < self._store.compacted:
+            raise expired(version, self._store.compacted)
+
+    @staticmethod
+    def _bookmark(kind: Kind, version: int) -> bytes:
+        head = {"kind": kind.resource.kind, "apiVersion": kind.resource.api_version}
+        return _line("BOOKMARK", {**head, "metadata": {"resourceVersion": str(version)}})
+
+
+def _key(kind: Kind) -> str:
+    return f"{kind.resource.api_version}/{kind.resource.plural}"
+
+
+def _version(text: str) -> int | None:
+    """The version to go on from; None to begin with what is there."""
+    if text in ("", "0"):
+        return None
+    if not text.isdigit():
+        raise bad_request(f"invalid resource version: {text!r}")
+    return int(text)
+
+
+def _seen(change: Change, matches: Matches) -> list[bytes]:
+    """The change as a selector sees it: what stops matching is deleted, what begins to is added."""
+    before = change.old is not None and matches(change.old)
+    after = change.type != "DELETED" and matches(change.new)
+    if before and not after:
+        meta = {**(change.old or {})["metadata"], "resourceVersion": str(change.version)}
+        last = change.new if change.type == "DELETED" else {**(change.old or {}), "metadata": meta}
+        return [_line("DELETED", last)]
+    return [_line("MODIFIED" if before else "ADDED", change.new)] if after else []
+
+
+def _line(kind: str, obj: Any) -> bytes:
+    return json.dumps({"type": kind, "object": obj}).encode() + b"\n"
