@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 
 import pytest
 from tests.shell.kit import NAMESPACE, CountingMeter, a_child, now, running, until
@@ -154,7 +155,7 @@ async def test_an_outage_is_waited_out_with_delays_that_grow_to_their_bound() ->
     async with running(world.informer.run()):
         await asyncio.sleep(3600)
         times = [each.at for each in world.wire.sent]
-        gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+        gaps = [later - earlier for earlier, later in pairwise(times)]
         assert 0.5 <= gaps[0] <= 1
         assert max(gaps) <= LONGEST_DELAY_SECONDS
         assert min(gaps[6:]) >= LONGEST_DELAY_SECONDS / 2

@@ -26,8 +26,8 @@ class Sent:
 class Wire:
     """A transport around another.
 
-    `refuse(method, path)` answers in the server's place, or raises in the network's. `delay(path)` is how many
-    seconds each piece of a stream takes; `cut(piece)` shortens a piece, after which the stream breaks.
+    `refuse(method, path)` answers in the server's place, or raises in the network's. `delay(path)` is how
+    many seconds each piece of a stream takes; `cut(piece)` shortens a piece, after which the stream breaks.
     """
 
     server: Transport
