@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from aiohttp import web
 
@@ -75,9 +75,10 @@ class _Exchange:
         return self._response
 
     async def _watch_client(self) -> None:
-        while self._request.transport is not None:
+        while True:
+            if self._request.transport is None:
+                return self._over.set()
             await asyncio.sleep(0.01)
-        self._over.set()
 
     async def _receive(self) -> Message:
         if not self._read:

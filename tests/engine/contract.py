@@ -11,8 +11,9 @@ import json
 import re
 from collections.abc import Awaitable, Callable
 
-from sluicegate_engine.gate_settings import VERSION_HEADER
 from tests.engine.pod import DIGEST, TOKEN, VERSION, Pod
+
+from sluicegate_engine.gate_settings import VERSION_HEADER
 
 Check = Callable[[Pod], Awaitable[None]]
 
@@ -83,18 +84,17 @@ async def the_control_port_wants_its_token(pod: Pod) -> None:
 async def in_flight_requests_are_seen_from_outside(pod: Pod) -> None:
     stream = await pod.complete(tokens=200, stream=True)
     await stream.content.readline()
-    while (await pod.status())["inFlight"] != 1:
-        await asyncio.sleep(0.01)
+    await pod.until_status(inFlight=1)
     await stream.read()
-    while (await pod.status())["inFlight"] != 0:
-        await asyncio.sleep(0.01)
+    await pod.until_status(inFlight=0)
 
 
 async def the_metrics_page_is_vllms_and_ours(pod: Pod) -> None:
     before = _metric(await _page(pod), 'sluicegate_requests_total{outcome="served"}')
     await (await pod.complete()).read()
-    while _metric(page := await _page(pod), 'sluicegate_requests_total{outcome="served"}') == before:
-        await asyncio.sleep(0.01)
+    await pod.until_status(inFlight=0)
+    page = await _page(pod)
+    assert _metric(page, 'sluicegate_requests_total{outcome="served"}') == before + 1
     assert f'sluicegate_model_version_info{{digest="{DIGEST}",version="{VERSION}"}} 1.0' in page
     assert "vllm:num_requests_running" in page
     assert _metric(page, "sluicegate_in_flight_requests") == 0

@@ -1,7 +1,7 @@
 """A stand-in for vLLM's server: a second instead of a minute to start, and it fails to order.
 
-It loads the real gate the way vLLM does (--middleware, settings by environment) and has an engine-core process
-of its own with vLLM's title. tests/engine/contract.py holds it to what the real vLLM does.
+It loads the real gate the way vLLM does (--middleware, settings by environment) and has an engine-core
+process of its own with vLLM's title. tests/engine/contract.py holds it to what the real vLLM does.
 
 FAKE_VLLM in the environment picks a misbehaviour: crash-at-start, hang-at-start, abort-warm-up,
 ignore-sigterm, write-secrets.
@@ -19,8 +19,9 @@ import subprocess
 import sys
 from typing import Any
 
-from sluicegate_engine.asgi import Receive, Scope, Send
 from tests.engine.asgi_host import serve
+
+from sluicegate_engine.asgi import Receive, Scope, Send
 
 SECONDS_PER_TOKEN = 0.01
 
@@ -49,7 +50,7 @@ class FakeVllm:
         if request["prompt"] == "fail":
             raise RuntimeError("cannot schedule new futures after shutdown")
         if self._misbehaviour == "write-secrets":
-            print(f"ERROR 11-23 02:52:56 [serving.py:1] prompt was {request['prompt']}", flush=True)
+            sys.stderr.write(f"ERROR 11-23 02:52:56 [serving.py:1] prompt was {request['prompt']}\n")
         if request.get("stream"):
             await self._stream(request, send)
             return
@@ -95,6 +96,12 @@ async def _event(send: Send, data: bytes) -> None:
     await send({"type": "http.response.body", "body": b"data: " + data + b"\n\n", "more_body": True})
 
 
+def start_core() -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        ["VLLM::EngineCore", "-c", "import time; time.sleep(3600)"], executable=sys.executable
+    )
+
+
 async def main() -> None:
     parser = argparse.ArgumentParser()
     for flag in ("--model", "--served-model-name", "--host", "--middleware"):
@@ -104,9 +111,7 @@ async def main() -> None:
     misbehaviour = os.environ.get("FAKE_VLLM", "")
     if misbehaviour == "crash-at-start":
         raise ValueError("head size 9 is not supported")
-    core = subprocess.Popen(
-        ["VLLM::EngineCore", "-c", "import time; time.sleep(3600)"], executable=sys.executable
-    )
+    core = start_core()
     end = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, (lambda: None) if misbehaviour == "ignore-sigterm" else end.set)

@@ -1,4 +1,4 @@
-"""A model pod's engine container on this machine: the supervisor as a process, with files where a pod has them."""
+"""A model pod's engine container on this machine: the supervisor as a process, and its files."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import sys
 import time
 from asyncio.subprocess import Process
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,27 +89,37 @@ class Pod:
         found: dict[str, Any] = json.loads((await self.get(f"{self.control}/status", headers=headers))[1])
         return found
 
-    async def until(self, reason: str, timeout: float = 10) -> float:
-        """Wait until /ready gives this reason. Returns how long that took, in seconds."""
-        start = time.monotonic()
-        while time.monotonic() - start < timeout:
+    async def until(self, reason: str, seconds: float = 20) -> None:
+        """Wait until /ready gives this reason."""
+        deadline = time.monotonic() + seconds
+        while True:
             said = await self.ready()
             if said is not None and said["reason"] == reason:
-                return time.monotonic() - start
+                return
             assert self.process.returncode is None, self.log[-4000:]
+            assert time.monotonic() < deadline, f"not {reason}; the log ends: {self.log[-4000:]}"
             await asyncio.sleep(0.02)
-        raise TimeoutError(f"not {reason} after {timeout} s; the log ends: {self.log[-4000:]}")
 
-    async def until_not_ready(self, timeout: float = 10) -> float:
-        """Wait until /ready is anything but 200. Returns how long that took, in seconds."""
-        start = time.monotonic()
-        while (said := await self.ready()) is not None and said["ready"]:
-            assert time.monotonic() - start < timeout, "still ready"
-            await asyncio.sleep(0.01)
-        return time.monotonic() - start
+    async def until_status(self, **wanted: object) -> None:
+        """Wait until the control port's status has these values."""
+        async with asyncio.timeout(10):
+            while True:
+                status = await self.status()
+                if wanted.items() <= status.items():
+                    return
+                await asyncio.sleep(0.01)
 
-    async def exit_code(self, timeout: float = 10) -> int:
-        return await asyncio.wait_for(self.process.wait(), timeout)
+    async def until_not_ready(self) -> None:
+        """Wait until /ready is anything but 200."""
+        async with asyncio.timeout(10):
+            while True:
+                said = await self.ready()
+                if said is None or not said["ready"]:
+                    return
+                await asyncio.sleep(0.01)
+
+    async def exit_code(self, seconds: float = 10) -> int:
+        return await asyncio.wait_for(self.process.wait(), seconds)
 
     async def complete(self, prompt: str = "Hello", tokens: int = 5, **more: Any) -> aiohttp.ClientResponse:
         """A completion, its answer's headers being there."""
@@ -117,14 +128,15 @@ class Pod:
 
     async def close(self) -> None:
         """End everything that belongs to this pod."""
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and self._belongs(entry):
-                try:
-                    os.kill(int(entry.name), signal.SIGKILL)
-                except ProcessLookupError:
-                    continue
+        self._kill_all()
         await self.process.wait()
         await self.http.close()
+
+    def _kill_all(self) -> None:
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and self._belongs(entry):
+                with suppress(ProcessLookupError):
+                    os.kill(int(entry.name), signal.SIGKILL)
 
 
 async def start_pod(

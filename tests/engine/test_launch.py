@@ -23,8 +23,9 @@ GATE = GateSettings("/run/gate", "key", "v1", 4, 2)
 def settings(root: Path, *flags: str) -> Settings:
     for target in (MODEL, DRAFT):
         (root / "snapshots" / target.digest[7:]).mkdir(parents=True, exist_ok=True)
-    arguments = "run --pointer p --control-token-file t --max-concurrent 4 --max-queued 2".split()
-    return parse([*arguments, "--models", str(root), "--served-model-name", "chat", "--", *flags])
+    files = ("--pointer=p", f"--models={root}", "--control-token-file=t")
+    numbers = ("--max-concurrent=4", "--max-queued=2")
+    return parse(["run", *files, *numbers, "--served-model-name=chat", "--", *flags])
 
 
 def test_the_snapshot_the_name_and_the_gate_are_on_the_command_line(tmp_path: Path) -> None:
@@ -52,7 +53,9 @@ def test_what_must_hold_comes_after_what_was_asked(tmp_path: Path, asked: str, f
     assert last > command.index(asked)
 
 
-@pytest.mark.parametrize("flag", ["--middleware=a.B", "--uds=/x", "--conf=/x", "--root_path=/x", "--ssl-keyf=k"])
+@pytest.mark.parametrize(
+    "flag", ["--middleware=a.B", "--uds=/x", "--conf=/x", "--root_path=/x", "--ssl-keyf=k"]
+)
 def test_flags_that_lead_around_the_gate_are_refused(tmp_path: Path, flag: str) -> None:
     with pytest.raises(FatalError, match="FlagRefused"):
         engine_command(settings(tmp_path, flag), Pointer(MODEL))
@@ -108,6 +111,6 @@ def test_the_bound_of_the_end_is_the_sum_of_its_parts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("wrong", ["--max-concurrent=0", "--max-queued=-1", "--max-conc=1"])
 def test_bad_arguments_of_our_own_are_refused(tmp_path: Path, wrong: str) -> None:
-    arguments = "run --pointer p --models m --served-model-name n --control-token-file t".split()
+    files = ("--pointer=p", f"--models={tmp_path}", "--control-token-file=t", "--served-model-name=n")
     with pytest.raises(SystemExit):
-        parse([*arguments, "--max-concurrent", "1", "--max-queued", "1", wrong])
+        parse(["run", *files, "--max-concurrent=1", "--max-queued=1", wrong])

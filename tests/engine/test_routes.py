@@ -7,9 +7,7 @@ import pytest
 from sluicegate_engine.routes import Route, classify
 
 
-@pytest.mark.parametrize(
-    "path", ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages"]
-)
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages"])
 def test_generations_take_a_place_in_the_queue(path: str) -> None:
     assert classify("POST", path) is Route.GENERATION
     assert classify("GET", path) is Route.WRONG_METHOD

@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
-
-from sluicegate_engine.gate_settings import VERSION_HEADER
 from tests.engine.contract import CHECKS
 from tests.engine.pod import TOKEN, VERSION, Pod, is_running, start_pod
+
+from sluicegate_engine.gate_settings import VERSION_HEADER
 
 Start = Callable[..., Awaitable[Pod]]
 SECRET = "my-secret-prompt"
@@ -59,7 +59,7 @@ async def test_sigterm_serves_on_then_refuses_and_lets_streams_finish(start: Sta
     await pod.until("Serving")
     stream = await pod.complete(tokens=150, stream=True)
     pod.signal(signal.SIGTERM)
-    assert await pod.until("Draining") < 0.3
+    await pod.until_not_ready()
     during = await pod.complete(tokens=1)
     assert (during.status, during.headers["connection"]) == (200, "close")
     while (answer := await pod.complete(tokens=1)).status == 200:
@@ -76,8 +76,7 @@ async def test_who_waits_when_draining_begins_is_served(start: Start) -> None:
     pod = await start(max_concurrent=1, linger_seconds=0)
     await pod.until("Serving")
     calls = [asyncio.create_task(pod.complete(tokens=30)) for _ in range(3)]
-    while (await pod.status())["queued"] != 2:
-        await asyncio.sleep(0.01)
+    await pod.until_status(queued=2)
     pod.signal(signal.SIGTERM)
     assert [(await call).status for call in calls] == [200, 200, 200]
     assert await pod.exit_code() == 0
@@ -88,8 +87,7 @@ async def test_past_the_deadline_what_is_left_ends_as_an_error(start: Start) -> 
     await pod.until("Serving")
     stream = await pod.complete(tokens=3000, stream=True)
     whole = asyncio.create_task(pod.complete(tokens=3000))
-    while (await pod.status())["inFlight"] != 2:
-        await asyncio.sleep(0.01)
+    await pod.until_status(inFlight=2)
     pod.signal(signal.SIGTERM)
     assert (await whole).status == 503
     assert '"error"' in await stream.text()
@@ -101,7 +99,7 @@ async def test_an_engine_that_ignores_sigterm_is_killed_in_time(start: Start) ->
     await pod.until("Serving")
     core = pod.engine_pid("VLLM::EngineCore")
     pod.signal(signal.SIGTERM)
-    assert await pod.exit_code(timeout=3) == 0
+    assert await pod.exit_code(seconds=3) == 0
     assert not is_running(core)
 
 
@@ -111,23 +109,21 @@ async def test_a_second_sigterm_ends_at_once(start: Start) -> None:
     pod.signal(signal.SIGTERM)
     await pod.until("Draining")
     pod.signal(signal.SIGTERM)
-    assert await pod.exit_code(timeout=3) == 128 + signal.SIGTERM
+    assert await pod.exit_code(seconds=3) == 128 + signal.SIGTERM
 
 
 async def test_sigterm_while_loading_ends_without_lingering(start: Start) -> None:
     pod = await start("hang-at-start", linger_seconds=60)
     await pod.until("Loading")
     pod.signal(signal.SIGTERM)
-    assert await pod.exit_code(timeout=5) == 0
+    assert await pod.exit_code(seconds=5) == 0
 
 
 async def test_an_order_to_drain_drains_and_waits_for_the_end(serving: Pod) -> None:
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with serving.http.post(f"{serving.control}/drain", headers=headers) as answer:
         assert answer.status == 202
-    while (await serving.status())["message"] != "nothing is in flight":
-        await asyncio.sleep(0.02)
-    assert (await serving.status())["phase"] == "Draining"
+    await serving.until_status(phase="Draining", message="nothing is in flight")
     assert (await serving.complete()).status == 503
     serving.signal(signal.SIGTERM)
     assert await serving.exit_code() == 0
