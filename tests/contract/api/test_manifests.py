@@ -45,6 +45,14 @@ async def _rendered(kubectl: Kubectl, folder: Path) -> list[dict[str, Any]]:
     return list(yaml.safe_load_all(done.out))
 
 
+@pytest.fixture
+def overlay(tmp_path: Path) -> Path:
+    """A user's own folder: kustomize takes relative paths only."""
+    base = os.path.relpath(MANIFESTS / "kustomize" / "single-namespace", tmp_path)
+    (tmp_path / "kustomization.yaml").write_text(OVERLAY.format(base=base))
+    return tmp_path
+
+
 async def test_the_installation_is_taken_as_it_is(kubectl: Kubectl) -> None:
     applied = await kubectl("apply", "--server-side", "-k", str(MANIFESTS / "kustomize" / "base"))
     again = await kubectl("diff", "--server-side", "-k", str(MANIFESTS / "kustomize" / "base"))
@@ -68,12 +76,9 @@ async def test_every_object_of_the_installation_carries_the_label_that_uninstall
 
 
 async def test_an_installation_for_one_namespace_grants_nothing_beyond_it_but_nodes(
-    kubectl: Kubectl, tmp_path: Path
+    kubectl: Kubectl, overlay: Path
 ) -> None:
-    base = os.path.relpath(MANIFESTS / "kustomize" / "single-namespace", tmp_path)
-    (tmp_path / "kustomization.yaml").write_text(OVERLAY.format(base=base))
-
-    objects = await _rendered(kubectl, tmp_path)
+    objects = await _rendered(kubectl, overlay)
 
     bound = [obj["roleRef"]["name"] for obj in objects if obj["kind"] == "ClusterRoleBinding"]
     subjects = [subject for obj in objects for subject in obj.get("subjects", ())]
