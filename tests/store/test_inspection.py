@@ -147,7 +147,7 @@ BROKEN = {
     "an unlisted weight file": (
         lambda: a_sharded_model().weights({"z": Array("U8", (1,))}, "extra.safetensors"),
         Reason.CHECKPOINT_CORRUPT,
-        "extra.safetensors",
+        "extra.safetensors is a weight file that",
     ),
     "safetensors and GGUF": (
         lambda: a_model().put(m__gguf=b"GGUF"),
