@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from e2e import install, models
+from e2e import install
 from e2e.cluster.cluster import Cluster
 from e2e.lab.lab import MANAGER, Lab
 from e2e.lab.objects import CLAIM, a_deployment, a_model_version
+from e2e.lab.weights import place_models
 from sluicegate.kube import resources
 from sluicegate.kube.client import Client
 
@@ -47,7 +48,7 @@ async def client(cluster: Cluster) -> AsyncIterator[Client]:
 @pytest.fixture(scope="session")
 def weights(cluster: Cluster) -> Path:
     """The folder behind every lab's claim: smollm2/ and the small random models tiny-a/ and tiny-b/."""
-    return models.lab_models(cluster.layout.volumes / "models")
+    return place_models(cluster.layout.volumes / "models")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

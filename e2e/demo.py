@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from e2e import install, models
+from e2e import install
 from e2e.cluster.cluster import Cluster
 from e2e.cluster.progress import Progress
+from e2e.lab.weights import place_smollm2
+from e2e.models import smollm2
 from sluicegate.kube import resources
 from sluicegate.kube.client import Client
 
@@ -89,7 +91,7 @@ async def _demo(target: Target, images: install.Images, progress: Progress, loca
 async def _bring_model(target: Target, client: Client, images: install.Images, local: Cluster | None) -> None:
     if local is not None:
         folder = local.layout.volumes / "demo"
-        models.place_smollm2(folder / FOLDER)
+        place_smollm2(folder / FOLDER)
         local.add_volume(NAMESPACE, CLAIM, folder)
         return
     claim = {
@@ -105,7 +107,7 @@ async def _bring_model(target: Target, client: Client, images: install.Images, l
     loader["spec"]["containers"][0]["volumeMounts"].append({"name": "models", "mountPath": "/models"})
     await client.apply(loader, "demo")
     target.kubectl("-n", NAMESPACE, "wait", "--for=condition=Ready", "pod/loader", "--timeout=180s")
-    target.kubectl("-n", NAMESPACE, "cp", str(models.smollm2()), f"loader:/models/{FOLDER}")
+    target.kubectl("-n", NAMESPACE, "cp", str(smollm2()), f"loader:/models/{FOLDER}")
     await client.delete(resources.POD, NAMESPACE, "loader", grace_seconds=0)
 
 

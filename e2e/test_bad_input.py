@@ -85,6 +85,7 @@ async def test_a_checkpoint_that_was_mended_is_inspected_again_and_serves(lab: L
     await lab.apply(a_model_version("mended", "mended"))
     await lab.says("mended", "CheckpointCorrupt", resource=resources.MODEL_VERSION)
     # when its file is mended
+    shutil.rmtree(folder)
     tiny_llama(folder, seed=8)
     # then
     await lab.verified("mended", within=60)
@@ -182,7 +183,7 @@ async def test_unknown_fields_are_refused_where_kubectl_validates_strictly(
 
     manifest = a_deployment("typo", "tiny-a", replica=2)
     manifest["metadata"]["namespace"] = lab.namespace
-    with pytest.raises(ClusterError, match='unknown field "spec.replica"'):
+    with pytest.raises(ClusterError, match=r'unknown field "spec\.replica"'):
         cluster.kubectl("apply", "--validate=strict", "--filename=-", given=json.dumps(manifest))
 
 
