@@ -163,14 +163,15 @@ async def test_what_belongs_to_others_stays() -> None:
     ]
 
 
-async def test_model_versions_wait_until_the_pods_are_gone() -> None:
+@pytest.mark.parametrize("kind", [POD, SECRET], ids=str)
+async def test_model_versions_wait_until_the_children_are_gone(kind: Resource) -> None:
     cluster = an_installation()
-    pod = cluster.has(POD, "chat-x", labels=CHILD)
+    child = cluster.has(kind, "chat-x", labels=CHILD)
 
     async def ends_later() -> None:
         await asyncio.sleep(20)
         assert not any(text.startswith("ModelVersion") for text in cluster.deleted)
-        cluster.objects[POD].remove(pod)
+        cluster.objects[kind].remove(child)
 
     await asyncio.gather(_uninstall(cluster), ends_later())
 

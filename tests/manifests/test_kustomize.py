@@ -67,7 +67,7 @@ def test_every_right_says_why_it_is_given() -> None:
 
 
 def test_the_key_and_the_lease_are_named_as_the_code_names_them() -> None:
-    from sluicegate.app import LEASE_NAME
+    from sluicegate.shell.operator import LEASE_NAME
 
     named = {name for rule in _rules("own-namespace-role.yaml") for name in rule.get("resourceNames", ())}
 

@@ -30,13 +30,13 @@ from sluicegate.kube.resources import (
     NAMESPACE,
     NETWORK_POLICY,
     POD,
-    REPLICA_SET,
     ROLE,
     ROLE_BINDING,
     SECRET,
     SERVICE_ACCOUNT,
     Resource,
 )
+from sluicegate.shell.view import OWNED
 
 PART_OF = f"{naming.PART_OF}={naming.MANAGER}"
 CHILDREN = f"{naming.MANAGED_BY}={naming.MANAGER}"
@@ -82,10 +82,9 @@ class Uninstall:
     async def run(self) -> None:
         """Returns when everything is gone; the caller bounds the time and may then read `left`."""
         await self._remove_all(LLM_DEPLOYMENT)
-        await self._gone(POD, selector=CHILDREN)
-        await self._gone(REPLICA_SET, selector=CHILDREN)
+        await self._children_gone()
         await self._remove_all(MODEL_VERSION)
-        await self._gone(POD, selector=CHILDREN)
+        await self._children_gone()
         await self._remove_all(DEPLOYMENT, self._operator_namespace, PART_OF)
         await self._gone(POD, selector=PART_OF)
         for kind in OPERATOR_KINDS:
@@ -108,6 +107,11 @@ class Uninstall:
                 moved = clock()
                 await self._release(kind, found)
             await asyncio.sleep(self._poll)
+
+    async def _children_gone(self) -> None:
+        """The cluster's garbage collector removes what belonged to a removed owner."""
+        for kind in OWNED:
+            await self._gone(kind, selector=CHILDREN)
 
     async def _gone(self, kind: Resource, selector: str) -> None:
         before = -1

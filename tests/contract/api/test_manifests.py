@@ -22,6 +22,7 @@ SAMPLES = sorted((MANIFESTS / "samples").glob("*.yaml"))
 
 OVERLAY = """
 resources: [{base}]
+components: [{component}]
 namespace: team-a
 images:
   - name: sluicegate
@@ -49,7 +50,8 @@ async def _rendered(kubectl: Kubectl, folder: Path) -> list[dict[str, Any]]:
 def overlay(tmp_path: Path) -> Path:
     """A user's own folder: kustomize takes relative paths only."""
     base = os.path.relpath(MANIFESTS / "kustomize" / "single-namespace", tmp_path)
-    (tmp_path / "kustomization.yaml").write_text(OVERLAY.format(base=base))
+    component = os.path.relpath(MANIFESTS / "kustomize" / "owner-references", tmp_path)
+    (tmp_path / "kustomization.yaml").write_text(OVERLAY.format(base=base, component=component))
     return tmp_path
 
 
@@ -91,6 +93,18 @@ async def test_an_installation_for_one_namespace_grants_nothing_beyond_it_but_no
     assert "SLUICEGATE_NAMESPACES" in [variable["name"] for variable in container["env"]]
     assert container["image"] == "registry.example.org/sluicegate:1"
     assert settings["SLUICEGATE_STORE_IMAGE"] == container["image"]
+
+
+async def test_clusters_that_check_owner_references_get_the_right_for_it(
+    kubectl: Kubectl, overlay: Path
+) -> None:
+    role = _of_kind(await _rendered(kubectl, overlay), "Role", "sluicegate-operator")
+
+    assert role["rules"][-1] == {
+        "apiGroups": ["sluicegate.dev"],
+        "resources": ["llmdeployments/finalizers", "modelversions/finalizers"],
+        "verbs": ["update"],
+    }
 
 
 @pytest.mark.parametrize("sample", [pytest.param(sample, id=sample.stem) for sample in SAMPLES])
