@@ -154,8 +154,10 @@ async def _pump(descriptor: int, keep: Callable[[str], None]) -> None:
         )
         rest = b""
         while chunk := await reader.read(_CHUNK_BYTES):
-            sys.stdout.buffer.write(chunk)
-            sys.stdout.buffer.flush()
+            # Whoever reads our log may be gone; the engine must not stop for it.
+            with suppress(OSError):
+                sys.stdout.buffer.write(chunk)
+                sys.stdout.buffer.flush()
             *lines, rest = (rest + chunk).split(b"\n")
             rest = rest[:_LONGEST_LINE]
             for line in lines:

@@ -10,7 +10,7 @@ import socket
 import sys
 import time
 from asyncio.subprocess import Process
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 import aiohttp
 
 DIGEST = "sha256:" + "c" * 64
+DRAFT_DIGEST = "sha256:" + "d" * 64
 VERSION = "smollm2-v1"
 TOKEN = "control-token"
 ROOT = Path(__file__).resolve().parents[2]
@@ -145,14 +146,22 @@ async def start_pod(
     *,
     module: str,
     flags: Sequence[str] = (),
+    draft: Path | None = None,
     environment: dict[str, str] | None = None,
-    **options: float,
+    options: Mapping[str, float] | None = None,
 ) -> Pod:
-    """Start a supervisor around `module`; `options` are numbers of its command line, such as max_queued=1."""
+    """Start a supervisor around `module`.
+
+    `options` are numbers of its command line, such as {"max_queued": 1}.
+    """
     snapshots = directory / "models" / "snapshots"
     snapshots.mkdir(parents=True)
+    pointer: dict[str, Any] = {"version": VERSION, "digest": DIGEST}
     (snapshots / DIGEST[7:]).symlink_to(model)
-    (directory / "pointer.json").write_text(json.dumps({"version": VERSION, "digest": DIGEST}))
+    if draft is not None:
+        pointer["draft"] = {"version": "draft", "digest": DRAFT_DIGEST}
+        (snapshots / DRAFT_DIGEST[7:]).symlink_to(draft)
+    (directory / "pointer.json").write_text(json.dumps(pointer))
     (directory / "token").write_text(TOKEN + "\n")
     serving, probe, control = free_ports(3)
     chosen: dict[str, object] = {
@@ -169,7 +178,7 @@ async def start_pod(
         "linger-seconds": 0.3,
         "termination-log": directory / "termination-log",
         "engine-module": module,
-        **{name.replace("_", "-"): value for name, value in options.items()},
+        **{name.replace("_", "-"): value for name, value in (options or {}).items()},
     }
     arguments = [text for name, value in chosen.items() for text in (f"--{name}", str(value))]
     with (directory / "log").open("wb") as log:

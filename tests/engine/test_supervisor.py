@@ -32,7 +32,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
             model,
             module="tests.engine.fake_vllm",
             environment={"FAKE_VLLM": misbehaviour},
-            **options,
+            options=options,
         )
         pods.append(pod)
         return pod
