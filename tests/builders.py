@@ -110,3 +110,57 @@ def a_node(name: str = "node1", **allocatable: Any) -> dict[str, Any]:
             "allocatable": {key.replace("__", "/").replace("_", "."): v for key, v in allocatable.items()}
         },
     }
+
+
+READY: dict[str, Any] = {"podIP": "10.0.0.9", "conditions": [{"type": "Ready", "status": "True"}]}
+STARTING: dict[str, Any] = {"podIP": "10.0.0.9", "conditions": [{"type": "Ready", "status": "False"}]}
+
+
+def a_pod(name: str, deployment: str = "chat", rollout: str = "", **status: Any) -> dict[str, Any]:
+    """A model pod that is not ready yet."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "namespace": "models",
+            "labels": {
+                "app.kubernetes.io/managed-by": "sluicegate",
+                "sluicegate.dev/deployment": deployment,
+                "sluicegate.dev/rollout": rollout,
+            },
+        },
+        "status": {**STARTING, **status},
+    }
+
+
+def unschedulable(words: str) -> dict[str, Any]:
+    """Status of a pod that the scheduler finds no node for."""
+    return {"conditions": [{"type": "PodScheduled", "status": "False", "message": words}]}
+
+
+def waiting(reason: str, message: str = "", container: str = "engine") -> dict[str, Any]:
+    """Status of a pod with a container that the kubelet cannot start."""
+    return _with_container(container, state={"waiting": {"reason": reason, "message": message}})
+
+
+def ended(
+    message: str = "",
+    *,
+    container: str = "engine",
+    exit_code: int = 1,
+    reason: str = "Error",
+    restarts: int = 0,
+    backing_off: bool = False,
+) -> dict[str, Any]:
+    """Status of a pod with a container that ended and was restarted that often."""
+    terminated = {"terminated": {"exitCode": exit_code, "reason": reason, "message": message}}
+    if not restarts:
+        return _with_container(container, state=terminated)
+    now = {"waiting": {"reason": "CrashLoopBackOff"}} if backing_off else {"running": {}}
+    return _with_container(container, state=now, lastState=terminated, restartCount=restarts)
+
+
+def _with_container(name: str, **state: Any) -> dict[str, Any]:
+    field = "initContainerStatuses" if name == "store" else "containerStatuses"
+    return {**STARTING, field: [{"name": name, "restartCount": 0, **state}]}

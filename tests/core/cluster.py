@@ -1,116 +1,207 @@
 """A cluster of plain data that plans are carried out on: enough of the API server and of kubelets for core.
 
 It keeps what the API server would: uids, resourceVersions, who owns which field. Pods follow ReplicaSets.
+Every object in it is frozen, and every write is checked against the invariants.
 """
 
 from __future__ import annotations
 
-import copy
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from sluicegate.core import naming
-from sluicegate.core.model_planner import users
-from sluicegate.core.objects import Ref, labels, ref
+from sluicegate.core.conditions import timestamp
+from sluicegate.core.objects import Ref, annotation, is_true, labels, ref, terminating
 from sluicegate.core.observed import Answer, Defaults, RuntimeStatus, SeenDeployment
 from sluicegate.core.plan import Action, Apply, Ask, Create, Delete, Inquire, Plan, Replace, SetFinalizers
 from sluicegate.core.planner import plan_deployment
-from tests.builders import DEFAULTS, NOW
+from tests.builders import DEFAULTS, NOW, READY, a_pod
+from tests.core import invariants
+from tests.core.frozen import frozen, thawed
 
-DESTRUCTIVE = (Delete, Replace)
+Object = dict[str, Any]
+
+
+class NameTaken(Exception):  # noqa: N818
+    """A name to be created is held by an object that is not ours."""
 
 
 class Cluster:
     """One LLMDeployment and everything around it."""
 
-    def __init__(
-        self, deployment: dict[str, Any], *others: dict[str, Any], defaults: Defaults = DEFAULTS
-    ) -> None:
+    def __init__(self, deployment: Object, *others: Object, defaults: Defaults = DEFAULTS) -> None:
         self.now: datetime = NOW
         self.defaults = defaults
-        self.deployment = deployment
-        self.objects: dict[Ref, dict[str, Any]] = {}
+        self.deployment = frozen(deployment)
+        self.objects: dict[Ref, Object] = {}
         self.answers: dict[str, Answer] = {}
         self.runtimes: dict[str, RuntimeStatus] = {}
-        self.conflicts: dict[Ref, str] = {}
-        self.broken: set[str] = set()
+        self.foreign: dict[Ref, str] = {}
+        self.trouble: dict[str, Mapping[str, Any]] = {}  # version -> status of its pods instead of ready
+        self.lies: dict[str, str] = {}  # version -> what its answers name, or "!what went wrong"
+        self.other_files: dict[str, str] = {}  # version -> digest that its pods serve
         self.log: list[Action] = []
         self._serial = 1
         for other in others:
             self.put(other)
 
+    def fork(self) -> Cluster:
+        """The same cluster, to go another way from here."""
+        other = object.__new__(Cluster)
+        other.__dict__ = {
+            key: value.copy() if isinstance(value, dict | list) and key != "deployment" else value
+            for key, value in self.__dict__.items()
+        }
+        return other
+
     # what tests do to it
 
-    def put(self, obj: dict[str, Any]) -> None:
-        stored = copy.deepcopy(obj)
+    def put(self, obj: Object) -> None:
+        stored = thawed(obj)
         stored["metadata"].setdefault("uid", f"uid-{self._next()}")
         stored["metadata"]["resourceVersion"] = self._next()
-        self.objects[ref(stored)] = stored
+        self.objects[ref(stored)] = frozen(stored)
 
-    def edit(self, **spec: Any) -> None:
-        self.deployment = copy.deepcopy(self.deployment)
-        self.deployment["spec"] = {**self.deployment["spec"], **spec}
-        self.deployment["metadata"]["generation"] += 1
+    def change(self, obj: Object, how: Callable[[Object], None]) -> None:
+        """Somebody writes the object; who owns what stays."""
+        copy = thawed(self.objects[ref(obj)])
+        how(copy)
+        self.put(copy)
 
-    def wipe_status(self) -> None:
-        self.deployment = {key: value for key, value in self.deployment.items() if key != "status"}
-
-    def of_kind(self, kind: str) -> tuple[dict[str, Any], ...]:
-        return tuple(obj for where, obj in sorted(self.objects.items()) if where.kind == kind)
-
-    def one(self, kind: str, name: str) -> dict[str, Any]:
-        return next(obj for obj in self.of_kind(kind) if obj["metadata"]["name"] == name)
-
-    def remove(self, obj: dict[str, Any]) -> None:
+    def remove(self, obj: Object) -> None:
         self.objects.pop(ref(obj), None)
 
-    def take_over(self, obj: dict[str, Any], *path: str, value: Any) -> None:
+    def take_over(self, obj: Object, *path: str, value: Any) -> None:
         """Somebody else writes a field: its value and its ownership change."""
-        obj["metadata"]["resourceVersion"] = self._next()
-        node, owned = obj, [json.loads(text) for text in obj["owned"]["ours"]]
-        fields: list[Any] = owned
-        for key in path[:-1]:
-            node = node[key]
-            fields = [each[f"f:{key}"] for each in fields if f"f:{key}" in each]
-        node[path[-1]] = value
-        for each in fields:
-            each.pop(f"f:{path[-1]}", None)
-        obj["owned"] = {"ours": [json.dumps(each) for each in owned], "foreign": obj["owned"]["foreign"]}
 
-    def add_beside(self, obj: dict[str, Any], manager: str = "kubectl-edit") -> None:
+        def how(copy: Object) -> None:
+            node, owned = copy, [json.loads(text) for text in copy["owned"]["ours"]]
+            fields: list[Any] = owned
+            for key in path[:-1]:
+                node = node.setdefault(key, {})
+                fields = [each[f"f:{key}"] for each in fields if f"f:{key}" in each]
+            node[path[-1]] = value
+            for each in fields:
+                each.pop(f"f:{path[-1]}", None)
+                each["."] = {}
+            copy["owned"]["ours"] = [json.dumps(each) for each in owned]
+
+        self.change(obj, how)
+
+    def add_beside(self, obj: Object, manager: str = "kubectl-edit") -> None:
         """Somebody else adds a field of their own inside the spec."""
-        obj["metadata"]["resourceVersion"] = self._next()
-        obj["owned"] = {**obj["owned"], "foreign": [manager]}
+        self.change(obj, lambda copy: copy["owned"].update(foreign=[manager]))
+
+    def edit(self, **spec: Any) -> None:
+        deployment = thawed(self.deployment)
+        deployment["spec"] = {**deployment["spec"], **spec}
+        deployment["metadata"]["generation"] += 1
+        self.deployment = frozen(deployment)
+
+    def set_status(self, status: Any) -> None:
+        rest = {key: value for key, value in self.deployment.items() if key != "status"}
+        self.deployment = frozen(rest if status is None else {**rest, "status": status})
+
+    def wipe_status(self) -> None:
+        self.set_status(None)
+
+    def restart_operator(self) -> None:
+        """What the operator only remembered is gone."""
+        self.answers.clear()
+        self.runtimes.clear()
+
+    def pass_time(self, **amount: float) -> None:
+        self.now += timedelta(**amount)
+
+    # what tests look at
+
+    def of_kind(self, kind: str) -> tuple[Object, ...]:
+        return tuple(obj for where, obj in self.objects.items() if where.kind == kind)
+
+    def find(self, kind: str, name: str) -> Object | None:
+        return next((obj for obj in self.of_kind(kind) if obj["metadata"]["name"] == name), None)
+
+    def one(self, kind: str, name: str) -> Object:
+        found = self.find(kind, name)
+        assert found is not None, f"no {kind} {name}"
+        return found
+
+    @property
+    def name(self) -> str:
+        return str(self.deployment["metadata"]["name"])
+
+    @property
+    def service(self) -> Object:
+        return self.one("Service", self.name)
+
+    @property
+    def status(self) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.deployment["status"]
+        return found
+
+    def condition(self, kind: str) -> Mapping[str, Any]:
+        """The condition as last reported, or an empty mapping."""
+        return next((each for each in self.status["conditions"] if each["type"] == kind), {})
+
+    def pods(self, rollout: str | None = None) -> tuple[Object, ...]:
+        return tuple(pod for pod in self.of_kind("Pod") if rollout in (None, labels(pod).get(naming.ROLLOUT)))
+
+    def version_of(self, rollout: str) -> str:
+        pointer = self.find("ConfigMap", naming.pointer_name(self.name, rollout))
+        return str(json.loads(pointer["data"]["pointer.json"])["version"]) if pointer else ""
+
+    def rollout_of(self, version: str) -> str:
+        """The newest colour of a version."""
+        ids = [labels(each)[naming.ROLLOUT] for each in self.of_kind("ReplicaSet")]
+        return [each for each in ids if self.version_of(each) == version][-1]
+
+    def versions(self) -> list[str]:
+        """The versions that have a ReplicaSet, oldest first."""
+        return [self.version_of(labels(each)[naming.ROLLOUT]) for each in self.of_kind("ReplicaSet")]
+
+    def answering(self) -> set[str]:
+        """The versions of the ready pods that the Service selects."""
+        pods = invariants.selected(self.service, self.pods())
+        return {self.version_of(labels(pod)[naming.ROLLOUT]) for pod in pods if is_true(pod, "Ready")}
+
+    def shape(self) -> Any:
+        """What there is, without names, uids and times: equal for worlds that are equally good."""
+        sets = sorted(
+            (self.version_of(labels(each)[naming.ROLLOUT]), each["spec"]["replicas"])
+            for each in self.of_kind("ReplicaSet")
+        )
+        kinds = sorted(where.kind for where in self.objects)
+        conditions = [(each["type"], each["status"], each["reason"]) for each in self.status["conditions"]]
+        return sets, kinds, sorted(self.answering()), conditions, self.status["phase"]
 
     # what the operator sees and does
 
     def seen(self) -> SeenDeployment:
-        def kind(name: str) -> tuple[dict[str, Any], ...]:
-            return copy.deepcopy(self.of_kind(name))
-
-        models = {each["metadata"]["name"]: copy.deepcopy(each) for each in self.of_kind("ModelVersion")}
+        models = {each["metadata"]["name"]: each for each in self.of_kind("ModelVersion")}
         return SeenDeployment(
-            custom_resource=copy.deepcopy(self.deployment),
+            custom_resource=self.deployment,
             defaults=self.defaults,
             model_versions=models,
-            replica_sets=kind("ReplicaSet"),
-            revisions=kind("ControllerRevision"),
-            config_maps=kind("ConfigMap"),
-            services=kind("Service"),
-            disruption_budgets=kind("PodDisruptionBudget"),
-            network_policies=kind("NetworkPolicy"),
-            secrets=kind("Secret"),
-            pods=kind("Pod"),
-            nodes=kind("Node"),
+            replica_sets=self.of_kind("ReplicaSet"),
+            revisions=self.of_kind("ControllerRevision"),
+            config_maps=self.of_kind("ConfigMap"),
+            services=self.of_kind("Service"),
+            disruption_budgets=self.of_kind("PodDisruptionBudget"),
+            network_policies=self.of_kind("NetworkPolicy"),
+            secrets=self.of_kind("Secret"),
+            pods=self.pods(),
+            nodes=self.of_kind("Node"),
             answers=dict(self.answers),
             runtimes=dict(self.runtimes),
-            conflicts=dict(self.conflicts),
         )
 
     def plan(self) -> Plan:
-        return plan_deployment(self.seen(), self.now)
+        plan = plan_deployment(self.seen(), self.now)
+        invariants.check_plan(plan)
+        return plan
 
     def reconcile(self, *, crash_after: int | None = None) -> Plan:
         """One pass: plan, act, write the status. A crash leaves out the rest."""
@@ -118,24 +209,32 @@ class Cluster:
         for count, action in enumerate(plan.actions):
             if count == crash_after:
                 return plan
-            self.carry_out(action)
+            try:
+                self.carry_out(action)
+            except NameTaken:
+                taken = {ref(action.manifest): self.foreign[ref(action.manifest)]}  # type: ignore[union-attr]
+                plan = plan_deployment(replace(self.seen(), conflicts=taken), self.now)
+                plan = replace(plan, actions=(), requeue_after=None)
+                invariants.check_plan(plan)
+                break
         if plan.status is not None and crash_after is None:
-            self.deployment = {**self.deployment, "status": copy.deepcopy(plan.status)}
+            self.set_status(plan.status)
         return plan
 
     def carry_out(self, action: Action) -> None:
+        before = self._lasting()
         self.log.append(action)
         match action:
             case Create(manifest):
+                if ref(manifest) in self.foreign:
+                    raise NameTaken(ref(manifest))
                 assert ref(manifest) not in self.objects, f"{ref(manifest)} exists"
-                self._write(manifest, None)
+                self._write(manifest, None, foreign=[])
             case Apply(manifest, uid, _, version):
                 live = self._guarded(ref(manifest), uid, version)
-                self._write(manifest, live)
+                self._write(manifest, live, foreign=live["owned"]["foreign"])
             case Replace(manifest, uid, version, _):
-                live = self._guarded(ref(manifest), uid, version)
-                live["owned"] = {**live["owned"], "foreign": []}
-                self._write(manifest, live)
+                self._write(manifest, self._guarded(ref(manifest), uid, version), foreign=[])
             case Delete(where, uid, version, _):
                 self._guarded(where, uid, version)
                 del self.objects[where]
@@ -145,97 +244,121 @@ class Cluster:
                 self.runtimes[pod_uid] = self._runtime(pod)
             case SetFinalizers():
                 raise AssertionError("an LLMDeployment has no finalizers")
+        wanted = self.deployment["spec"].get("replicas", 1)
+        assert not before or self._lasting() or not wanted, f"{_short(action)} leaves nobody to answer"
+        assert len(self.of_kind("ReplicaSet")) <= 2, f"{_short(action)} makes a third colour"
 
-    def _guarded(self, where: Ref, uid: str, version: str | None) -> dict[str, Any]:
+    def _lasting(self) -> int:
+        service = self.find("Service", self.name)
+        intact = service is not None and self._says_what_it_does(service)
+        return invariants.lasting(service if intact else None, self.pods(), self.of_kind("ReplicaSet"))
+
+    def _says_what_it_does(self, service: Object) -> bool:
+        """Whether nobody edited the selector since we wrote it."""
+        chosen = service["spec"]["selector"].get(naming.ROLLOUT, naming.EVERY_ROLLOUT)
+        return bool(chosen == annotation(service, naming.EXPOSES))
+
+    def _guarded(self, where: Ref, uid: str, version: str | None) -> Object:
         live = self.objects[where]
         assert live["metadata"]["uid"] == uid
         assert version in (None, live["metadata"]["resourceVersion"])
         return live
 
-    def _write(self, manifest: Any, live: dict[str, Any] | None) -> None:
-        obj = copy.deepcopy(dict(manifest))
+    def _write(self, manifest: Mapping[str, Any], live: Object | None, foreign: list[str]) -> None:
         before = live["metadata"] if live else {}
-        obj["metadata"]["uid"] = before.get("uid") or f"uid-{self._next()}"
-        obj["metadata"]["creationTimestamp"] = before.get("creationTimestamp") or self.now.strftime(
-            "%Y-%m-%dT%H:%M:%SZ"
-        )
-        obj["metadata"]["resourceVersion"] = self._next()
-        obj["owned"] = {"ours": [json.dumps(_fields(manifest))], "foreign": []}
-        if live is not None:
-            obj["owned"]["foreign"] = live["owned"]["foreign"]
-            obj = {**obj, **({"status": live["status"]} if "status" in live else {})}
+        metadata = {
+            **manifest["metadata"],
+            "uid": before.get("uid") or f"uid-{self._next()}",
+            "creationTimestamp": before.get("creationTimestamp") or timestamp(self.now),
+            "resourceVersion": self._next(),
+        }
+        owned = {"ours": [json.dumps(_fields(manifest))], "foreign": foreign}
+        obj = {**manifest, "metadata": metadata, "owned": owned}
+        if live is not None and "status" in live:
+            obj["status"] = live["status"]
         if obj["kind"] == "Service":
-            obj["spec"]["clusterIP"] = "10.96.0.7"
-        self.objects[ref(obj)] = obj
+            obj["spec"] = {**obj["spec"], "clusterIP": "10.96.0.7"}
+        self.objects[ref(obj)] = frozen(obj)
 
     # what the rest of the cluster does
 
-    def pods(self, rollout: str | None = None) -> tuple[dict[str, Any], ...]:
-        return tuple(pod for pod in self.of_kind("Pod") if rollout in (None, labels(pod).get(naming.ROLLOUT)))
+    def run_pods(self) -> None:
+        """ReplicaSet controller and kubelets: pods as many as wanted, ready unless there is trouble.
 
-    def run_pods(self, *, ready: bool = True) -> None:
-        """The ReplicaSet controller and the kubelet, at once: pods as many as wanted, ready or not."""
-        sets = {labels(each)[naming.ROLLOUT]: each for each in self.of_kind("ReplicaSet")}
+        Those that nothing wants any more drain until the next time.
+        """
+        sets = {
+            labels(each)[naming.ROLLOUT]: each
+            for each in self.of_kind("ReplicaSet")
+            if naming.ROLLOUT in labels(each)
+        }
         for pod in self.pods():
-            if labels(pod)[naming.ROLLOUT] not in sets:
+            if terminating(pod):
                 self.remove(pod)
+            elif labels(pod)[naming.ROLLOUT] not in sets:
+                self._end(pod)
         for rollout, replica_set in sets.items():
             wanted = replica_set["spec"]["replicas"]
-            have = self.pods(rollout)
+            have = [pod for pod in self.pods(rollout) if not terminating(pod)]
             for pod in have[wanted:]:
-                self.remove(pod)
-            for _ in range(wanted - len(have)):
-                self._start_pod(rollout)
+                self._end(pod)
+            if not is_true(replica_set, "ReplicaFailure"):
+                for _ in range(wanted - len(have)):
+                    self.put(a_pod(f"pod-{self._next()}", self.name, rollout))
             for pod in self.pods(rollout):
-                self.set_ready(pod, ready and self._version(rollout) not in self.broken)
+                status = self.trouble.get(self.version_of(rollout), READY)
+                if not terminating(pod) and pod["status"] != status:
+                    self.set_pod(pod, status)
 
-    def _start_pod(self, rollout: str) -> None:
-        name = f"pod-{self._next()}"
-        owner = {naming.MANAGED_BY: naming.MANAGER, naming.DEPLOYMENT: self.deployment["metadata"]["name"]}
-        meta = {"name": name, "namespace": "models", "labels": {**owner, naming.ROLLOUT: rollout}}
-        self.put({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "status": {"podIP": "10.0.0.9"}})
+    def _end(self, pod: Object) -> None:
+        self.change(pod, lambda copy: copy["metadata"].update(deletionTimestamp=timestamp(self.now)))
 
-    def set_ready(self, pod: dict[str, Any], ready: bool) -> None:
-        condition = {"type": "Ready", "status": str(ready)}
-        pod["status"] = {**pod["status"], "conditions": [condition]}
+    def set_pod(self, pod: Object, status: Mapping[str, Any]) -> None:
+        self.change(pod, lambda copy: copy.update(status=dict(status)))
 
-    def pass_time(self, **amount: float) -> None:
-        self.now += timedelta(**amount)
+    def refuse_pods(self, replica_set: Object, message: str) -> None:
+        failure = {"type": "ReplicaFailure", "status": "True", "message": message}
+        self.change(replica_set, lambda copy: copy.update(status={"conditions": [failure]}))
+
+    def turn(self) -> Plan:
+        """One pass, and what the cluster does in the second after it."""
+        plan = self.reconcile()
+        self.run_pods()
+        self.pass_time(seconds=1.1)
+        return plan
 
     def settle(self, passes: int = 40) -> Plan:
         """Reconciles while pods run and time passes, until nothing is left to do."""
         for _ in range(passes):
-            plan = self.reconcile()
-            self.run_pods()
-            self.pass_time(seconds=1.1)
+            plan = self.turn()
             again = self.plan()
-            if not plan.actions and not again.actions and again.requeue_after is None:
-                if again.status == self.deployment.get("status"):
-                    return again
-        raise AssertionError(f"not settled: {plan.actions or again.actions}, {again.status}")
+            if not plan.actions and self.is_settled(again):
+                return again
+        raise AssertionError(f"not settled: {[_short(each) for each in plan.actions or again.actions]}, {again.status}")
 
-    def _version(self, rollout: str) -> str:
-        for pointer in self.of_kind("ConfigMap"):
-            if labels(pointer).get(naming.ROLLOUT) == rollout:
-                return str(json.loads(pointer["data"]["pointer.json"])["version"])
-        return ""
+    def is_settled(self, plan: Plan) -> bool:
+        """Nothing to do, nothing to wait for that comes by time soon, and the status says so."""
+        waiting = plan.requeue_after is not None and plan.requeue_after < timedelta(seconds=30)
+        draining = any(terminating(pod) for pod in self.pods())
+        quiet = not plan.actions and not plan.events and not waiting and not draining
+        return quiet and frozen(plan.status) == self.deployment.get("status")
 
     def _answer(self, subject: str) -> Answer:
-        rollout = subject.partition("/")[2]
-        ready = [
-            pod
-            for pod in self.pods(rollout)
-            if pod["status"].get("conditions", [{}])[0].get("status") == "True"
-        ]
+        where = subject.partition("/")[0]
+        service = self.one("Service", self.name if where == "service" else naming.preview_name(self.name))
+        ready = [pod for pod in invariants.selected(service, self.pods()) if is_true(pod, "Ready")]
         if not ready:
-            return Answer(self.now, None, "connection refused")
-        return Answer(self.now, self._version(rollout))
+            return Answer(self.now, None, "the connection was refused or could not be made")
+        version = self.version_of(labels(ready[0])[naming.ROLLOUT])
+        said = self.lies.get(version, version)
+        return Answer(self.now, None, said[1:]) if said.startswith("!") else Answer(self.now, said)
 
     def _runtime(self, pod: str) -> RuntimeStatus:
         rollout = labels(self.one("Pod", pod))[naming.ROLLOUT]
-        pointer = self.one("ConfigMap", naming.pointer_name(self.deployment["metadata"]["name"], rollout))
-        found = json.loads(pointer["data"]["pointer.json"])["digest"]
-        return RuntimeStatus(self.now, found, ready=True, in_flight=0)
+        pointer = self.one("ConfigMap", naming.pointer_name(self.name, rollout))
+        found = json.loads(pointer["data"]["pointer.json"])
+        digest = self.other_files.get(found["version"], found["digest"])
+        return RuntimeStatus(self.now, digest, ready=True, in_flight=0)
 
     def _next(self) -> str:
         self._serial += 1
@@ -249,8 +372,10 @@ def _fields(value: Any) -> Any:
     return {}
 
 
-def model_users(name: str, *deployments: dict[str, Any]) -> tuple[str, ...]:
-    return users(name, deployments)
-
-
-__all__ = ["DESTRUCTIVE", "Cluster", "replace"]
+def _short(action: Action) -> str:
+    match action:
+        case Create(manifest) | Apply(manifest) | Replace(manifest):
+            return f"{type(action).__name__} {ref(manifest)}"
+        case Delete(where):
+            return f"Delete {where}"
+    return type(action).__name__

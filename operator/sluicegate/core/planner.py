@@ -125,6 +125,8 @@ def _keep_colour(known: World, colour: Colour) -> Iterator[Action]:
     record = children.revision(owner, colour.id, target, template, content)
     yield from _keep(record, known.seen.revisions, reason)
     yield from _keep(children.pointer(owner, colour.id, content), known.seen.config_maps, reason)
+    if colour.replica_set is None and known.crowded and colour not in known.exposed:
+        return
     pods = children.replica_set(owner, colour.id, target, template, owner.spec.replicas)
     yield from _keep(pods, known.seen.replica_sets, reason)
 

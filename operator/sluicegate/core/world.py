@@ -44,7 +44,7 @@ class World:
     def exposed(self) -> tuple[Colour, ...]:
         """The colours that the Service sends requests to."""
         if self.exposure.overlap:
-            return tuple(colour for colour in self.colours.values() if colour.replica_set is not None)
+            return tuple(each for each in self.colours.values() if each.replica_set or each.ready_pods)
         found = self.colours.get(self.exposure.rollout)
         return (found,) if found else ()
 
@@ -61,10 +61,14 @@ class World:
         return tuple(colour for colour in self.colours.values() if colour.id not in ids)
 
     @property
+    def crowded(self) -> bool:
+        """Whether two colours hold pods already, so that no other may have some."""
+        return self.exposure.overlap or any(colour.replica_set for colour in self.retired)
+
+    @property
     def coming(self) -> str | None:
         """Identity of the colour that shall be made now, if one shall. Another one's pods go first."""
-        crowded = self.exposure.overlap or any(colour.replica_set for colour in self.retired)
-        if self.target or self.problem or crowded or self.wanted is None:
+        if self.target or self.problem or self.crowded or self.wanted is None:
             return None
         generation = self.deployment.metadata.generation
         while (id := naming.rollout_id(self.wanted, generation)) in self.colours:

@@ -1,0 +1,65 @@
+"""What holds after every single write, whatever happened before.
+
+I1  No write of ours leaves the Service without a ready pod once it had one (unless none is wanted).
+I3  At most two colours have a ReplicaSet.
+And of a plan: creations come before deletions, and at most one object is deleted. A Replace is no deletion:
+it takes back the spec of an object that is ours, at the resourceVersion that was seen, and no pod follows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from sluicegate.api.reasons import Reason
+from sluicegate.core import naming
+from sluicegate.core.objects import Manifest, is_true, labels, terminating
+from sluicegate.core.plan import Apply, Create, Delete, Plan
+
+REASONS = frozenset(str(reason) for reason in Reason)
+LONGEST_WAIT = timedelta(days=1)
+
+
+def check_plan(plan: Plan) -> None:
+    """Whatever is true of every plan about anything."""
+    kinds = [type(action) for action in plan.actions]
+    assert kinds.count(Delete) <= 1, plan.actions
+    if Delete in kinds:
+        assert kinds.index(Delete) == len(kinds) - 1, "something follows a deletion"
+    assert plan.requeue_after is None or timedelta(0) < plan.requeue_after <= LONGEST_WAIT, plan.requeue_after
+    for condition in (plan.status or {}).get("conditions", ()):
+        assert condition["reason"] in REASONS
+        assert len(condition["message"].encode()) <= 1024
+        assert condition["observedGeneration"] == (plan.status or {})["observedGeneration"]
+    for event in plan.events:
+        assert event.reason in REASONS
+        assert event.message
+        assert len(event.message.encode()) <= 1024
+    json.dumps(plan.status)
+
+
+def check_labels(plan: Plan) -> None:
+    """Names and labels of whatever is written are legal."""
+    for action in plan.actions:
+        if isinstance(action, Create | Apply):
+            meta = action.manifest["metadata"]
+            assert len(meta["name"]) <= (63 if action.manifest["kind"] in ("Service", "Job") else 253)
+            assert all(len(value) <= 63 for value in meta["labels"].values())
+
+
+def selected(service: Manifest, pods: Iterable[Manifest]) -> list[Manifest]:
+    wanted: Mapping[str, Any] = service["spec"]["selector"]
+    return [pod for pod in pods if all(labels(pod).get(key) == value for key, value in wanted.items())]
+
+
+def lasting(service: Manifest | None, pods: Iterable[Manifest], sets: Iterable[Manifest]) -> int:
+    """Number of ready pods behind the Service that nothing is about to take away."""
+    if service is None:
+        return 0
+    held = {labels(each)[naming.ROLLOUT] for each in sets}
+    return sum(
+        is_true(pod, "Ready") and not terminating(pod) and labels(pod)[naming.ROLLOUT] in held
+        for pod in selected(service, pods)
+    )

@@ -1,0 +1,105 @@
+"""Journeys: what people ask of a deployment, from a world that is settled to one that is settled again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+from tests.builders import ADeployment, a_model_version
+from tests.core.cluster import Cluster
+
+Journey = Callable[[Cluster], None]
+
+
+def a_cluster(deployment: ADeployment | None = None) -> Cluster:
+    models = [a_model_version(name) for name in ("v1", "v2", "v3")]
+    return Cluster((deployment or ADeployment()).build(), *models)
+
+
+def a_settled_cluster(deployment: ADeployment | None = None) -> Cluster:
+    cluster = a_cluster(deployment)
+    cluster.settle()
+    return cluster
+
+
+def moments(cluster: Cluster, passes: int = 40) -> Iterator[Cluster]:
+    """A fork of the cluster before each pass, the kubelets' doings apart, until it is settled."""
+    cluster = cluster.fork()
+    for _ in range(passes):
+        yield cluster.fork()
+        plan = cluster.reconcile()
+        if not plan.actions and cluster.is_settled(plan):
+            return
+        yield cluster.fork()
+        cluster.run_pods()
+        cluster.pass_time(seconds=1.1)
+        if plan.requeue_after is None:
+            cluster.now += timedelta(seconds=1)
+    raise AssertionError("it never settles")
+
+
+def _the_first_apply(_: Cluster) -> None:
+    """Nothing but the LLMDeployment is there."""
+
+
+def _as_it_is(cluster: Cluster) -> None:
+    cluster.settle()
+
+
+def _after(**spec: object) -> Journey:
+    def go(cluster: Cluster) -> None:
+        cluster.settle()
+        cluster.edit(**spec)
+
+    return go
+
+
+def _at_zero(cluster: Cluster) -> None:
+    cluster.edit(replicas=0)
+    cluster.settle()
+
+
+def _another_version_at_zero(cluster: Cluster) -> None:
+    _at_zero(cluster)
+    cluster.edit(modelVersion="v2")
+
+
+def _back_from_zero(cluster: Cluster) -> None:
+    _at_zero(cluster)
+    cluster.edit(replicas=1)
+
+
+def _a_third_version_while_the_second_comes(cluster: Cluster) -> None:
+    cluster.settle()
+    cluster.edit(modelVersion="v2")
+    cluster.turn()
+    cluster.turn()
+    cluster.edit(modelVersion="v3")
+
+
+def _another_version_of_two_replicas(cluster: Cluster) -> None:
+    cluster.edit(replicas=2)
+    cluster.settle()
+    cluster.edit(modelVersion="v2")
+
+
+JOURNEYS: dict[str, Journey] = {
+    "the first apply": _the_first_apply,
+    "nothing at all": _as_it_is,
+    "one replica more": _after(replicas=2),
+    "down to zero": _after(replicas=0),
+    "back from zero": _back_from_zero,
+    "another version": _after(modelVersion="v2"),
+    "another version with more replicas": _after(modelVersion="v2", replicas=3),
+    "another version of two replicas": _another_version_of_two_replicas,
+    "another version at zero": _another_version_at_zero,
+    "another version and down to zero": _after(modelVersion="v2", replicas=0),
+    "another engine setting": _after(engine={"device": "CPU", "maxConcurrentSequences": 8}),
+    "a third version while the second comes": _a_third_version_while_the_second_comes,
+}
+
+
+def begun(journey: Journey) -> Cluster:
+    cluster = a_cluster()
+    journey(cluster)
+    return cluster
