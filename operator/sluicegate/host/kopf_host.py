@@ -15,7 +15,7 @@ from typing import Any
 
 import kopf
 
-from sluicegate.core.naming import FINALIZER
+from sluicegate.core.naming import FINALIZER, MANAGER
 from sluicegate.kube.resources import LLM_DEPLOYMENT, MODEL_VERSION, Resource
 from sluicegate.shell.intake import Intake
 from sluicegate.shell.keys import key_of
@@ -104,6 +104,8 @@ class KopfHost:
                 registry=self._registry,
                 settings=self._settings,
                 standalone=True,
+                # kopf would ask for the name of a user that containers have no entry of.
+                identity=MANAGER,  # type: ignore[arg-type]  # kopf does not export its type
                 clusterwide=cluster_wide,
                 namespaces=() if cluster_wide else self._namespaces,
                 stop_flag=stop,
