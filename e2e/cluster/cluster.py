@@ -13,9 +13,10 @@ import sys
 import tarfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
+from signal import SIGKILL
 from typing import Any
 
 from e2e.cluster import binary, configuration, machine, namespaces
@@ -40,7 +41,7 @@ class Cluster:
     # -- life ---------------------------------------------------------------------------------------------
 
     def up(self, gpus: int = 8) -> None:
-        """Start the cluster, or do nothing if it is healthy; what an earlier run left half-dead is removed."""
+        """Start the cluster; do nothing if it is healthy, remove the half-dead rest of an earlier run."""
         machine.require_root("a cluster")
         with self._locked():
             if self.problem() is None:
@@ -79,7 +80,7 @@ class Cluster:
         return None if done.stdout == "True" else f"node {NODE} to be Ready"
 
     def status(self) -> dict[str, Any]:
-        """{"waitingFor": name | None, "components": {name: {"pid": in its namespace, "exitCode": None | int}}}"""
+        """{"waitingFor": name | None, "components": {name: {"pid": its own, "exitCode": int | None}}}"""
         return self._ask("status")
 
     def _start(self, built: Path) -> None:
@@ -126,10 +127,8 @@ class Cluster:
         if not self.layout.state.exists():
             return
         with self._progress.step("removing what is left of a cluster"):
-            try:
-                os.kill(self.pid(), 9)
-            except (ClusterError, ProcessLookupError):
-                pass
+            with suppress(ClusterError, ProcessLookupError):
+                os.kill(self.pid(), SIGKILL)
             namespaces.remove_leftovers(self.layout)
 
     @contextmanager
@@ -211,7 +210,9 @@ class Cluster:
     def _kubectl(self, *arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "KUBECONFIG": str(self.kubeconfig)}
         command = [str(self.layout.kubectl), *arguments]
-        return subprocess.run(command, env=environment, input=given, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            command, env=environment, input=given, capture_output=True, text=True, check=False
+        )
 
     def set_gpus(self, count: int) -> None:
         """Make the node offer `count` of the extended resource `nvidia.com/gpu`."""
@@ -219,7 +220,7 @@ class Cluster:
         self.kubectl("patch", "node", NODE, "--subresource=status", "--type=merge", f"--patch={patch}")
 
     def add_volume(self, namespace: str, claim: str, directory: Path, capacity: str = "10Gi") -> None:
-        """Make `directory` (readable by uid 65532) claimable as the PersistentVolumeClaim `namespace/claim`."""
+        """Make `directory` (readable by uid 65532) claimable as the PersistentVolumeClaim `claim`."""
         common = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
         name = f"{namespace}-{claim}"
         volume = {
@@ -241,6 +242,9 @@ class Cluster:
             "spec": {**common, "volumeName": name, "resources": {"requests": {"storage": capacity}}},
         }
         items = {"apiVersion": "v1", "kind": "List", "items": [volume, wanted]}
+        found = self.kubectl("get", "pv", name, "--ignore-not-found", "--output=jsonpath={.status.phase}")
+        if found == "Released":  # its claim is gone, and it waits for that very one
+            self.kubectl("delete", "pv", name)
         self.kubectl("apply", "--filename=-", given=json.dumps(items))
 
 

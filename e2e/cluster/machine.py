@@ -1,4 +1,4 @@
-"""What the machine must bring: root, Debian packages, disk space. Installs what it can, says what it can't."""
+"""What the machine must bring: root, Debian packages, disk space. Installs what it can, names the rest."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ IMAGE_TOOLS = {
 }
 
 
-class MachineUnfit(RuntimeError):
+class MachineError(RuntimeError):
     """The machine lacks something that can't be installed from here."""
 
 
 def require_root(purpose: str) -> None:
     if os.geteuid() != 0:
-        raise MachineUnfit(f"{purpose} needs root (namespaces, mounts, bridges): run it with sudo")
+        raise MachineError(f"{purpose} needs root (namespaces, mounts, bridges): run it with sudo")
 
 
 def require_space(directory: Path, gib: float, purpose: str) -> None:
@@ -42,7 +42,7 @@ def require_space(directory: Path, gib: float, purpose: str) -> None:
     existing = next(path for path in (directory, *directory.parents) if path.exists())
     free = shutil.disk_usage(existing).free / 2**30
     if free < gib:
-        raise MachineUnfit(
+        raise MachineError(
             f"{purpose} needs about {gib:.0f} GiB below {existing}, {free:.1f} GiB are free: "
             "free some space there, or point XDG_CACHE_HOME at a larger disk"
         )
@@ -63,7 +63,7 @@ def install_packages(tools: dict[str, str], progress: Progress) -> None:
     if not missing:
         return
     if shutil.which("apt-get") is None:
-        raise MachineUnfit(f"these Debian packages are missing and there is no apt-get: {' '.join(missing)}")
+        raise MachineError(f"these Debian packages are missing and there is no apt-get: {' '.join(missing)}")
     require_root("installing packages")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     with progress.step(f"installing packages: {' '.join(missing)}"):
@@ -72,7 +72,7 @@ def install_packages(tools: dict[str, str], progress: Progress) -> None:
                 ["apt-get", *command], env=environment, capture_output=True, text=True, check=False
             )
             if done.returncode:
-                raise MachineUnfit(f"apt-get {command[0]} failed:\n{done.stdout[-1000:]}{done.stderr[-2000:]}")
+                raise MachineError(f"apt-get {command[0]} failed:\n{done.stdout[-900:]}{done.stderr[-900:]}")
 
 
 def require_venv(progress: Progress) -> None:

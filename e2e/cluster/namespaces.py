@@ -91,7 +91,7 @@ def _network() -> None:
 
 
 def load_kernel_modules() -> None:
-    """Load what pods and Services need where it isn't built into the kernel; from outside, before `prepare`."""
+    """Load what pods and Services need and the kernel hasn't built in; from outside, before `prepare`."""
     for proof, module in (("/proc/sys/net/bridge", "br_netfilter"), ("/sys/module/overlay", "overlay")):
         if not Path(proof).exists():
             subprocess.run(["modprobe", module], capture_output=True, check=False)
@@ -106,14 +106,15 @@ def _create_cgroups(layout: Layout) -> None:
     for hierarchy in _hierarchies():
         group = hierarchy / layout.cgroup
         group.mkdir(exist_ok=True)
-        for setting in ("cpuset.mems", "cpuset.cpus"):  # a new cpuset of cgroup v1 is empty and refuses processes
+        # A new cpuset of cgroup v1 is empty and refuses processes.
+        for setting in ("cpuset.mems", "cpuset.cpus"):
             parent = hierarchy / setting
             if parent.exists() and (group / setting).exists():
                 (group / setting).write_text(parent.read_text())
 
 
 def remove_leftovers(layout: Layout, limit_seconds: float = 10) -> None:
-    """Remove what outlives the namespaces: the cgroups (once their processes are gone) and empty mount points."""
+    """Remove what outlives the namespaces: cgroups (once their processes are gone), state, mount points."""
     deadline = time.monotonic() + limit_seconds
     while remaining := [group for group in _groups(layout) if not _removed(group)]:
         if time.monotonic() > deadline:

@@ -20,9 +20,9 @@ class Authority:
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
         self._openssl(
-            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3650 -subj /CN=sluicegate-e2e "
-            "-addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign,cRLSign "
-            "-keyout ca.key -out ca.crt"
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3650 "
+            "-subj /CN=sluicegate-e2e -addext basicConstraints=critical,CA:TRUE "
+            "-addext keyUsage=critical,keyCertSign,cRLSign -keyout ca.key -out ca.crt"
         )
         self._openssl("ecparam -name prime256v1 -genkey -noout -out sa.key")
         self._openssl("ec -in sa.key -pubout -out sa.pub")
@@ -76,8 +76,7 @@ class Authority:
         return base64.b64encode((self.directory / name).read_bytes()).decode()
 
     def _openssl(self, arguments: str) -> None:
-        done = subprocess.run(
-            ["openssl", *arguments.split(" ")], cwd=self.directory, capture_output=True, text=True, check=False
-        )
+        command = ["openssl", *arguments.split(" ")]
+        done = subprocess.run(command, cwd=self.directory, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"openssl {arguments.split(' ')[0]} failed: {done.stderr[-1000:]}")

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TextIO
 
 
-class CommandFailed(RuntimeError):
+class CommandError(RuntimeError):
     """A command ended badly; the message has its last words."""
 
 
-class WaitFailed(RuntimeError):
+class WaitError(RuntimeError):
     """Something waited for did not come; the message says what to look at."""
 
 
@@ -38,17 +38,19 @@ class Progress:
         yield
         self.say(f"{what}: done in {self._clock() - begun:.1f}s")
 
-    def wait(self, describe: Callable[[], str | None], limit_seconds: float, every_seconds: float = 0.2) -> None:
+    def wait(
+        self, describe: Callable[[], str | None], limit_seconds: float, every_seconds: float = 0.2
+    ) -> None:
         """Wait until `describe` returns None; until then it returns what is still missing.
 
-        Raises WaitFailed with the last description after `limit_seconds`.
+        Raises WaitError with the last description after `limit_seconds`.
         """
         begun = said_at = self._clock()
         said = ""
         while (missing := describe()) is not None:
             now = self._clock()
             if now - begun > limit_seconds:
-                raise WaitFailed(f"gave up after {limit_seconds:.0f}s: waiting for {missing}")
+                raise WaitError(f"gave up after {limit_seconds:.0f}s: waiting for {missing}")
             if now - said_at >= (1 if missing != said else 5):
                 self.say(f"waiting for {missing}")
                 said, said_at = missing, now
@@ -57,16 +59,19 @@ class Progress:
     def run(self, what: str, command: Sequence[str], log: Path, limit_seconds: float = 3600) -> None:
         """Run a long command with its output in `log`, of which the last line is shown meanwhile."""
         with log.open("wb") as output:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+            tied = ["setpriv", "--pdeathsig", "TERM", "--", *command]  # it ends with whoever waits for it
+            process = subprocess.Popen(tied, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+
+        def missing() -> str | None:
+            return None if process.poll() is not None else f"{what}: {_last_line(log)}".rstrip(": ")
+
         try:
-            self.wait(
-                lambda: None if process.poll() is not None else f"{what}: {_last_line(log)}".rstrip(": "), limit_seconds
-            )
+            self.wait(missing, limit_seconds)
         finally:
             process.kill()
             code = process.wait()
         if code:
-            raise CommandFailed(f"{what} failed with code {code}:\n{log.read_text(errors='replace')[-4000:]}")
+            raise CommandError(f"{what} failed with code {code}:\n{log.read_text(errors='replace')[-4000:]}")
 
 
 def _last_line(log: Path) -> str:

@@ -98,7 +98,7 @@ class Supervisor:
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request = json.loads(await reader.readline())
         try:
-            answer = await self._do(request["action"], request.get("component", ""), request.get("signal", "TERM"))
+            answer = await self._do(request["action"], request["component"], request["signal"])
         except (KeyError, ValueError, OSError) as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
         writer.write(json.dumps(answer).encode() + b"\n")

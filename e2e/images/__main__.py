@@ -6,8 +6,8 @@ import argparse
 import json
 import sys
 
-from e2e.cluster.machine import MachineUnfit
-from e2e.cluster.progress import CommandFailed, Progress
+from e2e.cluster.machine import MachineError
+from e2e.cluster.progress import CommandError, Progress
 from e2e.images import ENGINE, SMALL, build
 
 
@@ -28,5 +28,5 @@ def main(arguments: list[str]) -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
-    except (CommandFailed, MachineUnfit) as error:
+    except (CommandError, MachineError) as error:
         sys.exit(f"error: {error}")

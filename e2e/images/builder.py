@@ -50,7 +50,8 @@ def build(images: Sequence[Image], progress: Progress) -> dict[str, str]:
 
 def buildah(*arguments: str) -> list[str]:
     """A buildah command on our own store."""
-    return ["buildah", f"--root={cache_directory() / 'buildah'}", "--runroot=/run/sluicegate-buildah", *arguments]
+    store = (f"--root={cache_directory() / 'buildah'}", "--runroot=/run/sluicegate-buildah")
+    return ["buildah", *store, *arguments]
 
 
 class _Build:
@@ -63,6 +64,7 @@ class _Build:
         machine.require_root("building images")
         machine.install_packages(machine.IMAGE_TOOLS, self._progress)
         machine.require_space(cache_directory(), image.disk_gib, f"building the {image.key} image")
+        _succeeds(buildah("rm", "--all"))  # what a killed build left
         base = self._base()
         self._build(
             reference,
@@ -72,8 +74,9 @@ class _Build:
             *(f"--build-arg={name}={value}" for name, value in (("BASE_IMAGE", base), *image.arguments)),
             *_network_options(),
         )
-        push = ["unshare", "--net", "--pid", "--fork", "--kill-child", "--", sys.executable, "-m", "e2e.images.push"]
-        self._run(f"storing the {image.key} image", [*push, reference])
+        isolated = ["unshare", "--net", "--pid", "--fork", "--kill-child", "--"]
+        push = [sys.executable, "-m", "e2e.images.push", reference]
+        self._run(f"storing the {image.key} image", [*isolated, *push])
         _prune(_tags(reference))
 
     def _base(self) -> str:
@@ -89,8 +92,9 @@ class _Build:
         return name
 
     def _build(self, name: str, containerfile: Path, context: Path, *options: str) -> None:
-        common = ["--isolation=chroot", "--network=host", "--layers", f"--tag={name}", f"--file={containerfile}"]
-        self._run(f"building {name}", buildah("build", *common, *options, str(context)))
+        common = ("--isolation=chroot", "--network=host", "--layers", f"--tag={name}")
+        command = buildah("build", *common, f"--file={containerfile}", *options, str(context))
+        self._run(f"building {name}", command)
 
     def _run(self, what: str, command: Sequence[str]) -> None:
         self._progress.say(what)

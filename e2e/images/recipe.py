@@ -37,7 +37,8 @@ class Image:
         """The reference of what the checkout holds now (sources may change at any time: ask once)."""
         digest = hashlib.sha256(repr((self.arguments, base_tag())).encode())
         for path in sorted(self._inputs()):
-            digest.update(f"{path.relative_to(CHECKOUT)}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+            digest.update(f"{path.relative_to(CHECKOUT)} {content}\n".encode())
         return f"{REGISTRY_HOST}/{self.repository}:{digest.hexdigest()[:16]}"
 
     def _inputs(self) -> list[Path]:
@@ -52,7 +53,14 @@ def base_tag() -> str:
     return hashlib.sha256(repr(BASE_RECIPE).encode() + BASE_CONTAINERFILE.read_bytes()).hexdigest()[:16]
 
 
-SMALL = Image("small", "sluicegate", _HERE / "Containerfile.small", "small.txt", ("operator", "runtime"), disk_gib=2)
+SMALL = Image(
+    "small",
+    "sluicegate",
+    _HERE / "Containerfile.small",
+    "small.txt",
+    ("operator", "runtime"),
+    disk_gib=2,
+)
 ENGINE = Image(
     "engine",
     "sluicegate-engine",
@@ -60,5 +68,5 @@ ENGINE = Image(
     "engine-cpu.txt",
     ("runtime",),
     disk_gib=16,
-    arguments=(("SYSTEM_PACKAGES", "g++ python3-dev"),),
+    arguments=(("SYSTEM_PACKAGES", "g++ libnuma1 python3-dev"),),
 )

