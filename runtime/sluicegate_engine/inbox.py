@@ -53,7 +53,6 @@ class Inbox:
             body, self._body = self._body, None
             return {"type": "http.request", "body": body, "more_body": False}
         message = await (self._receive() if self._next is None else self._next)
-        self._next = None
         self.gone = message["type"] == "http.disconnect"
         return message
 

@@ -28,7 +28,9 @@ class Call:
         if message["type"] == "http.response.start":
             self.starts += 1
             self.status = message["status"]
-            self.headers = {k.decode().lower(): v.decode() for k, v in message["headers"]}
+            for key, value in message["headers"]:
+                name, text = key.decode().lower(), value.decode()
+                self.headers[name] = f"{self.headers[name]}, {text}" if name in self.headers else text
         else:
             self.body += message.get("body", b"")
             self.whole = not message.get("more_body", False)

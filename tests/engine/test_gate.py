@@ -323,6 +323,16 @@ async def test_what_vllm_fails_to_handle_is_a_500_with_the_version(gate: Fixture
     assert (gate.report.in_flight, gate.report.outcomes) == (0, {"error": 1})
 
 
+async def test_an_answer_that_fails_between_head_and_body_is_a_500(gate: Fixture, engine: Engine) -> None:
+    engine.error = RuntimeError("broken")
+    call = await admitted(gate)
+    await engine.say(0)
+    engine.finish[0].set()
+    with pytest.raises(RuntimeError):
+        await call.done()
+    assert (call.status, call.starts, gate.report.outcomes) == (500, 1, {"error": 1})
+
+
 async def test_a_stream_that_breaks_off_is_not_called_whole(gate: Fixture, engine: Engine) -> None:
     engine.error = RuntimeError("broken")
     call = await admitted(gate)
