@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 
-def differences(real: Any, fake: Any, path: str = "") -> Iterator[str]:
+def differences(one: Any, other: Any, path: str = "") -> Iterator[str]:
     """One line for each part that differs; a step is named by its first element."""
-    if isinstance(real, dict) and isinstance(fake, dict):
-        for key in sorted(real.keys() | fake.keys()):
-            yield from differences(real.get(key), fake.get(key), f"{path}/{key}")
-    elif isinstance(real, list) and isinstance(fake, list) and len(real) == len(fake):
-        for index, (left, right) in enumerate(zip(real, fake, strict=True)):
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in sorted(one.keys() | other.keys()):
+            yield from differences(one.get(key), other.get(key), f"{path}/{key}")
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for index, (left, right) in enumerate(zip(one, other, strict=True)):
             named = isinstance(left, list) and left and isinstance(left[0], str)
             yield from differences(left, right, f"{path}/{left[0] if named else index}")
-    elif real != fake:
-        yield f"{path}: real {json.dumps(real)[:300]}, fake {json.dumps(fake)[:300]}"
+    elif one != other:
+        yield f"{path}: {json.dumps(one)[:300]} / {json.dumps(other)[:300]}"

@@ -80,7 +80,8 @@ def job(name: str = "inspect") -> Object:
 
 
 def pod(name: str = "p", **spec: Any) -> Object:
-    return of("v1", "Pod", name, spec={"containers": [{"name": "c", "image": "i:1"}], **spec})
+    bare = {"automountServiceAccountToken": False, "containers": [{"name": "c", "image": "i:1"}]}
+    return of("v1", "Pod", name, spec={**bare, **spec})
 
 
 def disruption_budget(name: str = "chat") -> Object:

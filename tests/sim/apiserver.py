@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.sim import defaults, scale
+from tests.sim.discovery import documents
 from tests.sim.garbage import GarbageCollector
 from tests.sim.kinds import Kind, all_kinds
 from tests.sim.reads import Reads
@@ -57,6 +58,7 @@ class ApiServer:
     ) -> None:
         self._kinds = all_kinds(crds)
         self.store = Store(self._decode)
+        self._discovery = documents(self._kinds.values())
         self._reads = Reads(self.store)
         self._writes = Writes(self.store, now)
         self._garbage = GarbageCollector(self.store, self._delete_in_background)
@@ -73,6 +75,8 @@ class ApiServer:
         self, method: str, path: str, query: Query, body: Mapping[str, Any] | None, content_type: str
     ) -> Response:
         self._ensure_namespaces()
+        if path in self._discovery:
+            return Response(200, json.dumps(self._discovery[path]).encode())
         try:
             answer = self._answer(
                 method, self._route(path), query, json.loads(json.dumps(body)), content_type
@@ -105,13 +109,9 @@ class ApiServer:
         kind = self._kinds.get(f"{version}/{plural}")
         if kind is None:
             raise not_served()
-        if not self._serves(kind, subresource):
+        if subresource and subresource not in kind.subresources:
             raise not_found(kind.resource, name)
         return _Route(kind, namespace, name, subresource)
-
-    @staticmethod
-    def _serves(kind: Kind, subresource: str) -> bool:
-        return {"": True, "status": kind.status, "scale": kind.scale is not None}.get(subresource, False)
 
     def _answer(self, method: str, route: _Route, query: Query, body: Any, content_type: str) -> Object:
         target = Target(

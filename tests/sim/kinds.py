@@ -56,6 +56,10 @@ class Kind:
     custom: bool = False
     scale: Scale | None = None
 
+    @property
+    def subresources(self) -> tuple[str, ...]:
+        return (*(("status",) if self.status else ()), *(("scale",) if self.scale else ()))
+
 
 @cache
 def built_in() -> tuple[Kind, ...]:

@@ -17,6 +17,9 @@ from sluicegate.kube.transport import Query
 
 BOOKMARK_SECONDS = 60.0
 
+_RESOLUTION = 0.001
+"""Less is no time to wait for: a virtual clock may not move at all for it."""
+
 
 class Reads:
     """Answers lists and watches of one store."""
@@ -50,32 +53,29 @@ class Reads:
         bookmarks = query.get("allowWatchBookmarks") == "true"
         loop = asyncio.get_running_loop()
         end = loop.time() + float(query.get("timeoutSeconds") or 1800)
-        next_bookmark = loop.time() + BOOKMARK_SECONDS
         version = _version(query.get("resourceVersion", ""))
         if version is None:
             version = self._store.version
             for obj in self._store.at(_key(kind), namespace, version):
                 if matches(obj):
                     yield _line("ADDED", obj)
-        while loop.time() < end:
+        wake = loop.time() + BOOKMARK_SECONDS
+        while (now := loop.time()) < end - _RESOLUTION:
             try:
                 self._require(version)
             except RefusedError as gone:
                 yield _line("ERROR", gone.status)
                 return
-            news = asyncio.ensure_future(self._store.news())
-            try:
-                for change in self._store.since(version):
-                    version = change.version
-                    if change.key[0] == _key(kind) and namespace in ("", change.key[1]):
-                        for line in _seen(change, matches):
-                            yield line
-                if loop.time() >= next_bookmark and bookmarks:
+            for change in self._store.since(version):
+                version = change.version
+                for line in _seen(change, kind, namespace, matches):
+                    yield line
+            if now >= wake - _RESOLUTION:
+                wake = now + BOOKMARK_SECONDS
+                if bookmarks:
                     yield self._bookmark(kind, version)
-                    next_bookmark = loop.time() + BOOKMARK_SECONDS
-                await asyncio.wait([news], timeout=min(end, next_bookmark) - loop.time())
-            finally:
-                news.cancel()
+            if version == self._store.version:
+                await self._store.news(min(end, wake) - now)
         if bookmarks:
             yield self._bookmark(kind, version)
 
@@ -102,8 +102,10 @@ def _version(text: str) -> int | None:
     return int(text)
 
 
-def _seen(change: Change, matches: Matches) -> list[bytes]:
-    """The change as a selector sees it: what stops matching is deleted, what begins to is added."""
+def _seen(change: Change, kind: Kind, namespace: str, matches: Matches) -> list[bytes]:
+    """The change as a watch sees it: what stops matching is deleted, what begins to is added."""
+    if change.key[0] != _key(kind) or namespace not in ("", change.key[1]):
+        return []
     before = change.old is not None and matches(change.old)
     after = change.type != "DELETED" and matches(change.new)
     if before and not after:

@@ -1,7 +1,7 @@
 """The structural schemas that the fake API server works by: the built-in kinds' and the CRDs'.
 
 `schemas.json` is the real API server's own OpenAPI, cut down to the kinds simulated and stripped of
-prose. A contract test holds it to the server's; `python -m tests.sim.schemas URL` writes it anew.
+prose. A contract test holds it to the server's; `python -m tests.contract.record` writes it anew.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,9 +90,11 @@ class Store:
         self.compacted = self.version if version is None else version
         self.log = [change for change in self.log if change.version > self.compacted]
 
-    async def news(self) -> None:
-        """Wait for the next change."""
-        await self._news.wait()
+    async def news(self, seconds: float) -> None:
+        """Wait for the next change, or until the time is over."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
 
     def _record(self, key: Key, kind: str, old: Object | None, new: Object) -> Object:
         self.version += 1

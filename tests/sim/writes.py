@@ -180,7 +180,7 @@ class Writes:
         if target.kind.status and target.resource != NAMESPACE:
             new = {key: value for key, value in new.items() if key != "status"}
         meta = new["metadata"]
-        self._refuse(target, rules.of_object(target.kind, new))
+        self._refuse(target, meta.get("name", ""), rules.of_object(target.kind, new))
         key = key_of(target.resource, target.namespace, meta["name"])
         if self._store.get(key) is not None:
             raise already_exists(target.resource, meta["name"])
@@ -200,12 +200,12 @@ class Writes:
 
     def _settle(self, target: Target, old: Object, new: Object, owners: Managers) -> Object:
         """Store `new` in place of `old`, unless nothing differs."""
-        self._refuse(target, rules.of_change(target.kind, old, new))
+        self._refuse(target, target.name, rules.of_change(target.kind, old, new))
         version = new["metadata"].get("resourceVersion")
         if version and version != old["metadata"]["resourceVersion"]:
             raise conflict(target.resource, target.name, _MODIFIED)
         new = self._merge_endpoint(target, old, new)
-        self._refuse(target, rules.of_object(target.kind, new))
+        self._refuse(target, target.name, rules.of_object(target.kind, new))
         new["metadata"].pop("generation", None)
         if target.kind.generation:
             changed = _counted(target.kind, old) != _counted(target.kind, new)
@@ -261,10 +261,10 @@ class Writes:
         if target.resource.namespaced and self._store.get(key_of(NAMESPACE, "", target.namespace)) is None:
             raise not_found(NAMESPACE, target.namespace)
 
-    def _refuse(self, target: Target, causes: Iterator[Cause]) -> None:
+    def _refuse(self, target: Target, name: str, causes: Iterator[Cause]) -> None:
         found = tuple(causes)
         if found:
-            raise invalid(target.resource, target.name, found)
+            raise invalid(target.resource, name, found)
 
     def _allocate(self, target: Target, new: Object) -> None:
         """What storage adds to a new object, owned by nobody."""
@@ -373,6 +373,7 @@ def _schedule_by_default(pod: Object) -> None:
     """What admission adds to a pod."""
     spec = pod["spec"]
     spec |= {"preemptionPolicy": "PreemptLowerPriority", "priority": 0}
+    spec["serviceAccount"] = spec.setdefault("serviceAccountName", "default")
     for taint in ("not-ready", "unreachable"):
         toleration = {"key": f"node.kubernetes.io/{taint}", "operator": "Exists", "effect": "NoExecute"}
         spec.setdefault("tolerations", []).append({**toleration, "tolerationSeconds": 300})

@@ -67,9 +67,3 @@ async def a_watch_of_a_terminating_object_ends_with_its_last_state(t: Transcript
     await t.delete("delete", r.LLM_DEPLOYMENT, "chat")
     await t.patch("release", r.LLM_DEPLOYMENT, "chat", {"metadata": {"finalizers": None}})
     await t.watched("changes", r.LLM_DEPLOYMENT, 3, resource_version=listed.resource_version)
-
-
-@case
-async def a_watch_from_before_history_is_gone(t: Transcript) -> None:
-    await t.create("create", config_map())
-    await t.watched("compacted long ago", r.CONFIG_MAP, 1, resource_version="1")
