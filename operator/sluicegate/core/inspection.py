@@ -111,7 +111,8 @@ def _findings(message: str, ended: Manifest) -> Findings | Problem:
         if "error" in said:
             error = said["error"]
             return Problem(_REASONS[error["reason"]], str(error["message"]), stalled=not error["retryable"])
-        facts = Facts.model_validate(said["facts"])
+        # What the files do not say is null there, and left at its default here.
+        facts = Facts.model_validate({key: fact for key, fact in said["facts"].items() if fact is not None})
         return Findings(str(said["digest"]), int(said["sizeBytes"]), facts)
     except (ValueError, KeyError, TypeError, ValidationError):
         words = last_words(message) or str(ended.get("reason") or f"exit code {ended.get('exitCode')}")
