@@ -49,7 +49,7 @@ def pages() -> dict[str, str]:
             description=prose(resource.model.__doc__),
             spec=list(rows(resource, "spec")),
             status=list(rows(resource, "status")),
-            rules=list(rules(resource)),
+            rules=list(dict.fromkeys(rules(resource))),
         )
         for resource in RESOURCES
     }

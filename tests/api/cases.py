@@ -179,6 +179,13 @@ PODS = {
     "a label that selects pods": Case(a_pod(labels={"app.kubernetes.io/name": "x"}), "set by the operator"),
     "a label that is too long": Case(a_pod(labels={"team": "x" * 64}), "labels"),
     "a label's key that is too long": Case(a_pod(labels={"x" * 317: "x"}), "316"),
+    "a label's key with a space": Case(a_pod(labels={"my team": "x"}), "labels"),
+    "an annotation's key that is a sentence": Case(a_pod(annotations={"What? No!": "x"}), "annotations"),
+    "a node selector with two slashes": Case(a_pod(nodeSelector={"a/b/c": "x"}), "nodeSelector"),
+    "a toleration of everything with a value": Case(
+        a_pod(tolerations=[{"operator": "Exists", "value": "x"}]), "a toleration with operator Exists"
+    ),
+    "a toleration of nothing": Case(a_pod(tolerations=[{"value": "x"}]), "one with Equal needs a key"),
     "annotations": Case(a_pod(annotations={"example.org/note": "any text, ä"})),
     "a node selector": Case(a_pod(nodeSelector={"gpu": "h100"})),
     "tolerations": Case(

@@ -206,6 +206,26 @@ def test_the_bound_on_a_maps_keys_becomes_a_rule() -> None:
     assert table["x-kubernetes-validations"][0]["rule"] == "self.all(key, key.size() <= 5)"
 
 
+def test_the_pattern_of_a_maps_keys_becomes_a_rule() -> None:
+    class Patterned(Model):
+        table: Annotated[
+            dict[
+                Annotated[str, Field(max_length=5, pattern="^[a-z]+$", description="lower case letters")],
+                Annotated[str, Field(max_length=9)],
+            ],
+            Field(max_length=3),
+        ] = {}  # noqa: RUF012
+        """A map."""
+
+    table = schema.struct(Patterned)["properties"]["table"]
+
+    assert table["additionalProperties"] == {"type": "string", "maxLength": 9}
+    assert table["x-kubernetes-validations"] == [
+        {"rule": "self.all(key, key.size() <= 5)", "message": "keys have at most 5 characters"},
+        {"rule": "self.all(key, key.matches('^[a-z]+$'))", "message": "keys must read lower case letters"},
+    ]
+
+
 def test_paragraphs_stay_and_lines_join() -> None:
     assert schema.struct(_Outer)["description"] == "Whole.\n\nMore of it."
 

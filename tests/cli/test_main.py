@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from sluicegate import app
 from sluicegate.cli import main as cli
 from sluicegate.cli.cluster import explained
 from sluicegate.cli.command import Exit
 from sluicegate.kube.errors import ConfigurationError, Forbidden, Unavailable
+from sluicegate.settings import Settings
+
+IMAGES = ["--engine-image-cuda=e", "--engine-image-cpu=e", "--store-image=s"]
 
 
 def test_every_command_is_there_and_says_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
@@ -52,6 +56,24 @@ def test_a_kubeconfig_that_is_not_there_is_said_so(
 
     assert code == Exit.USAGE_OR_PERMISSION
     assert "nothing" in capsys.readouterr().err
+
+
+def test_run_starts_the_operator_with_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Settings] = []
+
+    async def start(settings: Settings) -> int:
+        started.append(settings)
+        return 7
+
+    monkeypatch.setattr(app, "run", start)
+
+    assert cli.main(["run", *IMAGES, "--namespaces=team-a,team-b"]) == 7
+    assert started[0].namespaces == ("team-a", "team-b")
+
+
+def test_a_setting_that_cannot_be_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run", *IMAGES, "--http-port=no"]) == Exit.USAGE_OR_PERMISSION
+    assert "--http-port takes a number" in capsys.readouterr().err
 
 
 def test_a_refusal_and_an_unreachable_server_are_told_apart() -> None:

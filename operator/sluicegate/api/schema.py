@@ -87,33 +87,35 @@ def _pruned(value: Any) -> Any:
 def _bounds(generated: Schema, definitions: Mapping[str, Schema]) -> Schema:
     """The node of a value that is no model of ours, without what structural schemas don't know."""
     generated = _resolved(generated, definitions)
-    node = {
-        k: v for k, v in generated.items() if k not in ("title", "default", "description", "propertyNames")
-    }
-    if "const" in node:
-        node["enum"] = [node.pop("const")]
-    if "items" in node:
-        node["items"] = _bounds(node["items"], definitions)
-    if "additionalProperties" in node:
-        node["additionalProperties"] = _bounds(node["additionalProperties"], definitions)
-        node |= _key_rule(generated.get("propertyNames", {}))
+    node = {key: value for key, value in generated.items() if key not in _UNKNOWN}
+    if "const" in generated:
+        node["enum"] = [generated["const"]]
+    if "items" in generated:
+        node["items"] = _bounds(generated["items"], definitions)
+    if "additionalProperties" in generated or "patternProperties" in generated:
+        node |= _map(generated, definitions)
     if node["type"] == "integer" and "format" not in node:
         node["format"] = "int32" if node.get("maximum", INT32_MAX) <= INT32_MAX else "int64"
     return node
 
 
-def _key_rule(names: Schema) -> Schema:
-    """A map's bound on its keys: structural schemas have none, CEL has."""
-    if "maxLength" not in names:
-        return {}
-    longest = names["maxLength"]
-    return validations(
-        (
-            Rule(
-                f"self.all(key, key.size() <= {longest})", f"keys may have at most {longest} characters", None
-            ),
+_UNKNOWN = frozenset({"title", "default", "description", "const", "propertyNames", "patternProperties"})
+
+
+def _map(generated: Schema, definitions: Mapping[str, Schema]) -> Schema:
+    """A map's values, and the bounds on its keys as rules: structural schemas have none, CEL has."""
+    by_pattern = generated.get("patternProperties", {"": generated.get("additionalProperties")})
+    ((pattern, values),) = by_pattern.items()
+    names = generated.get("propertyNames", {})
+    rules = []
+    if longest := names.get("maxLength"):
+        rules.append(
+            Rule(f"self.all(key, key.size() <= {longest})", f"keys have at most {longest} characters", None)
         )
-    )
+    if pattern:
+        form = names.get("description", pattern)
+        rules.append(Rule(f"self.all(key, key.matches('{pattern}'))", f"keys must read {form}", None))
+    return {"additionalProperties": _bounds(values, definitions), **validations(tuple(rules))}
 
 
 def _resolved(generated: Schema, definitions: Mapping[str, Schema]) -> Schema:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.api.cases import a_deployment, a_model_version
 
-from sluicegate.cli import explain, status
+from sluicegate.cli import explain, status, uninstall
 from sluicegate.cli.command import CommandError, Exit
 from sluicegate.kube.client import Client
 from sluicegate.kube.resources import LLM_DEPLOYMENT, MODEL_VERSION
@@ -99,6 +99,39 @@ async def test_status_is_one_screen(
     assert code == Exit.OK
     assert "ModelVersion smollm2-1 is not ready" in told
     assert len(told.splitlines()) < 24
+
+
+async def test_uninstall_says_what_it_would_remove_and_removes_nothing(
+    client: Client, namespace: str, kubeconfig: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await _given(client, namespace)
+    unsure = Namespace(yes=False, kubeconfig=kubeconfig, context=None)
+
+    with pytest.raises(CommandError, match="add --yes") as ended:
+        await _run(uninstall, unsure)
+
+    assert ended.value.code == Exit.USAGE_OR_PERMISSION
+    assert "llmdeployments and" in capsys.readouterr().out
+    assert "deletionTimestamp" not in (await client.get(LLM_DEPLOYMENT, namespace, "chat"))["metadata"]
+
+
+async def test_uninstall_ends_at_its_deadline_and_names_what_is_left(
+    client: Client, namespace: str, kubeconfig: str
+) -> None:
+    """Nothing is removed beyond the deployment, because a finalizer of somebody else holds it."""
+    await _given(client, namespace)
+    held = {"metadata": {"finalizers": ["example.org/held"]}}
+    await client.patch_merge(LLM_DEPLOYMENT, namespace, "chat", held, MANAGER)
+    sure = Namespace(
+        yes=True, kubeconfig=kubeconfig, context=None, operator_namespace="sluicegate-system", deadline=2.0
+    )
+
+    with pytest.raises(CommandError, match=f"left: 1 llmdeployments: {namespace}/chat") as ended:
+        await _run(uninstall, sure)
+
+    assert ended.value.code == Exit.TIMEOUT
+    free: dict[str, Any] = {"metadata": {"finalizers": None}}
+    await client.patch_merge(LLM_DEPLOYMENT, namespace, "chat", free, MANAGER)
 
 
 async def test_an_object_that_is_not_there_is_named_with_where_it_was_looked_for(

@@ -27,6 +27,15 @@ from sluicegate.api.v1alpha1.engine import Device, Engine
 KIND = "LLMDeployment"
 
 Quantity = Annotated[str, Field(max_length=16, pattern=r"^[1-9][0-9]*(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
+_SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+LabelKey = Annotated[
+    str,
+    Field(
+        max_length=316,
+        pattern=rf"^({_SUBDOMAIN}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$",
+        description="name or domain/name, the name of at most 63 letters, digits, '-', '_' and '.'",
+    ),
+]
 LabelValue = Annotated[str, Field(max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$")]
 ResourceName = Annotated[
     str,
@@ -70,7 +79,7 @@ class TaintEffect(StrEnum):
 class Toleration(Model):
     """A node taint that the pods tolerate, as in a Pod."""
 
-    key: Annotated[str | None, Field(max_length=316), Change.TEMPLATE] = None
+    key: Annotated[LabelKey | None, Change.TEMPLATE] = None
     """Key of the taint. Left out with operator Exists, every key."""
     operator: Annotated[TolerationOperator, Change.TEMPLATE] = TolerationOperator.EQUAL
     """How key and value are compared."""
@@ -79,23 +88,27 @@ class Toleration(Model):
     effect: Annotated[TaintEffect | None, Change.TEMPLATE] = None
     """Effect of the taint. Left out, every effect."""
 
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="self.operator == 'Exists' ? !has(self.value) : has(self.key)",
+            message="a toleration with operator Exists has no value, and one with Equal needs a key",
+            holds=lambda t: t.value is None if t.operator is TolerationOperator.EXISTS else t.key is not None,
+        ),
+    )
+
 
 class Pod(Model):
     """What passes through to the model pods as it is."""
 
-    labels: Annotated[
-        dict[Annotated[str, Field(max_length=316)], LabelValue], Field(max_length=32), Change.TEMPLATE
-    ] = {}
+    labels: Annotated[dict[LabelKey, LabelValue], Field(max_length=32), Change.TEMPLATE] = {}
     """Further labels. Those of sluicegate.dev and app.kubernetes.io are the operator's."""
     annotations: Annotated[
-        dict[Annotated[str, Field(max_length=316)], Annotated[str, Field(max_length=4096)]],
+        dict[LabelKey, Annotated[str, Field(max_length=4096)]],
         Field(max_length=32),
         Change.TEMPLATE,
     ] = {}
     """Further annotations."""
-    node_selector: Annotated[
-        dict[Annotated[str, Field(max_length=316)], LabelValue], Field(max_length=32), Change.TEMPLATE
-    ] = {}
+    node_selector: Annotated[dict[LabelKey, LabelValue], Field(max_length=32), Change.TEMPLATE] = {}
     """Labels that a node must have."""
     tolerations: Annotated[tuple[Toleration, ...], Field(max_length=32), ListType.ATOMIC] = ()
     """Node taints that the pods tolerate."""
@@ -167,7 +180,7 @@ class LLMDeploymentSpec(Model):
             "self.engine.parallelism.tensor * self.engine.parallelism.pipeline",
             message="on CUDA, resources.accelerator.count must equal "
             "engine.parallelism.tensor x engine.parallelism.pipeline",
-            holds=lambda s: _accelerators_fit(s)  # noqa: PLW0108 defined below,
+            holds=lambda s: _accelerators_fit(s),  # noqa: PLW0108 defined below,
         ),
         Rule(
             cel="self.engine.device != 'CPU' || self.engine.parallelism.pipeline == 1",
