@@ -51,7 +51,11 @@ def build(images: Sequence[Image], progress: Progress) -> dict[str, str]:
 def buildah(*arguments: str) -> list[str]:
     """A buildah command on our own store."""
     store = (f"--root={cache_directory() / 'buildah'}", "--runroot=/run/sluicegate-buildah")
-    return ["buildah", *store, *arguments]
+    return ["env", f"TMPDIR={_scratch()}", "buildah", *store, *arguments]
+
+
+def _scratch() -> Path:
+    return cache_directory() / "scratch"
 
 
 class _Build:
@@ -63,12 +67,12 @@ class _Build:
     def make(self, image: Image, reference: str) -> None:
         machine.require_root("building images")
         machine.install_packages(machine.IMAGE_TOOLS, self._progress)
+        self._remove_leftovers()
         machine.require_space(cache_directory(), image.disk_gib, f"building the {image.key} image")
-        _succeeds(buildah("rm", "--all"))  # what a killed build left
         base = self._base()
         self._build(
             reference,
-            image.containerfile,
+            CHECKOUT / image.containerfile,
             CHECKOUT,
             f"--ignorefile={IGNORE_FILE}",
             *(f"--build-arg={name}={value}" for name, value in (("BASE_IMAGE", base), *image.arguments)),
@@ -78,6 +82,12 @@ class _Build:
         push = [sys.executable, "-m", "e2e.images.push", reference]
         self._run(f"storing the {image.key} image", [*isolated, *push])
         _prune(_tags(reference))
+
+    def _remove_leftovers(self) -> None:
+        """Of killed builds: working containers, and the layers that buildah had half written."""
+        shutil.rmtree(_scratch(), ignore_errors=True)
+        _scratch().mkdir(parents=True)
+        _succeeds(buildah("rm", "--all"))
 
     def _base(self) -> str:
         name = f"localhost/sluicegate-base:{base_tag()}"

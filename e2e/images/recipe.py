@@ -23,29 +23,29 @@ BASE_RECIPE = (
 
 @dataclass(frozen=True)
 class Image:
-    """An image of ours; `requirements` is its lock, `sources` are the folders of our code in it."""
+    """An image of ours: its Containerfile, its lock and the folders of our code in it, all by path."""
 
     key: str
     repository: str
-    containerfile: Path
+    containerfile: str
     requirements: str
     sources: tuple[str, ...]
     disk_gib: int
     arguments: tuple[tuple[str, str], ...] = ()
 
-    def reference(self) -> str:
-        """The reference of what the checkout holds now (sources may change at any time: ask once)."""
+    def reference(self, checkout: Path = CHECKOUT) -> str:
+        """The reference of what a checkout holds now (it may change at any time: ask once)."""
         digest = hashlib.sha256(repr((self.arguments, base_tag())).encode())
-        for path in sorted(self._inputs()):
+        for path in sorted(self._inputs(checkout)):
             content = hashlib.sha256(path.read_bytes()).hexdigest()
-            digest.update(f"{path.relative_to(CHECKOUT)} {content}\n".encode())
+            digest.update(f"{path.relative_to(checkout)} {content}\n".encode())
         return f"{REGISTRY_HOST}/{self.repository}:{digest.hexdigest()[:16]}"
 
-    def _inputs(self) -> list[Path]:
-        sources = [path for top in self.sources for path in (CHECKOUT / top).rglob("*")]
+    def _inputs(self, checkout: Path) -> list[Path]:
+        sources = [path for top in self.sources for path in (checkout / top).rglob("*")]
         files = [path for path in sources if path.is_file() and "__pycache__" not in path.parts]
-        locks = [CHECKOUT / "requirements" / name for name in ("build.txt", self.requirements)]
-        return [*files, *locks, CHECKOUT / "pyproject.toml", self.containerfile]
+        named = ("requirements/build.txt", self.requirements, "pyproject.toml", self.containerfile)
+        return [*files, *(checkout / name for name in named)]
 
 
 def base_tag() -> str:
@@ -56,17 +56,17 @@ def base_tag() -> str:
 SMALL = Image(
     "small",
     "sluicegate",
-    _HERE / "Containerfile.small",
-    "small.txt",
+    "e2e/images/Containerfile.small",
+    "requirements/small.txt",
     ("operator", "runtime"),
     disk_gib=2,
 )
 ENGINE = Image(
     "engine",
     "sluicegate-engine",
-    _HERE / "Containerfile.engine",
-    "engine-cpu.txt",
+    "e2e/images/Containerfile.engine",
+    "requirements/engine-cpu.txt",
     ("runtime",),
-    disk_gib=16,
+    disk_gib=22,
     arguments=(("SYSTEM_PACKAGES", "g++ libnuma1 python3-dev"),),
 )
