@@ -24,6 +24,8 @@ _LOG_HEADER = re.compile(r"^(DEBUG|INFO|WARNING|ERROR|CRITICAL) \d\d-\d\d [\d:.]
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _FRAME = re.compile(r'^File "[^"]{1,200}", line \d+, in [\w<>.]{1,80}')
 _EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(Error|Exception|Interrupt)(?=:|$)")
+_VALIDATION = re.compile(r"\d+ validation errors? for \w+$")
+"""What pydantic found wrong stands on the line after, and without it nobody is the wiser."""
 _FATAL = re.compile(r"^Fatal Python error: [A-Za-z ]{1,60}")
 
 
@@ -47,7 +49,9 @@ class Evidence:
         if not kept:
             return
         self._lines.append(kept)
-        if _EXCEPTION.match(kept) and len(self._causes) < _KEPT_CAUSES:
+        if self._causes and _VALIDATION.search(self._causes[-1]):
+            self._causes[-1] += f": {kept}"
+        elif _EXCEPTION.match(kept) and len(self._causes) < _KEPT_CAUSES:
             self._causes.append(kept)
 
     @property

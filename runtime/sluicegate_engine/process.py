@@ -68,6 +68,7 @@ class Engine:
         self.pid = process.pid
         self.died: asyncio.Future[Death] = loop.create_future()
         self._watched: dict[int, int] = {}
+        self._titles: dict[int, str] = {}
         self._ended = reaper.adopt(self.pid)
         self._ended.add_done_callback(self._server_ended)
         self._process = process
@@ -76,12 +77,18 @@ class Engine:
     def watch_workers(self) -> None:
         """Watch the engine core and the ranks that have appeared since the last call."""
         for pid in _members(self.pid):
-            if pid in self._watched or not (title := _worker_title(pid)):
+            if not (title := _worker_title(pid)):
                 continue
-            with suppress(ProcessLookupError):
-                descriptor = os.pidfd_open(pid)
-                self._watched[pid] = descriptor
-                asyncio.get_running_loop().add_reader(descriptor, self._worker_ended, pid, title)
+            # A rank takes its number into its title only after a while.
+            self._titles[pid] = title
+            if pid not in self._watched:
+                self._watch(pid)
+
+    def _watch(self, pid: int) -> None:
+        with suppress(ProcessLookupError):
+            descriptor = os.pidfd_open(pid)
+            self._watched[pid] = descriptor
+            asyncio.get_running_loop().add_reader(descriptor, self._worker_ended, pid)
 
     async def stop(self, patience_seconds: float) -> None:
         """Ask vLLM to end, and kill what has not ended in time."""
@@ -112,11 +119,11 @@ class Engine:
         self._process.returncode = end.result()
         self._note(Death("vLLM", self.pid, end.result()))
 
-    def _worker_ended(self, pid: int, title: str) -> None:
+    def _worker_ended(self, pid: int) -> None:
         descriptor = self._watched.pop(pid)
         asyncio.get_running_loop().remove_reader(descriptor)
         os.close(descriptor)
-        self._note(Death(title, pid, None))
+        self._note(Death(self._titles[pid], pid, None))
 
     def _note(self, death: Death) -> None:
         if not self.died.done():

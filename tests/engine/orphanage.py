@@ -9,7 +9,6 @@ import asyncio
 import ctypes
 import os
 import signal
-import subprocess
 
 from sluicegate_engine.reaper import Reaper
 
@@ -17,7 +16,8 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 def start(command: str) -> int:
-    return subprocess.Popen(["sh", "-c", command]).pid
+    # Not subprocess: a Popen that is thrown away waits for its child itself.
+    return os.posix_spawnp("sh", ["sh", "-c", command], os.environ)
 
 
 async def main() -> None:

@@ -34,6 +34,17 @@ def test_the_first_exception_is_the_cause() -> None:
     assert evidence.cause == "ValueError: head size 9"
 
 
+def test_the_cause_of_a_validation_error_is_on_its_next_line() -> None:
+    evidence = Evidence()
+    feed(
+        evidence,
+        "pydantic_core.ValidationError: 1 validation error for ModelConfig\n  Value error, too long\nx",
+    )
+    assert evidence.cause == (
+        "pydantic_core.ValidationError: 1 validation error for ModelConfig: Value error, too long"
+    )
+
+
 def test_once_users_arrive_a_traceback_keeps_its_places_and_class_but_no_message() -> None:
     evidence = Evidence()
     evidence.users_arrive()
