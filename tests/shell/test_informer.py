@@ -21,7 +21,7 @@ from sluicegate.shell.informer import LONGEST_DELAY_SECONDS, Informer
 from sluicegate.shell.store import Cache
 from sluicegate.shell.trim import trim
 
-pytestmark = pytest.mark.looptime
+pytestmark = pytest.mark.looptime(noop_cycles=1)
 
 
 class World:

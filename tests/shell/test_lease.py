@@ -14,9 +14,9 @@ from tests.sim.apiserver import ApiServer, loop_time
 from sluicegate.kube.client import Client
 from sluicegate.kube.resources import LEASE
 from sluicegate.kube.transport import Response
-from sluicegate.shell.lease import RENEW_DEADLINE_SECONDS, LeadershipLost, Lease
+from sluicegate.shell.lease import LeadershipLost, Lease, Timing
 
-pytestmark = pytest.mark.looptime
+pytestmark = pytest.mark.looptime(noop_cycles=1)
 
 
 class Candidate:
@@ -32,6 +32,7 @@ class Candidate:
             name,
             lambda: loop_time() + self.skew,
             random.Random(name),
+            Timing(),
         )
 
     def is_cut_off(self) -> None:
@@ -113,7 +114,7 @@ async def test_requests_that_hang_are_given_up_and_leadership_ends_at_the_deadli
     first.wire.server = Hanging()
     with pytest.raises(LeadershipLost):
         await leading
-    assert now() == pytest.approx(last + RENEW_DEADLINE_SECONDS)
+    assert now() == pytest.approx(last + Timing().renew_deadline)
 
 
 async def test_a_process_that_was_stopped_knows_at_once_that_it_may_not_write() -> None:

@@ -11,7 +11,7 @@ from tests.shell.kit import NAMESPACE, a_child, a_key, with_meta
 from sluicegate.core.objects import Manifest, controller_uid
 from sluicegate.shell.store import Cache, OwnWrites
 
-pytestmark = pytest.mark.looptime
+pytestmark = pytest.mark.looptime(noop_cycles=1)
 
 
 def at(version: int, name: str = "a", uid: str = "u1", **rest: Any) -> dict[str, Any]:

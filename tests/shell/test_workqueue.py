@@ -15,7 +15,7 @@ from sluicegate.shell.workqueue import (
     WorkQueue,
 )
 
-pytestmark = pytest.mark.looptime
+pytestmark = pytest.mark.looptime(noop_cycles=1)
 
 
 def a_key(name: str = "chat") -> Key:

@@ -12,6 +12,7 @@ import logging
 import math
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -21,10 +22,6 @@ from sluicegate.kube.client import Client
 from sluicegate.kube.errors import ApiError, NotFound
 from sluicegate.kube.resources import LEASE
 
-LEASE_SECONDS = 15
-RENEW_DEADLINE_SECONDS = 10.0
-RETRY_SECONDS = 2.0
-ATTEMPT_SECONDS = 5.0
 FIELD_MANAGER = "sluicegate"
 
 logger = logging.getLogger(__name__)
@@ -32,6 +29,18 @@ logger = logging.getLogger(__name__)
 
 class LeadershipLost(Exception):  # noqa: N818
     """Another operator may lead now: this one writes nothing any more and has to exit."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """In seconds, as Kubernetes' own controllers have it: how long the record is valid, for how long after a
+    renewal a leader writes, how often it renews, and how long one attempt may take.
+    """
+
+    lease: int = 15
+    renew_deadline: float = 10.0
+    retry: float = 2.0
+    attempt: float = 5.0
 
 
 class Lease:
@@ -48,6 +57,7 @@ class Lease:
         identity: str,
         now: Callable[[], datetime],
         jitter: random.Random,
+        timing: Timing,
     ) -> None:
         self._client = client
         self._namespace = namespace
@@ -55,6 +65,7 @@ class Lease:
         self._identity = identity
         self._now = now
         self._jitter = jitter
+        self._timing = timing
         self._deadline = -math.inf
         self._observed: str | None = None
         self._observed_at = 0.0
@@ -66,14 +77,14 @@ class Lease:
     async def run(self) -> None:
         """Campaigns until it leads, then renews; raises LeadershipLost when it can't in time."""
         while True:
-            if await self._attempt(ATTEMPT_SECONDS):
+            if await self._attempt(self._timing.attempt):
                 break
-            await asyncio.sleep(RETRY_SECONDS * self._jitter.uniform(0.8, 1.0))
+            await asyncio.sleep(self._timing.retry * self._jitter.uniform(0.8, 1.0))
         logger.info("leading as %s", self._identity)
         self.acquired.set()
         while self.held():
-            await asyncio.sleep(min(RETRY_SECONDS, self._seconds_left()))
-            await self._attempt(min(ATTEMPT_SECONDS, self._seconds_left()))
+            await asyncio.sleep(min(self._timing.retry, self._seconds_left()))
+            await self._attempt(min(self._timing.attempt, self._seconds_left()))
         self.check()
 
     def check(self) -> None:
@@ -87,7 +98,7 @@ class Lease:
             return
         self._deadline = -math.inf
         try:
-            async with asyncio.timeout(ATTEMPT_SECONDS):
+            async with asyncio.timeout(self._timing.attempt):
                 record = await self._client.get(LEASE, self._namespace, self._name)
                 if record["spec"].get("holderIdentity") == self._identity:
                     await self._client.replace(self._record(record, holder=""), FIELD_MANAGER)
@@ -106,7 +117,7 @@ class Lease:
             logger.warning("the Lease could not be acquired or renewed: %s", str(error) or "no answer")
             return False
         # Counted from before it was sent: the record may be as old as that.
-        self._deadline = started + RENEW_DEADLINE_SECONDS if won else -math.inf
+        self._deadline = started + self._timing.renew_deadline if won else -math.inf
         return won
 
     async def _acquire_or_renew(self) -> bool:
@@ -126,7 +137,7 @@ class Lease:
         version = record["metadata"]["resourceVersion"]
         if version != self._observed:
             self._observed, self._observed_at = version, now
-        duration = float(record["spec"].get("leaseDurationSeconds") or LEASE_SECONDS)
+        duration = float(record["spec"].get("leaseDurationSeconds") or self._timing.lease)
         return now - self._observed_at >= duration
 
     def _record(self, current: Manifest | None, holder: str) -> dict[str, Any]:
@@ -142,7 +153,7 @@ class Lease:
             "metadata": current["metadata"] if current else metadata,
             "spec": {
                 "holderIdentity": holder,
-                "leaseDurationSeconds": LEASE_SECONDS if holder else 1,
+                "leaseDurationSeconds": self._timing.lease if holder else 1,
                 "acquireTime": now if changes else before.get("acquireTime", now),
                 "renewTime": now,
                 "leaseTransitions": before.get("leaseTransitions", 0) + int(changes and bool(holder)),

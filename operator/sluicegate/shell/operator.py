@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import uuid4
 
@@ -20,7 +20,7 @@ from sluicegate.shell.controller import Controller
 from sluicegate.shell.gather import Gatherer
 from sluicegate.shell.intake import Intake
 from sluicegate.shell.keys import Key
-from sluicegate.shell.lease import Lease
+from sluicegate.shell.lease import Lease, Timing
 from sluicegate.shell.meter import Meter
 from sluicegate.shell.reconciler import Reconciler, Subject
 from sluicegate.shell.recorder import Recorder
@@ -41,6 +41,7 @@ class Options:
     namespaces: tuple[str, ...]
     resync_seconds: float
     defaults: Defaults
+    lease: Timing = field(default_factory=Timing)
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,9 @@ class Operator:
         home = options.defaults.operator_namespace
         # The Lease's client asks nobody before it writes, and never waits behind other writes.
         campaigner = Client(world.transport, on_request=world.on_request, concurrency=1)
-        self.lease = Lease(campaigner, home, LEASE_NAME, options.identity, world.now, world.jitter)
+        self.lease = Lease(
+            campaigner, home, LEASE_NAME, options.identity, world.now, world.jitter, options.lease
+        )
         client = Client(world.transport, on_request=world.on_request, before_write=self.lease.check)
         self.queue = WorkQueue(world.meter.waited, world.meter.retried)
         self.intake = Intake(self.queue)

@@ -1,0 +1,109 @@
+"""The ReplicaSet controller and kubelets in one: pods appear for ReplicaSets, and are ready after a while."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from sluicegate.core.objects import Manifest, controller_uid, name, terminating, uid
+from sluicegate.kube.client import Client
+from sluicegate.kube.errors import ApiError
+from sluicegate.kube.resources import POD, REPLICA_SET, Resource
+
+MANAGER = "kubelet"
+FOREVER = 1_000_000.0
+
+
+class Kubelet:
+    """Acts on every change, and `start_seconds` after it has made a pod."""
+
+    def __init__(self, client: Client, start_seconds: float = 3.0) -> None:
+        self._client = client
+        self._start_seconds = start_seconds
+        self._made = 0
+        self._news = asyncio.Event()
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for kind in (REPLICA_SET, POD):
+                group.create_task(self._follow(kind))
+            group.create_task(self._act())
+
+    async def _follow(self, kind: Resource) -> None:
+        version = (await self._client.list(kind)).resource_version
+        events = self._client.watch(kind, resource_version=version, seconds=FOREVER, inactivity=FOREVER)
+        async for event in events:
+            if event.type != "BOOKMARK":
+                self._news.set()
+
+    async def _act(self) -> None:
+        while True:
+            for replica_set in (await self._client.list(REPLICA_SET)).items:
+                await self._scale(replica_set)
+            for pod in (await self._client.list(POD)).items:
+                if terminating(pod):
+                    where = pod["metadata"]["namespace"]
+                    await self._client.delete(POD, where, name(pod), grace_seconds=0)
+            await self._news.wait()
+            self._news.clear()
+
+    async def _scale(self, replica_set: Manifest) -> None:
+        pods = [
+            pod
+            for pod in (await self._client.list(POD, replica_set["metadata"]["namespace"])).items
+            if controller_uid(pod) == uid(replica_set) and not terminating(pod)
+        ]
+        wanted = 0 if terminating(replica_set) else replica_set["spec"]["replicas"]
+        for pod in pods[wanted:]:
+            await self._client.delete(POD, pod["metadata"]["namespace"], name(pod))
+        for _ in range(wanted - len(pods)):
+            await self._make(replica_set)
+        for pod in pods[:wanted]:
+            await self._start(pod)
+
+    async def _make(self, replica_set: Manifest) -> None:
+        self._made += 1
+        template = replica_set["spec"]["template"]
+        owner = {
+            "apiVersion": "apps/v1",
+            "kind": "ReplicaSet",
+            "name": name(replica_set),
+            "uid": uid(replica_set),
+            "controller": True,
+        }
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                "namespace": replica_set["metadata"]["namespace"],
+                "name": f"{name(replica_set)}-{self._made}",
+                "labels": template["metadata"]["labels"],
+                "annotations": {"test/ready-at": str(_now() + self._start_seconds)},
+                "ownerReferences": [owner],
+            },
+            "spec": {**template["spec"], "nodeName": "node1"},
+        }
+        await self._client.create(pod, MANAGER)
+
+    async def _start(self, pod: Manifest) -> None:
+        if pod.get("status", {}).get("conditions"):
+            return
+        left = float(pod["metadata"]["annotations"]["test/ready-at"]) - _now()
+        if left > 0:
+            asyncio.get_running_loop().call_later(left, self._news.set)
+            return
+        ready: dict[str, Any] = {
+            "phase": "Running",
+            "podIP": f"10.0.0.{self._made}",
+            "conditions": [{"type": "Ready", "status": "True"}],
+        }
+        try:
+            await self._client.patch_merge(
+                POD, pod["metadata"]["namespace"], name(pod), {"status": ready}, MANAGER, subresource="status"
+            )
+        except ApiError:
+            return
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,175 @@
+"""Calls to model pods, against a real HTTP server on the loopback interface."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from tests.shell.kit import a_key
+
+from sluicegate.core.plan import Ask, Inquire
+from sluicegate.shell.keys import Key
+from sluicegate.shell.runtime import ANSWERS_KEPT, RuntimeCalls
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class World:
+    """A model pod that answers as `answer` says, and the calls to it."""
+
+    def __init__(self) -> None:
+        self.now = START
+        self.requeued: asyncio.Queue[Key] = asyncio.Queue()
+        self.requests: list[tuple[str, Any, str | None]] = []
+        self.answer: Handler = generates("v1")
+        self.calls = RuntimeCalls(lambda: self.now, self.requeued.put_nowait)
+        self.url = ""
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json() if request.can_read_body else None
+        self.requests.append((request.path, body, request.headers.get("Authorization")))
+        return await self.answer(request)
+
+    def ask(self, subject: str = "service/1") -> Ask:
+        return Ask(subject, self.url, "chat", "why")
+
+    def inquire(self) -> Inquire:
+        return Inquire("chat-1", "uid-1", self.url, "secret", "why")
+
+
+def generates(version: str | None, finish_reason: str = "length") -> Handler:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        headers = {"x-sluicegate-model-version": version} if version else {}
+        return web.json_response(
+            {"choices": [{"text": "p", "finish_reason": finish_reason}]}, headers=headers
+        )
+
+    return answer
+
+
+def says(status: int, **body: Any) -> Handler:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return web.json_response(body, status=status)
+
+    return answer
+
+
+@asynccontextmanager
+async def a_world() -> AsyncIterator[World]:
+    world = World()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", world.handle)
+    async with TestServer(app) as server:
+        world.url = str(server.make_url("")).rstrip("/")
+        try:
+            yield world
+        finally:
+            await world.calls.close()
+
+
+async def test_an_ask_is_one_token_and_its_answer_the_version_of_the_header() -> None:
+    async with a_world() as world:
+        world.calls.start(a_key(), world.ask())
+        assert await world.requeued.get() == a_key()
+        answer = world.calls.answers(a_key())["service/1"]
+        assert (answer.at, answer.version, answer.error) == (START, "v1", None)
+        ping = {"model": "chat", "prompt": "ping", "max_tokens": 1, "temperature": 0}
+        assert world.requests == [("/v1/completions", ping, None)]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (says(503, error="loading"), "HTTP 503 Service Unavailable"),
+        (generates(None), "the answer lacks x-sluicegate-model-version"),
+        (generates("v1", finish_reason="abort"), "the generation ended with finish_reason abort"),
+        (says(200, choices=[]), "the answer lacks"),
+        (says(200, error="no"), "the answer lacks choices"),
+    ],
+    ids=["refused", "no version", "aborted", "no choice", "error in a 200"],
+)
+async def test_what_is_no_answer_is_an_error_in_words_that_stay_the_same(answer: Handler, words: str) -> None:
+    async with a_world() as world:
+        world.answer = answer
+        said = set()
+        for _ in range(2):
+            world.calls.start(a_key(), world.ask())
+            await world.requeued.get()
+            heard = world.calls.answers(a_key())["service/1"]
+            assert heard.version is None
+            said.add(heard.error)
+        (error,) = said
+        assert error is not None
+        assert error.startswith(words)
+
+
+async def test_a_service_that_nobody_listens_at_is_an_error() -> None:
+    async with a_world() as world:
+        world.calls.start(a_key(), Ask("service/1", "http://127.0.0.1:1", "chat", "why"))
+        await world.requeued.get()
+        error = world.calls.answers(a_key())["service/1"].error
+        assert error == "the connection was refused or could not be made"
+
+
+async def test_an_answer_is_dated_to_its_question_and_the_same_is_not_asked_twice_at_a_time() -> None:
+    async with a_world() as world:
+        asked, go_on = asyncio.Event(), asyncio.Event()
+
+        async def slowly(request: web.Request) -> web.StreamResponse:
+            asked.set()
+            await go_on.wait()
+            return await generates("v1")(request)
+
+        world.answer = slowly
+        world.calls.start(a_key(), world.ask())
+        await asked.wait()
+        world.now += timedelta(seconds=5)
+        world.calls.start(a_key(), world.ask())
+        go_on.set()
+        await world.requeued.get()
+        assert world.calls.answers(a_key())["service/1"].at == START
+        assert len(world.requests) == 1
+
+
+async def test_an_inquiry_carries_the_token_and_reads_the_status() -> None:
+    async with a_world() as world:
+        world.answer = says(200, digest="sha256:1", ready=True, inFlight=3)
+        world.calls.start(a_key(), world.inquire())
+        await world.requeued.get()
+        status = world.calls.statuses(a_key(), frozenset({"uid-1"}))["uid-1"]
+        assert (status.digest, status.ready, status.in_flight, status.error) == ("sha256:1", True, 3, None)
+        assert world.requests == [("/status", None, "Bearer secret")]
+
+
+async def test_a_refused_inquiry_is_no_ready_pod() -> None:
+    async with a_world() as world:
+        world.answer = says(401)
+        world.calls.start(a_key(), world.inquire())
+        await world.requeued.get()
+        status = world.calls.statuses(a_key(), frozenset({"uid-1"}))["uid-1"]
+        assert (status.digest, status.ready, status.error) == (None, False, "HTTP 401 Unauthorized")
+
+
+async def test_what_is_known_of_pods_that_are_gone_is_dropped() -> None:
+    async with a_world() as world:
+        world.calls.start(a_key(), world.inquire())
+        await world.requeued.get()
+        assert world.calls.statuses(a_key(), frozenset()) == {}
+        assert world.calls.statuses(a_key(), frozenset({"uid-1"})) == {}
+
+
+async def test_answers_go_with_their_key_and_old_ones_make_room() -> None:
+    async with a_world() as world:
+        for number in range(ANSWERS_KEPT + 2):
+            world.calls.start(a_key(), world.ask(f"service/{number}"))
+            await world.requeued.get()
+        assert len(world.calls.answers(a_key())) == ANSWERS_KEPT
+        world.calls.forget(a_key())
+        assert world.calls.answers(a_key()) == {}
