@@ -80,6 +80,12 @@ CASES = (
     Case("float32", {**CPU, "dtype": "Float32"}, ("--dtype=float32",)),
     Case("a float32 checkpoint stays so", CPU, ("--dtype=float32",), model=facts(dtype="float32")),
     Case("int8 at start", {**CPU, "quantization": "INT8"}, ("--quantization=int8_per_channel_weight_only",)),
+    Case(
+        "int8 at start of a float32 checkpoint",
+        {**CPU, "quantization": "INT8"},
+        ("--dtype=auto", "--quantization=int8_per_channel_weight_only"),
+        model=facts(dtype="float32"),
+    ),
     Case("fp8 at start", {"quantization": "FP8"}, ("--quantization=fp8",)),
     Case(
         "an fp8 checkpoint", {"quantization": "FP8"}, whole=COMMON + PREFIX, model=facts(quantization="FP8")
@@ -179,6 +185,10 @@ REFUSALS = (
         ("INT8", "GPTQ"),
         facts(quantization="GPTQ"),
     ),
+    Refused(
+        "int8 in float32", {"quantization": "INT8", "dtype": "Float32"}, "DTypeMismatch", ("INT8", "BFloat16")
+    ),
+    Refused("gptq in float32", {"dtype": "Float32"}, "DTypeMismatch", ("GPTQ",), facts(quantization="GPTQ")),
     Refused("context", {"maxModelLength": 8193}, "ContextTooLong", ("8193", "8192")),
     Refused("batch", {"maxBatchedTokens": 64, "maxConcurrentSequences": 65}, "BatchTooSmall", ("64", "65")),
     Refused(

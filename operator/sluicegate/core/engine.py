@@ -56,6 +56,7 @@ _CHECKPOINT_METHOD = {
     Quantization.AWQ: "AWQ",
     Quantization.COMPRESSED_TENSORS: "COMPRESSED_TENSORS",
 }
+_SIXTEEN_BIT_METHODS = frozenset({"INT8", "FP8", "GPTQ", "AWQ"})
 _CPU_METHODS = frozenset({"None", "GPTQ", "AWQ", "COMPRESSED_TENSORS"})
 _CUDA_METHODS = _CPU_METHODS | {"FP8", "FBGEMM_FP8", "MODELOPT", "MXFP4", "QUARK", "TORCHAO"}
 
@@ -121,8 +122,9 @@ def _cache_flags(engine: Engine) -> Iterator[str]:
 
 
 def _dtype(engine: Engine, facts: Facts) -> str:
-    # vLLM's own "auto" computes a float32 checkpoint in 16 bits.
-    if engine.dtype is DType.AUTO and facts.dtype == "float32":
+    # vLLM's own "auto" computes a float32 checkpoint in 16 bits, which quantised weights need.
+    plain = facts.quantization == "None" and engine.quantization not in _ONLINE
+    if engine.dtype is DType.AUTO and facts.dtype == "float32" and plain:
         return "float32"
     return _DTYPES[engine.dtype]
 
@@ -148,6 +150,7 @@ def _refusals(engine: Engine, facts: Facts, draft: Facts) -> Iterator[Refusal]:
     if engine.device is Device.CPU:
         yield from _cpu_refusals(engine)
     yield from _quantization_refusals(engine, facts)
+    yield from _dtype_refusals(engine, facts)
     yield from _size_refusals(engine, facts)
     yield from _parallelism_refusals(engine, facts, draft)
     if engine.speculative is not None and facts.vocabulary_size and draft.vocabulary_size:
@@ -186,6 +189,15 @@ def _quantization_refusals(engine: Engine, facts: Facts) -> Iterator[Refusal]:
             "QuantizationMismatch",
             f"engine.quantization is {asked}, but the checkpoint's is {found}: "
             "set Auto, or use another checkpoint",
+        )
+
+
+def _dtype_refusals(engine: Engine, facts: Facts) -> Iterator[Refusal]:
+    method = str(engine.quantization) if engine.quantization in _ONLINE else facts.quantization
+    if engine.dtype is DType.FLOAT32 and method in _SIXTEEN_BIT_METHODS:
+        yield Refusal(
+            "DTypeMismatch",
+            f"engine.dtype is Float32, but {method} weights compute in 16 bits: set Auto, BFloat16 or Float16",
         )
 
 
