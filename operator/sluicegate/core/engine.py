@@ -197,7 +197,7 @@ def _dtype_refusals(engine: Engine, facts: Facts) -> Iterator[Refusal]:
     if engine.dtype is DType.FLOAT32 and method in _SIXTEEN_BIT_METHODS:
         yield Refusal(
             "DTypeMismatch",
-            f"engine.dtype is Float32, but {method} weights compute in 16 bits: set Auto, BFloat16 or Float16",
+            f"engine.dtype is Float32, but {method} weights need 16 bits: set Auto, BFloat16 or Float16",
         )
 
 
