@@ -7,6 +7,7 @@ stale bodies, so nothing is read from an event that matters. This is the only mo
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import itertools
 import os
 import random
@@ -40,13 +41,16 @@ class Forever:
         yield from itertools.repeat(self._delays[-1])
 
 
+BACK_OFFS = Forever(1, 1, 2, 3, 5, 8, 13, 21, 30)
+
+
 def kopf_settings(jitter: random.Random) -> kopf.OperatorSettings:
     """kopf without peering, event posting, discovery or anything that writes."""
     settings = kopf.OperatorSettings()
     settings.peering.standalone = True
     settings.posting.enabled = False
     settings.scanning.disabled = True
-    settings.networking.error_backoffs = Forever(1, 1, 2, 3, 5, 8, 13, 21, 30)
+    settings.networking.error_backoffs = BACK_OFFS
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 5
     settings.networking.enforce_retry_after = True
@@ -69,7 +73,11 @@ def kopf_settings(jitter: random.Random) -> kopf.OperatorSettings:
 async def login(*, settings: kopf.OperatorSettings, **_: Any) -> kopf.ConnectionInfo | None:
     """Credentials from where our own client takes them: KUBECONFIG, the pod, or ~/.kube/config."""
     in_pod = None if os.environ.get("KUBECONFIG") else kopf.login_with_service_account(settings=settings)
-    return in_pod or kopf.login_with_kubeconfig(settings=settings)
+    if in_pod is None:
+        return kopf.login_with_kubeconfig(settings=settings)
+    # kopf asks for kubernetes.default.svc, which needs a DNS service that answers; the address does not.
+    host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
+    return dataclasses.replace(in_pod, server=f"https://{f'[{host}]' if ':' in host else host}:{port}")
 
 
 class KopfHost:
