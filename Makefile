@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up down status images lint quick test e2e demo crds requirements bench-operator
+.PHONY: help venv up down status images lint quick test e2e demo crds requirements
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
