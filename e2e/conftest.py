@@ -87,7 +87,7 @@ async def lab(make_lab: MakeLab, request: pytest.FixtureRequest) -> AsyncIterato
     name = request.path.stem.removeprefix("test_").replace("_", "-")
     made = await make_lab(f"lab-{name}")
     yield made
-    for deployment in await made.list(resources.LLM_DEPLOYMENT):
+    for deployment in await made.all(resources.LLM_DEPLOYMENT):
         await made.delete(resources.LLM_DEPLOYMENT, deployment["metadata"]["name"])
         await made.until_no_pods(deployment["metadata"]["name"])
 

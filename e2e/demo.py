@@ -9,7 +9,6 @@ import argparse
 import asyncio
 import json
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -207,4 +206,4 @@ def _tell(said: dict[str, str], target: Target, local: Cluster | None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

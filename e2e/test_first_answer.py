@@ -58,7 +58,7 @@ async def test_deleting_it_removed_every_child(lab: Lab) -> None:
     )
     async with asyncio.timeout(30):
         for kind in kinds:
-            while left := await lab.list(kind, **{"sluicegate.dev/deployment": "chat"}):
+            while left := await lab.all(kind, **{"sluicegate.dev/deployment": "chat"}):
                 await asyncio.sleep(0.2)
             assert not left
 

@@ -138,7 +138,7 @@ async def _edit_secret(lab: Lab) -> Object:
 
 
 async def _replica_set(lab: Lab) -> Object:
-    return (await lab.list(resources.REPLICA_SET, **{"sluicegate.dev/deployment": NAME}))[0]
+    return (await lab.all(resources.REPLICA_SET, **{"sluicegate.dev/deployment": NAME}))[0]
 
 
 EDITS: dict[str, Callable[[Lab], Awaitable[Object]]] = {
@@ -204,7 +204,7 @@ async def test_labels_and_annotations_of_others_stay(pair: Lab) -> None:
         await edit(pair)
         await _same_content(pair, kind, before)
     for kind in OWNED:
-        for obj in await pair.list(kind, **{"sluicegate.dev/deployment": NAME}):
+        for obj in await pair.all(kind, **{"sluicegate.dev/deployment": NAME}):
             assert obj["metadata"]["labels"]["team"] == "search", obj["metadata"]
             assert obj["metadata"]["annotations"]["example.com/note"] == "kept"
 
@@ -251,7 +251,7 @@ async def _has_noticed(pair: Lab) -> None:
 
 async def _content(lab: Lab, kind: Resource) -> dict[str, Object]:
     """What the deployment's objects of a kind say, without what the API server notes on them."""
-    found = await lab.list(kind, **{"sluicegate.dev/deployment": NAME})
+    found = await lab.all(kind, **{"sluicegate.dev/deployment": NAME})
     ours = [obj for obj in found if not obj["metadata"]["name"].startswith("tiny")]
     return {
         obj["metadata"]["name"]: {key: obj[key] for key in ("spec", "data", "type") if key in obj}

@@ -60,7 +60,7 @@ async def test_a_pinned_commit_of_a_private_repository_serves(lab: Lab, hub: tup
     engine = next(each for each in pod["spec"]["containers"] if each["name"] == "engine")
     assert "HF_TOKEN" not in str(engine), "the engine never sees the source's credentials"
     for kind in (resources.POD, resources.CONFIG_MAP, resources.JOB, resources.MODEL_VERSION):
-        assert TOKEN not in str(await lab.list(kind)), "no object repeats the token"
+        assert TOKEN not in str(await lab.all(kind)), "no object repeats the token"
 
 
 async def test_a_wrong_token_is_told_apart_and_another_commit_is_not_found(

@@ -43,7 +43,7 @@ class Lab:
         except NotFound:
             return None
 
-    async def list(self, resource: Resource, **labels: str) -> list[Object]:
+    async def all(self, resource: Resource, **labels: str) -> list[Object]:
         selector = ",".join(f"{key}={value}" for key, value in labels.items())
         return (await self.client.list(resource, self.namespace, label_selector=selector)).items
 
@@ -61,7 +61,7 @@ class Lab:
 
     async def pods(self, deployment: str) -> list[Object]:
         """The deployment's pods that are not on their way out."""
-        found = await self.list(resources.POD, **{"sluicegate.dev/deployment": deployment})
+        found = await self.all(resources.POD, **{"sluicegate.dev/deployment": deployment})
         return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
     async def url(self, deployment: str) -> str:
@@ -94,7 +94,7 @@ class Lab:
 
     async def until_no_pods(self, deployment: str, within: float = 90.0) -> None:
         deadline = time.monotonic() + within
-        while await self.list(resources.POD, **{"sluicegate.dev/deployment": deployment}):
+        while await self.all(resources.POD, **{"sluicegate.dev/deployment": deployment}):
             if time.monotonic() > deadline:
                 raise AssertionError(f"pods of {deployment} still there after {within:.0f} s")
             await asyncio.sleep(0.2)
