@@ -54,7 +54,8 @@ def kopf_settings(jitter: random.Random) -> kopf.OperatorSettings:
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 5
     settings.networking.enforce_retry_after = True
-    settings.watching.server_timeout = 300 + jitter.uniform(0, 60)
+    # The API server takes whole seconds only.
+    settings.watching.server_timeout = 300 + jitter.randint(0, 60)
     settings.watching.inactivity_timeout = 70
     settings.watching.chunk_size = None
     settings.watching.initial_streaming = True
