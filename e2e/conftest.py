@@ -5,6 +5,7 @@ Run by `make e2e`, which starts the cluster, builds the images and enters the cl
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -20,6 +21,7 @@ from e2e.lab.objects import CLAIM, a_deployment, a_model_version
 from e2e.lab.weights import place_models
 from sluicegate.kube import resources
 from sluicegate.kube.client import Client
+from sluicegate.kube.errors import NotFound
 
 # Modules that look at what all the others did come last; the quiet deployment is watched all along.
 LAST = ("test_idle", "test_rbac", "test_uninstall")
@@ -69,6 +71,9 @@ async def make_lab(
     made: list[str] = []
 
     async def make(name: str) -> Lab:
+        await _gone(client, name)
+        # A volume that was bound once stays bound to the claim that went with the namespace.
+        cluster.kubectl("delete", "persistentvolume", f"{name}-{CLAIM}", "--ignore-not-found")
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
         manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
         await client.apply(manifest, MANAGER)
@@ -79,6 +84,19 @@ async def make_lab(
     yield make
     for name in made:
         await client.delete(resources.NAMESPACE, "", name)
+
+
+async def _gone(client: Client, namespace: str) -> None:
+    """Returns when no namespace of this name is on its way out any more."""
+    async with asyncio.timeout(120):
+        while True:
+            try:
+                found = await client.get(resources.NAMESPACE, "", namespace)
+            except NotFound:
+                return
+            if "deletionTimestamp" not in found["metadata"]:
+                return
+            await asyncio.sleep(0.3)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
