@@ -71,7 +71,7 @@ async def make_lab(
     made: list[str] = []
 
     async def make(name: str) -> Lab:
-        await _gone(client, name)
+        await _clear(client, name)
         # A volume that was bound once stays bound to the claim that went with the namespace.
         cluster.kubectl("delete", "persistentvolume", f"{name}-{CLAIM}", "--ignore-not-found")
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
@@ -86,15 +86,15 @@ async def make_lab(
         await client.delete(resources.NAMESPACE, "", name)
 
 
-async def _gone(client: Client, namespace: str) -> None:
-    """Returns when no namespace of this name is on its way out any more."""
+async def _clear(client: Client, namespace: str) -> None:
+    """Removes what an interrupted run left of a namespace, and returns when it is gone."""
     async with asyncio.timeout(120):
         while True:
             try:
                 found = await client.get(resources.NAMESPACE, "", namespace)
+                if "deletionTimestamp" not in found["metadata"]:
+                    await client.delete(resources.NAMESPACE, "", namespace)
             except NotFound:
-                return
-            if "deletionTimestamp" not in found["metadata"]:
                 return
             await asyncio.sleep(0.3)
 
