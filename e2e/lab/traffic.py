@@ -111,7 +111,7 @@ def kept_connections() -> aiohttp.ClientSession:
 
 @asynccontextmanager
 async def traffic(
-    url: str, prompts: Sequence[str], *, clients: int = 2, pause: float = 0.05, tokens: int = 8
+    url: str, prompts: Sequence[str], *, clients: int = 2, pause: float = 0.4, tokens: int = 8
 ) -> AsyncIterator[Record]:
     """Clients that ask one prompt after another, half of them over new connections, until the block ends."""
     record, ending = Record(), asyncio.Event()

@@ -135,7 +135,8 @@ def _cpu_binding(flags: Sequence[str]) -> dict[str, str]:
     ranks = next((int(f.partition("=")[2]) for f in flags if f.startswith("--tensor-parallel-size=")), 1)
     processors = sorted(os.sched_getaffinity(0))
     if ranks == 1:
-        return {}
+        # Left to itself, vLLM pins the engines of all pods of a node to the same processors.
+        return {"VLLM_CPU_OMP_THREADS_BIND": "nobind"}
     share = max(1, len(processors) // ranks)
     groups = [
         [processors[(rank * share + i) % len(processors)] for i in range(share)] for rank in range(ranks)

@@ -94,7 +94,8 @@ def test_tensor_parallel_ranks_share_the_processors_unless_told_otherwise() -> N
     bound = engine_environment({}, GATE, ["--tensor-parallel-size=2"])["VLLM_CPU_OMP_THREADS_BIND"]
     first, second = (set(group.split(",")) for group in bound.split("|"))
     assert len(first) == len(second) == max(1, len(os.sched_getaffinity(0)) // 2)
-    assert "VLLM_CPU_OMP_THREADS_BIND" not in engine_environment({}, GATE, ["--tensor-parallel-size=1"])
+    alone = engine_environment({}, GATE, ["--tensor-parallel-size=1"])
+    assert alone["VLLM_CPU_OMP_THREADS_BIND"] == "nobind"
     told = {"VLLM_CPU_OMP_THREADS_BIND": "0|0"}
     assert engine_environment(told, GATE, ["--tensor-parallel-size=2"])["VLLM_CPU_OMP_THREADS_BIND"] == "0|0"
 

@@ -142,6 +142,7 @@ def _engine(deployment: LLMDeployment, engine_flags: tuple[str, ...], defaults: 
         "name": "engine",
         "image": spec.engine.image or _default_image(spec.engine.device, defaults),
         "command": ["sluicegate-engine", "run", *_runtime_flags(deployment), "--", *engine_flags],
+        **({"env": environment} if (environment := _environment(spec)) else {}),
         "ports": [
             {"name": "http", "containerPort": SERVING_PORT},
             {"name": "probe", "containerPort": PROBE_PORT},
@@ -170,6 +171,19 @@ def _engine(deployment: LLMDeployment, engine_flags: tuple[str, ...], defaults: 
             {"name": "tmp", "mountPath": "/tmp"},
         ],
     }
+
+
+def _environment(spec: LLMDeploymentSpec) -> list[dict[str, str]]:
+    """On CPU, as many threads as the pod is promised processors: more would take turns on them."""
+    if spec.engine.device is not Device.CPU or spec.resources.cpu is None:
+        return []
+    threads = max(1, _whole(spec.resources.cpu) // spec.engine.parallelism.tensor)
+    return [{"name": "OMP_NUM_THREADS", "value": str(threads)}]
+
+
+def _whole(cpu: str) -> int:
+    """Whole processors of a CPU quantity: 0 of 500m, 4 of 4 and of 4500m."""
+    return int(cpu[:-1]) // 1000 if cpu.endswith("m") else int(cpu)
 
 
 def _runtime_flags(deployment: LLMDeployment) -> list[str]:

@@ -26,7 +26,8 @@ from sluicegate.api.v1alpha1.engine import Device, Engine
 
 KIND = "LLMDeployment"
 
-Quantity = Annotated[str, Field(max_length=16, pattern=r"^[1-9][0-9]*(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
+Processors = Annotated[str, Field(max_length=8, pattern=r"^[1-9][0-9]*m?$")]
+Bytes = Annotated[str, Field(max_length=16, pattern=r"^[1-9][0-9]*(k|M|G|T|Ki|Mi|Gi|Ti)?$")]
 _SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 LabelKey = Annotated[
     str,
@@ -59,9 +60,9 @@ class Resources(Model):
 
     accelerator: Accelerator | None = None
     """Accelerators. Left out, CUDA takes as many nvidia.com/gpu as its parallelism needs and CPU none."""
-    cpu: Annotated[Quantity | None, Change.TEMPLATE] = None
-    """Processors that the engine is promised, such as 4 or 500m. It may use idle ones beyond."""
-    memory: Annotated[Quantity | None, Change.TEMPLATE] = None
+    cpu: Annotated[Processors | None, Change.TEMPLATE] = None
+    """Processors that the engine is promised, such as 4 or 500m. On CPU it computes with as many threads."""
+    memory: Annotated[Bytes | None, Change.TEMPLATE] = None
     """Memory of the engine, such as 16Gi, promised and limited alike."""
 
 
