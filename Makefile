@@ -76,5 +76,6 @@ requirements: | $(UV) ## lock all dependencies anew
 	@$(COMPILE) --no-annotate --python-platform x86_64-manylinux_2_36 --overrides requirements/engine-cpu.overrides \
 	  --excludes requirements/engine-cpu.excludes requirements/engine-cpu.in -o requirements/engine-cpu.txt
 	@$(COMPILE) --universal requirements/build.in -o requirements/build.txt
+	@$(COMPILE) --universal -c requirements/dev.txt requirements/engine-test.in -o requirements/engine-test.txt
 	@$(COMPILE) --universal requirements/go.in -o requirements/go.txt
 	@$(COMPILE) --universal --no-deps requirements/model.in -o requirements/model.txt
