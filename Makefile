@@ -8,7 +8,8 @@ BIN := $(VENV)/bin
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up down status images lint quick test e2e demo crds requirements
+.PHONY: help venv up down status images lint quick contract e2e engine nightly test demo crds generate \
+  requirements
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,14 +47,26 @@ lint: venv ## style, types, layers
 	@mypy e2e
 	@lint-imports
 
-quick: venv ## every test that needs no cluster
-	@pytest -q tests
+quick: venv ## the fast loop: every test that needs neither API server nor vLLM
+	@pytest -q tests --ignore=tests/contract
 
-test: lint quick e2e ## everything
+contract: venv ## the tests against a real API server, and the fake's against both
+	@pytest -q tests/contract
 
-e2e: venv up ## the tests on the local cluster
+e2e: venv up ## the tests on the local cluster, with real vLLM
 	@images=$$(python3 -m e2e.images build --json) && \
-	SLUICEGATE_IMAGES=$$images python3 -m e2e.cluster exec -- $(BIN)/python -m pytest e2e
+	SLUICEGATE_IMAGES=$$images python3 -m e2e.cluster exec -- $(BIN)/python -m pytest e2e $(E2E)
+
+ENGINE_TESTS = image=$$(python3 -m e2e.images build engine --json | \
+  python3 -c 'import json, sys; print(json.load(sys.stdin)["engine"])') && python -m e2e.engine --image $$image
+
+engine: venv up ## the runtime's tests inside the engine image
+	@$(ENGINE_TESTS) -- -q tests/engine_vllm
+
+nightly: venv up ## every engine setting that CPU can do, started and asked (20 minutes)
+	@$(ENGINE_TESTS) -- -v tests/engine_vllm/nightly_rows.py
+
+test: lint quick contract e2e engine ## everything
 
 ifdef KUBECONFIG
 demo: venv ## a model's answer on the local cluster, or on KUBECONFIG's with IMAGES
@@ -65,6 +78,10 @@ endif
 
 crds: venv ## write the CustomResourceDefinitions from the models
 	@sluicegate crds --directory crds
+
+generate: crds ## write all that is made from the code: definitions, reference, golden files
+	@python docs/generate.py
+	@python -m tests.golden.write
 
 COMPILE = $(UV) pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
   --python-version 3.11 --custom-compile-command 'make requirements'
