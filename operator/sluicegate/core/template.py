@@ -150,9 +150,10 @@ def _engine(deployment: LLMDeployment, engine_flags: tuple[str, ...], defaults: 
         ],
         "readinessProbe": {
             "httpGet": {"path": "/ready", "port": "probe"},
+            # A busy node answers late now and then; an engine that died ends its container in a second anyway.
             "periodSeconds": 1,
             "timeoutSeconds": 2,
-            "failureThreshold": 1,
+            "failureThreshold": 3,
         },
         "livenessProbe": {
             "httpGet": {"path": "/livez", "port": "probe"},
