@@ -23,7 +23,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 NAME = "pair"
 PROMPTS = ("tell me a story", "how far is the moon")
 NOTICED_SECONDS = 5.0
-"""The runtime ends a dead engine's container in a second, kubelet sees that in another, kube-proxy in a third."""
+"""A dead engine ends its container in a second, kubelet sees it in another, kube-proxy in a third."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

@@ -150,7 +150,7 @@ def _engine(deployment: LLMDeployment, engine_flags: tuple[str, ...], defaults: 
         ],
         "readinessProbe": {
             "httpGet": {"path": "/ready", "port": "probe"},
-            # A busy node answers late now and then; an engine that died ends its container in a second anyway.
+            # A busy node answers late now and then; a dead engine ends its container in a second anyway.
             "periodSeconds": 1,
             "timeoutSeconds": 2,
             "failureThreshold": 3,
