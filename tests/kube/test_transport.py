@@ -109,6 +109,21 @@ async def test_a_server_that_is_not_there_is_unavailable(server: TestServer) -> 
             await anext(client.watch(resources.POD, "ns", resource_version="1"))
 
 
+async def test_the_environment_s_proxy_is_used_but_for_the_servers_that_it_excepts(
+    api: Api, server: TestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", str(server.make_url("/")))
+    monkeypatch.setenv("no_proxy", "near.invalid")
+
+    async with Client.for_server("http://far.invalid") as client:
+        await client.get(resources.POD, "ns", "p")
+    async with Client.for_server("http://near.invalid") as client:
+        with pytest.raises(errors.Unavailable):
+            await client.get(resources.POD, "ns", "p")
+
+    assert [request.headers["host"] for request in api.seen] == ["far.invalid"]
+
+
 async def test_a_rotated_token_is_read_again_when_the_old_one_is_refused(
     tmp_path: Path, api: Api, server: TestServer
 ) -> None:

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from kubernetes.aio.client.configuration import Configuration
@@ -62,6 +63,8 @@ class HttpTransport:
         self._configuration = configuration
         self._renew = renew
         self._tls = RESTClientObject(configuration)
+        # aiohttp, left to trust the environment, would read it anew for each request, in a thread.
+        self._proxy = self._tls.proxy or _proxy_to(configuration.host)
         self._session: aiohttp.ClientSession | None = None
 
     async def request(
@@ -112,7 +115,7 @@ class HttpTransport:
             url,
             headers=headers,
             data=None if body is None else encoded(body),
-            proxy=self._tls.proxy,
+            proxy=self._proxy,
             proxy_headers=self._tls.proxy_headers,
             server_hostname=self._configuration.tls_server_name,
         )
@@ -123,7 +126,7 @@ class HttpTransport:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, ssl=self._tls.ssl_context),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
-                **(self._configuration.client_session_kwargs or {"trust_env": True}),
+                **(self._configuration.client_session_kwargs or {}),
             )
         return self._session
 
@@ -139,6 +142,12 @@ def encoded(body: Mapping[str, Any]) -> bytes:
 
 
 _ESCAPED = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
+
+
+def _proxy_to(url: str) -> str | None:
+    """The proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name for this server, if any."""
+    server = urlsplit(url)
+    return None if proxy_bypass(server.hostname or "") else getproxies().get(server.scheme)
 
 
 async def _chunks(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
