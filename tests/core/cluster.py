@@ -12,15 +12,16 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from tests.builders import DEFAULTS, NOW, READY, a_pod
+from tests.core import invariants
+from tests.core.frozen import frozen, thawed
+
 from sluicegate.core import naming
 from sluicegate.core.conditions import timestamp
 from sluicegate.core.objects import Ref, annotation, is_true, labels, ref, terminating
 from sluicegate.core.observed import Answer, Defaults, RuntimeStatus, SeenDeployment
 from sluicegate.core.plan import Action, Apply, Ask, Create, Delete, Inquire, Plan, Replace, SetFinalizers
 from sluicegate.core.planner import plan_deployment
-from tests.builders import DEFAULTS, NOW, READY, a_pod
-from tests.core import invariants
-from tests.core.frozen import frozen, thawed
 
 Object = dict[str, Any]
 
@@ -150,6 +151,9 @@ class Cluster:
         return tuple(pod for pod in self.of_kind("Pod") if rollout in (None, labels(pod).get(naming.ROLLOUT)))
 
     def version_of(self, rollout: str) -> str:
+        record = self.find("ControllerRevision", naming.colour_name(self.name, rollout))
+        if record:
+            return str(record["data"]["pointer"]["version"])
         pointer = self.find("ConfigMap", naming.pointer_name(self.name, rollout))
         return str(json.loads(pointer["data"]["pointer.json"])["version"]) if pointer else ""
 
@@ -334,7 +338,9 @@ class Cluster:
             again = self.plan()
             if not plan.actions and self.is_settled(again):
                 return again
-        raise AssertionError(f"not settled: {[_short(each) for each in plan.actions or again.actions]}, {again.status}")
+        raise AssertionError(
+            f"not settled: {[_short(each) for each in plan.actions or again.actions]}, {again.status}"
+        )
 
     def is_settled(self, plan: Plan) -> bool:
         """Nothing to do, nothing to wait for that comes by time soon, and the status says so."""
@@ -355,8 +361,7 @@ class Cluster:
 
     def _runtime(self, pod: str) -> RuntimeStatus:
         rollout = labels(self.one("Pod", pod))[naming.ROLLOUT]
-        pointer = self.one("ConfigMap", naming.pointer_name(self.name, rollout))
-        found = json.loads(pointer["data"]["pointer.json"])
+        found = self.one("ControllerRevision", naming.colour_name(self.name, rollout))["data"]["pointer"]
         digest = self.other_files.get(found["version"], found["digest"])
         return RuntimeStatus(self.now, digest, ready=True, in_flight=0)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-
-from sluicegate.core.plan import Create, Delete
 from tests.builders import ADeployment
 from tests.core.cluster import Cluster
 from tests.core.journeys import JOURNEYS, Journey, a_cluster, a_settled_cluster, begun, moments
+
+from sluicegate.core.plan import Create, Delete
 
 every_journey = pytest.mark.parametrize("journey", JOURNEYS.values(), ids=JOURNEYS)
 
@@ -185,7 +185,10 @@ def test_each_number_of_replicas_is_reached_in_turn() -> None:
         assert len(cluster.pods()) == replicas
         assert cluster.status["replicas"] == cluster.status["readyReplicas"] == replicas
         reason = "Serving" if replicas else "ScaledToZero"
-        assert (cluster.condition("Ready")["status"], cluster.condition("Ready")["reason"]) == ("True", reason)
+        assert (cluster.condition("Ready")["status"], cluster.condition("Ready")["reason"]) == (
+            "True",
+            reason,
+        )
         assert cluster.status["phase"] == ("Ready" if replicas else "Idle")
 
 

@@ -98,7 +98,7 @@ def _inspect(seen: SeenModelVersion, model: ModelVersion, now: datetime) -> Plan
         status = _verified(obj, now) | _recorded(found)
         return Plan((), status, _news(obj, status))
     if found is None or terminating(job):
-        return _under_way(obj, model, diagnose(None, pods), now)
+        return _under_way(obj, model, diagnose(None, pods) if found is None else None, now)
     return _failed(obj, model, job, found, now)
 
 

@@ -27,8 +27,8 @@ from sluicegate.core.world import World
 
 _UNDER_WAY = {
     Step.PROVISIONING: (Reason.PROVISIONING, "waits for its pods to become ready"),
-    Step.VERIFYING: (Reason.VERIFYING, "its pods are ready and are asked through the preview Service"),
-    Step.CUTOVER: (Reason.CUTOVER, "the Service moves to it"),
+    Step.VERIFYING: (Reason.VERIFYING, "has ready pods, which are asked through the preview Service"),
+    Step.CUTOVER: (Reason.CUTOVER, "takes over: the Service moves to it"),
     Step.DRAINING: (Reason.DRAINING, "serves; the pods before it finish their requests"),
 }
 _EXPECTED = frozenset({Reason.SUPERSEDED, *(reason for reason, _ in _UNDER_WAY.values())})

@@ -1,0 +1,268 @@
+"""Random specs, worlds and damage, the same for the same seed."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from tests.builders import STARTING, ADeployment, a_model_version, a_node, ended, unschedulable, waiting
+from tests.core.cluster import Cluster
+from tests.core.frozen import thawed
+
+from sluicegate.api.crdgen import crds
+from sluicegate.core import naming
+from sluicegate.core.objects import Ref
+
+VERSIONS = ("v1", "v2", "v3")
+
+# What a bounded string with a pattern may be, by the field's name.
+STRINGS: dict[str, tuple[str, ...]] = {
+    "modelVersion": (*VERSIONS, *VERSIONS, *VERSIONS, "missing", "raw", "leaving"),
+    "draftModelVersion": ("v1", "v2", "raw"),
+    "servedModelName": ("org/chat", "chat"),
+    "resource": ("nvidia.com/gpu", "example.org/npu"),
+    "cpu": ("4", "500m"),
+    "memory": ("16Gi", "2G"),
+    "image": ("registry.test/engine:2",),
+    "extraArgs": ("--enforce-eager", "--seed=7"),
+    "imagePullSecrets": ("registry", "mirror"),
+    "serviceAccountName": ("runner",),
+    "priorityClassName": ("high",),
+    "key": ("gpu",),
+    "value": ("yes",),
+}
+SCHEMA = next(
+    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    for crd in crds()
+    if crd["spec"]["names"]["kind"] == "LLMDeployment"
+)
+
+
+def a_spec(choose: random.Random) -> dict[str, Any]:
+    """A spec from the CRD's own schema; most are legal, and most name a version that can serve."""
+    spec: dict[str, Any] = _value(choose, "spec", SCHEMA)
+    spec["replicas"] = choose.choice((0, 1, 1, 2, 3))
+    engine = spec.setdefault("engine", {})
+    if choose.random() < 0.8:
+        engine["device"] = "CPU"
+    if choose.random() < 0.9:
+        for risky in ("extraArgs", "quantization", "kvCache", "parallelism", "maxModelLength", "speculative"):
+            engine.pop(risky, None)
+        spec.pop("resources", None)
+    return spec
+
+
+def _value(choose: random.Random, name: str, schema: dict[str, Any]) -> Any:
+    if "enum" in schema:
+        return choose.choice(schema["enum"])
+    match schema["type"]:
+        case "integer":
+            low = schema.get("minimum", 0)
+            return choose.randint(low, min(schema.get("maximum", low + 100), low + 8))
+        case "array":
+            items = [_value(choose, name, schema["items"]) for _ in range(2)]
+            return list(dict.fromkeys(items)) if schema["items"]["type"] == "string" else items
+        case "object" if "additionalProperties" in schema:
+            return {"team": "search"}
+        case "object":
+            wanted = schema.get("required", ())
+            return {
+                field: _value(choose, field, inner)
+                for field, inner in schema["properties"].items()
+                if field in wanted or choose.random() < 0.12
+            }
+    return choose.choice(STRINGS[name])
+
+
+def a_world(choose: random.Random) -> Cluster:
+    """A deployment that nothing was done for yet, among models and nodes."""
+    leaving = a_model_version("leaving")
+    leaving["metadata"]["deletionTimestamp"] = "2026-01-01T12:00:00Z"
+    nodes = [a_node(f"node{n}", nvidia_com__gpu=choose.choice(("0", "1", "2"))) for n in range(2)]
+    models = [a_model_version(name) for name in VERSIONS]
+    raw = a_model_version("raw", ready=False)
+    return Cluster(ADeployment(spec=a_spec(choose)).build(), *models, raw, leaving, *nodes)
+
+
+TROUBLES = (
+    STARTING,
+    STARTING,
+    unschedulable("0/1 nodes are available: 1 Insufficient nvidia.com/gpu."),
+    waiting("ErrImagePull", "manifest unknown"),
+    waiting("CreateContainerConfigError", "secret not found"),
+    ended('{"error": {"reason": "DigestMismatch", "message": "x"}}', container="store", restarts=2),
+    ended("CUDA error", restarts=2),
+    ended("CUDA error"),
+    ended(exit_code=137, reason="OOMKilled", restarts=1),
+)
+CHILDREN = (
+    "Service",
+    "Secret",
+    "ConfigMap",
+    "ReplicaSet",
+    "ControllerRevision",
+    "PodDisruptionBudget",
+    "NetworkPolicy",
+)
+
+
+def spec_changes(cluster: Cluster, choose: random.Random) -> None:
+    cluster.edit(**a_spec(choose))
+
+
+def version_changes(cluster: Cluster, choose: random.Random) -> None:
+    cluster.edit(modelVersion=choose.choice(VERSIONS))
+
+
+def scale_changes(cluster: Cluster, choose: random.Random) -> None:
+    cluster.edit(replicas=choose.choice((0, 1, 2, 3)))
+
+
+def spec_becomes_invalid(cluster: Cluster, choose: random.Random) -> None:
+    cluster.edit(replicas=choose.choice((-1, 5000)))
+
+
+def the_engine_is_asked_too_much(cluster: Cluster, choose: random.Random) -> None:
+    cannot = {"device": "CPU", "quantization": "FP8"}
+    huge = {"parallelism": {"tensor": 4}}
+    cluster.edit(engine=choose.choice((cannot, huge, huge)))
+
+
+def pods_get_into_trouble(cluster: Cluster, choose: random.Random) -> None:
+    wanted = cluster.deployment["spec"]["modelVersion"]
+    version = choose.choice((wanted, wanted, choose.choice(VERSIONS)))
+    cluster.trouble[version] = choose.choice(TROUBLES)
+    for pod in cluster.pods():
+        if cluster.version_of(pod["metadata"]["labels"][naming.ROLLOUT]) == version:
+            cluster.set_pod(pod, cluster.trouble[version])
+
+
+def pods_are_refused(cluster: Cluster, choose: random.Random) -> None:
+    for replica_set in cluster.of_kind("ReplicaSet"):
+        cluster.refuse_pods(replica_set, "exceeded quota")
+    for pod in cluster.pods():
+        if choose.random() < 0.8:
+            cluster.remove(pod)
+
+
+def pods_die(cluster: Cluster, choose: random.Random) -> None:
+    for pod in cluster.pods():
+        if choose.random() < 0.7:
+            cluster.remove(pod)
+
+
+def pods_lie(cluster: Cluster, choose: random.Random) -> None:
+    version = choose.choice(VERSIONS)
+    if choose.random() < 0.5:
+        cluster.lies[version] = choose.choice(("!HTTP 500", "v9"))
+    else:
+        cluster.other_files[version] = "sha256:" + "f" * 64
+    cluster.edit(modelVersion=version)
+
+
+def a_child_is_deleted(cluster: Cluster, choose: random.Random) -> None:
+    found = cluster.of_kind(choose.choice(CHILDREN))
+    if found:
+        cluster.remove(choose.choice(found))
+
+
+def a_child_is_edited(cluster: Cluster, choose: random.Random) -> None:
+    found = cluster.of_kind(choose.choice(CHILDREN))
+    if not found:
+        return
+    obj = choose.choice(found)
+    labels = {naming.ROLLOUT: "0badc0de", naming.TARGET: "x.y", "team": "x"}
+    part = next(each for each in ("spec", "data", "metadata") if each in obj)
+    match choose.randrange(4):
+        case 0:
+            cluster.add_beside(obj)
+        case 1 if obj["kind"] != "ControllerRevision":
+            cluster.take_over(obj, part, next(iter(obj[part])), value=obj[part][next(iter(obj[part]))])
+        case 2:
+            cluster.take_over(
+                obj, "metadata", "annotations", naming.EXPOSES, value=choose.choice(("x", "none"))
+            )
+        case _:
+            key = choose.choice(list(labels))
+            cluster.take_over(obj, "metadata", "labels", key, value=labels[key])
+
+
+def a_child_is_foreign(cluster: Cluster, choose: random.Random) -> None:
+    kind, version = choose.choice((("Service", "v1"), ("Secret", "v1"), ("PodDisruptionBudget", "policy/v1")))
+    name = "chat-control" if kind == "Secret" else "chat"
+    found = cluster.find(kind, name)
+    if found:
+        cluster.remove(found)
+    cluster.foreign[Ref(version, kind, "models", name)] = "belongs to Deployment web"
+
+
+def a_model_changes(cluster: Cluster, choose: random.Random) -> None:
+    name = choose.choice(VERSIONS)
+    model = thawed(cluster.find("ModelVersion", name) or a_model_version(name))
+    match choose.randrange(4):
+        case 0:
+            cluster.remove(model)
+        case 1:
+            model["status"] = {}
+            cluster.put(model)
+        case 2:
+            cluster.put({**model, "status": a_model_version(name + "b")["status"]})
+        case _:
+            model["metadata"]["deletionTimestamp"] = "2026-01-01T12:00:00Z"
+            cluster.put(model)
+
+
+def the_status_is_lost(cluster: Cluster, choose: random.Random) -> None:
+    cluster.set_status(choose.choice((None, {}, {"phase": "Observing"}, {"observedGeneration": 1})))
+
+
+def the_operator_restarts(cluster: Cluster, choose: random.Random) -> None:
+    plan = cluster.plan()
+    if plan.actions:
+        cluster.reconcile(crash_after=choose.randrange(len(plan.actions)))
+    cluster.restart_operator()
+
+
+def time_passes(cluster: Cluster, choose: random.Random) -> None:
+    cluster.pass_time(seconds=choose.choice((0.1, 1, 3, 60, 3600)))
+
+
+DAMAGE = (
+    spec_changes,
+    version_changes,
+    version_changes,
+    version_changes,
+    scale_changes,
+    spec_becomes_invalid,
+    the_engine_is_asked_too_much,
+    *[pods_get_into_trouble] * 10,
+    pods_are_refused,
+    pods_are_refused,
+    pods_die,
+    pods_lie,
+    a_child_is_deleted,
+    *[a_child_is_edited] * 5,
+    a_child_is_foreign,
+    a_model_changes,
+    the_status_is_lost,
+    the_operator_restarts,
+    time_passes,
+)
+
+
+def damage(cluster: Cluster, choose: random.Random) -> list[str]:
+    """One to three things that go wrong; returns their names."""
+    chosen = choose.choices(DAMAGE, k=choose.randint(1, 3))
+    for harm in chosen:
+        harm(cluster, choose)
+    return [harm.__name__ for harm in chosen]
+
+
+def heal(cluster: Cluster) -> None:
+    """What goes away by itself has gone away: full nodes, failing answers, running inspections."""
+    cluster.trouble.clear()
+    cluster.lies.clear()
+    cluster.other_files.clear()
+    for model in cluster.of_kind("ModelVersion"):
+        if not model["status"].get("digest"):
+            cluster.put({**model, "status": a_model_version(model["metadata"]["name"])["status"]})

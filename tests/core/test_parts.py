@@ -1,0 +1,211 @@
+"""The small parts of decisions, each by itself."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from tests.builders import NOW, READY, a_node, a_pod, ended, waiting
+
+from sluicegate.api.meta import Condition
+from sluicegate.api.reasons import Reason
+from sluicegate.api.v1alpha1.llmdeployment import LLMDeploymentSpec
+from sluicegate.core import naming
+from sluicegate.core.conditions import Verdict, conditions, shortened, timestamp
+from sluicegate.core.diagnosis import diagnose, last_words
+from sluicegate.core.exposure import Exposure, exposed_now, exposure
+from sluicegate.core.objects import Ref, annotation, condition, controller_uid
+from sluicegate.core.placement import impossible_placement
+
+COLOURS = ("aaaaaaaa", "bbbbbbbb")
+PAST = "2026-01-01T11:59:00.250+00:00"
+
+
+def noted(exposes: str | None, since: str | None = PAST) -> dict[str, Any]:
+    notes = {naming.EXPOSES: exposes, naming.EXPOSED_SINCE: since}
+    kept = {key: value for key, value in notes.items() if value is not None}
+    return {"metadata": {"name": "chat", "annotations": kept}}
+
+
+EXPOSURES: dict[str, tuple[Any, Any, str | None, Exposure]] = {
+    "as noted": (noted("aaaaaaaa"), None, None, Exposure("aaaaaaaa", PAST)),
+    "an overlap": (noted("all"), noted("aaaaaaaa"), "aaaaaaaa", Exposure("all", PAST)),
+    "nothing yet": (noted("none"), None, "aaaaaaaa", Exposure("none", PAST)),
+    "no time": (noted("aaaaaaaa", None), None, None, exposed_now("aaaaaaaa", NOW)),
+    "no sensible time": (noted("aaaaaaaa", "soon"), None, None, exposed_now("aaaaaaaa", NOW)),
+    "a time to come": (
+        noted("aaaaaaaa", "2027-01-01T00:00:00+00:00"),
+        None,
+        None,
+        exposed_now("aaaaaaaa", NOW),
+    ),
+    "a time without a zone": (
+        noted("aaaaaaaa", "2025-01-01T00:00:00"),
+        None,
+        None,
+        exposed_now("aaaaaaaa", NOW),
+    ),
+    "a colour that is gone": (noted("cccccccc"), None, "bbbbbbbb", exposed_now("bbbbbbbb", NOW)),
+    "no note": (noted(None), noted("aaaaaaaa"), "bbbbbbbb", exposed_now("aaaaaaaa", NOW)),
+    "no Service": (None, noted("aaaaaaaa"), "bbbbbbbb", exposed_now("aaaaaaaa", NOW)),
+    "no Service, a spoilt budget": (None, noted("cccccccc"), "bbbbbbbb", exposed_now("bbbbbbbb", NOW)),
+    "status alone": (None, None, "bbbbbbbb", exposed_now("bbbbbbbb", NOW)),
+    "a status of long ago": (None, None, "cccccccc", exposed_now("none", NOW)),
+    "nothing at all": (None, None, None, exposed_now("none", NOW)),
+}
+
+
+@pytest.mark.parametrize(("service", "budget", "served", "expected"), EXPOSURES.values(), ids=EXPOSURES)
+def test_the_exposure_is_known_from(
+    service: Any, budget: Any, served: str | None, expected: Exposure
+) -> None:
+    assert exposure(service, budget, served, COLOURS, NOW) == expected
+
+
+def test_an_exposure_ages_by_milliseconds() -> None:
+    moment = datetime(2026, 1, 1, 12, 0, 0, 950_000, tzinfo=UTC)
+    assert exposed_now("all", moment).age(moment + timedelta(seconds=1)) == timedelta(seconds=1)
+    assert exposed_now("all", moment).overlap
+    assert not exposed_now("none", moment).overlap
+
+
+def test_diagnosis_skips_pods_that_are_ready_or_leaving() -> None:
+    leaving = a_pod("b", **waiting("ErrImagePull"))
+    leaving["metadata"]["deletionTimestamp"] = "2026-01-01T12:00:00Z"
+    ready = a_pod("a", **{**waiting("ErrImagePull"), **READY})
+    assert diagnose(None, [ready, leaving]) is None
+    broken = a_pod("c", **waiting("ErrImagePull"))
+    found = diagnose({"status": {}}, [ready, leaving, broken])
+    assert found is not None
+    assert found.reason is Reason.IMAGE_PULL_FAILED
+
+
+def test_the_store_is_blamed_before_the_engine_that_waits_for_it() -> None:
+    pod = a_pod("a", **{**ended("gone", restarts=2), **ended("no space", container="store")})
+    found = diagnose(None, [pod])
+    assert found is not None
+    assert (found.reason, found.message) == (Reason.STORE_FAILED, "no space")
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ('{"error": {"reason": "UnsafePath", "message": "../x"}}', "UnsafePath: ../x"),
+        ('{"error": {"reason": "UnsafePath"}}', '{"error": {"reason": "UnsafePath"}}'),
+        ('{"error": "plain"}', '{"error": "plain"}'),
+        ("7", "7"),
+        ("  CUDA error\n", "CUDA error"),
+        ("", ""),
+    ],
+)
+def test_last_words_are_a_json_errors_or_as_they_are(message: str, words: str) -> None:
+    assert last_words(message) == words
+
+
+def wants(count: int, **spec: Any) -> LLMDeploymentSpec:
+    return LLMDeploymentSpec.model_validate(
+        {"modelVersion": "v1", "engine": {"parallelism": {"tensor": count}}, **spec}
+    )
+
+
+@pytest.mark.parametrize(
+    ("count", "nodes", "fits"),
+    [
+        (2, [], True),
+        (2, [a_node("a", nvidia_com__gpu="2")], True),
+        (2, [a_node("a", nvidia_com__gpu="1"), a_node("b", nvidia_com__gpu="1")], False),
+        (2, [a_node("a", nvidia_com__gpu="1"), a_node("b", nvidia_com__gpu="8")], True),
+        (2, [a_node("a")], False),
+        (2, [a_node("a", nvidia_com__gpu="1k")], True),
+        (2, [a_node("a", nvidia_com__gpu="many")], False),
+        (2, [{"metadata": {"name": "bare"}}], False),
+    ],
+)
+def test_a_replica_fits_on_a_node_that_has_as_many(count: int, nodes: list[Any], fits: bool) -> None:
+    assert (impossible_placement(wants(count), nodes) is None) == fits
+
+
+def test_a_replica_without_accelerators_fits_anywhere() -> None:
+    spec = LLMDeploymentSpec.model_validate({"modelVersion": "v1", "engine": {"device": "CPU"}})
+    assert impossible_placement(spec, [a_node("a")]) is None
+
+
+BEFORE = Condition(
+    type="Ready",
+    status="True",
+    reason="Serving",
+    observed_generation=1,
+    last_transition_time="2025-01-01T00:00:00Z",
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "shown", "since"),
+    [
+        (True, "True", "2025-01-01T00:00:00Z"),
+        (False, "False", "2026-01-01T12:00:00Z"),
+        (None, "Unknown", "2026-01-01T12:00:00Z"),
+    ],
+)
+def test_a_transition_time_is_that_of_the_last_change(status: bool | None, shown: str, since: str) -> None:
+    (found,) = conditions([Verdict("Ready", status, Reason.SERVING)], [BEFORE], 7, NOW)
+    assert (found["status"], found["lastTransitionTime"], found["observedGeneration"]) == (shown, since, 7)
+
+
+def test_a_condition_that_is_new_begins_now() -> None:
+    (found,) = conditions([Verdict("Stalled", True, Reason.IN_USE)], [BEFORE], 1, NOW)
+    assert found["lastTransitionTime"] == timestamp(NOW)
+
+
+@pytest.mark.parametrize("text", ["", "short", "x" * 1024, "x" * 1025, "ä" * 900, "x" + "€" * 600])
+def test_a_message_is_cut_by_bytes_at_a_whole_letter(text: str) -> None:
+    cut = shortened(text)
+    assert len(cut.encode()) <= 1024
+    assert cut == text if len(text.encode()) <= 1024 else cut.endswith("...")
+    assert text.startswith(cut.removesuffix("..."))
+
+
+def test_timestamps_are_in_the_form_of_kubernetes() -> None:
+    assert timestamp(NOW) == "2026-01-01T12:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("name", "rollout"),
+    [
+        ("chat-0a1b2c3d", "0a1b2c3d"),
+        ("chat-0a1b2c3d-model", "0a1b2c3d"),
+        ("chat-0a1b2c3g", None),
+        ("chat-preview", None),
+        ("chat", None),
+        ("chatt-0a1b2c3d", None),
+        ("my-chat-0a1b2c3d", None),
+        ("chat-0a1b2c3d-other", None),
+    ],
+)
+def test_the_rollout_is_read_from_the_name(name: str, rollout: str | None) -> None:
+    assert naming.rollout_in(name, "chat") == rollout
+
+
+def test_made_names_are_read_back_even_of_the_longest_deployment() -> None:
+    deployment = "m" * 50
+    for name in (
+        naming.colour_name(deployment, "0a1b2c3d"),
+        naming.pointer_name(deployment, "0a1b2c3d"),
+    ):
+        assert naming.rollout_in(name, deployment) == "0a1b2c3d"
+
+
+def test_a_colour_has_another_identity_for_each_target_and_generation() -> None:
+    ids = {naming.rollout_id(target, generation) for target in ("a", "b") for generation in range(50)}
+    assert len(ids) == 100
+
+
+def test_objects_are_read_however_little_they_hold() -> None:
+    bare = {"metadata": {"name": "x", "ownerReferences": [{"uid": "1"}]}}
+    assert controller_uid(bare) is None
+    assert controller_uid({"metadata": {"ownerReferences": [{"uid": "1", "controller": True}]}}) == "1"
+    assert annotation(bare, "x") is None
+    assert condition({"status": {"conditions": [{"type": "B"}]}}, "A") is None
+    assert str(Ref("v1", "Node", "", "n")) == "Node n"
+    assert str(Ref("v1", "Pod", "ns", "p")) == "Pod ns/p"

@@ -1,0 +1,445 @@
+"""Pods that do not come up, answers that are wrong: what is said, and that whoever served goes on serving."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.builders import (
+    READY,
+    STARTING,
+    ADeployment,
+    a_model_version,
+    a_node,
+    ended,
+    unschedulable,
+    waiting,
+)
+from tests.core.cluster import Cluster
+from tests.core.journeys import a_settled_cluster
+
+from sluicegate.core.plan import Plan
+
+SCHEDULER = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
+STORE_SAYS = '{"error": {"reason": "DigestMismatch", "message": "blob 3 differs", "retryable": false}}'
+
+# pod status -> reason, words in the message, stalled
+TROUBLES: dict[str, tuple[Mapping[str, Any], str, str, bool]] = {
+    "no node has room": (unschedulable(SCHEDULER), "Unschedulable", SCHEDULER, False),
+    "the image is unknown": (
+        waiting("ErrImagePull", "manifest unknown"),
+        "ImagePullFailed",
+        "engine: manifest unknown",
+        True,
+    ),
+    "the pull backs off": (
+        waiting("ImagePullBackOff", container="store"),
+        "ImagePullFailed",
+        "store: ImagePullBackOff",
+        True,
+    ),
+    "the image's name is no name": (waiting("InvalidImageName"), "ImagePullFailed", "engine", True),
+    "a Secret is missing": (
+        waiting("CreateContainerConfigError", 'secret "hub" not found', "store"),
+        "PodConfigurationFailed",
+        'secret "hub" not found',
+        True,
+    ),
+    "a container cannot be made": (
+        waiting("RunContainerError"),
+        "PodConfigurationFailed",
+        "RunContainerError",
+        True,
+    ),
+    "the store failed once": (
+        ended(STORE_SAYS, container="store"),
+        "StoreFailed",
+        "DigestMismatch: blob 3 differs",
+        False,
+    ),
+    "the store fails on and on": (
+        ended(STORE_SAYS, container="store", restarts=3),
+        "StoreFailed",
+        "DigestMismatch: blob 3 differs",
+        True,
+    ),
+    "the store ended without a word": (
+        ended(container="store", exit_code=9, restarts=2, backing_off=True),
+        "StoreFailed",
+        "exit code 9",
+        True,
+    ),
+    "the engine ended once": (ended("CUDA error"), "EngineCrashLooping", "CUDA error", False),
+    "the engine was restarted once": (
+        ended("CUDA error", restarts=1),
+        "EngineCrashLooping",
+        "CUDA error",
+        False,
+    ),
+    "the engine backs off": (
+        ended("CUDA error", restarts=1, backing_off=True),
+        "EngineCrashLooping",
+        "CUDA error",
+        True,
+    ),
+    "the engine ends again and again": (
+        ended("CUDA error", restarts=2),
+        "EngineCrashLooping",
+        "CUDA error",
+        True,
+    ),
+    "the engine ended without a word": (ended(exit_code=137), "EngineCrashLooping", "exit code 137", False),
+    "the engine took too much memory": (
+        ended(exit_code=137, reason="OOMKilled", restarts=2),
+        "EngineOutOfMemory",
+        "resources.memory",
+        True,
+    ),
+    "nothing but time": (STARTING, "Provisioning", "waits for its pods", False),
+    "a container that ended well": (ended(exit_code=0), "Provisioning", "waits for its pods", False),
+    "a pod that is only made": ({}, "Provisioning", "waits for its pods", False),
+}
+every_trouble = pytest.mark.parametrize(
+    ("status", "reason", "words", "stalled"), TROUBLES.values(), ids=TROUBLES
+)
+
+
+def in_trouble(status: Mapping[str, Any], passes: int = 4) -> Cluster:
+    """Version v1 serves, v2 is wanted and its pods are in this state."""
+    cluster = a_settled_cluster()
+    cluster.trouble["v2"] = status
+    cluster.edit(modelVersion="v2")
+    for _ in range(passes):
+        cluster.turn()
+    return cluster
+
+
+@every_trouble
+def test_trouble_of_new_pods_is_told_while_the_version_before_serves_on(
+    status: Mapping[str, Any], reason: str, words: str, stalled: bool
+) -> None:
+    cluster = in_trouble(status)
+    ready = cluster.condition("Ready")
+    assert (ready["status"], ready["reason"]) == ("False", reason)
+    assert words in ready["message"]
+    assert cluster.condition("Stalled" if stalled else "Reconciling")["reason"] == reason
+    assert cluster.condition("Reconciling" if stalled else "Stalled") == {}
+    assert cluster.status["phase"] == ("Stalled" if stalled else "Rolling")
+    assert cluster.status["serving"]["version"] == "v1"
+    assert cluster.answering() == {"v1"}
+    assert cluster.plan().actions == ()
+    assert cluster.plan().events == ()
+
+
+@every_trouble
+def test_trouble_that_goes_away_lets_the_rollout_go_on(
+    status: Mapping[str, Any], reason: str, words: str, stalled: bool
+) -> None:
+    cluster = in_trouble(status)
+    del cluster.trouble["v2"]
+    cluster.settle()
+    assert cluster.answering() == {"v2"}
+    assert cluster.condition("Ready")["reason"] == "Serving"
+
+
+@every_trouble
+def test_trouble_of_pods_that_served_is_told_and_heals(
+    status: Mapping[str, Any], reason: str, words: str, stalled: bool
+) -> None:
+    cluster = a_settled_cluster()
+    cluster.trouble["v1"] = status
+    cluster.run_pods()
+    cluster.reconcile()
+    ready = cluster.condition("Ready")
+    expected = "NoReadyReplicas" if reason == "Provisioning" else reason
+    assert (ready["status"], ready["reason"]) == ("False", expected)
+    assert cluster.condition("Available")["status"] == "False"
+    assert "serving" not in cluster.status
+    assert cluster.plan().actions == ()
+    del cluster.trouble["v1"]
+    cluster.settle()
+    assert cluster.condition("Ready")["status"] == "True"
+
+
+@every_trouble
+def test_a_rollout_that_takes_too_long_says_so_and_why(
+    status: Mapping[str, Any], reason: str, words: str, stalled: bool
+) -> None:
+    cluster = in_trouble(status)
+    wait = cluster.plan().requeue_after
+    assert wait is not None
+    assert timedelta(minutes=29) < wait <= timedelta(minutes=30)
+    cluster.now += wait
+    cluster.reconcile()
+    late = cluster.condition("Stalled")
+    assert late["reason"] == (reason if stalled else "ProgressDeadlineExceeded")
+    if not stalled:
+        assert "progressDeadlineSeconds (1800)" in late["message"]
+        if reason != "Provisioning":
+            assert words in late["message"]
+    assert cluster.answering() == {"v1"}
+    assert cluster.plan().requeue_after is None
+    del cluster.trouble["v2"]
+    cluster.settle()
+    assert cluster.answering() == {"v2"}
+
+
+def test_refused_pods_are_told_in_the_api_servers_words() -> None:
+    cluster = a_settled_cluster()
+    cluster.edit(modelVersion="v2")
+    cluster.reconcile()
+    words = 'pods "chat-1" is forbidden: exceeded quota: gpus'
+    cluster.refuse_pods(cluster.of_kind("ReplicaSet")[-1], words)
+    cluster.turn()
+    assert cluster.condition("Stalled")["reason"] == "PodCreationFailed"
+    assert words in cluster.condition("Ready")["message"]
+    assert cluster.answering() == {"v1"}
+
+
+def asked_for_the_second(cluster: Cluster, passes: int = 5) -> Plan:
+    cluster.edit(modelVersion="v2")
+    for _ in range(passes):
+        cluster.turn()
+    return cluster.plan()
+
+
+def _says_another_version(cluster: Cluster) -> None:
+    cluster.lies["v2"] = "v1"
+
+
+def _fails_to_answer(cluster: Cluster) -> None:
+    cluster.lies["v2"] = "!HTTP 500 Internal Server Error"
+
+
+def _serves_other_files(cluster: Cluster) -> None:
+    cluster.other_files["v2"] = "sha256:" + "f" * 64
+
+
+WRONG: dict[str, tuple[Callable[[Cluster], None], str, str]] = {
+    "another version answers": (_says_another_version, "AnswerFailed", "version v1 answered instead of v2"),
+    "the answer fails": (_fails_to_answer, "AnswerFailed", "HTTP 500"),
+    "other files are served": (_serves_other_files, "WrongDigestServed", "sha256:ffff"),
+}
+
+
+@pytest.mark.parametrize(("spoil", "reason", "words"), WRONG.values(), ids=WRONG)
+def test_new_pods_that_are_wrong_are_never_exposed(
+    spoil: Callable[[Cluster], None], reason: str, words: str
+) -> None:
+    cluster = a_settled_cluster()
+    spoil(cluster)
+    plan = asked_for_the_second(cluster)
+    assert cluster.condition("Ready")["reason"] == reason
+    assert words in cluster.condition("Ready")["message"]
+    assert cluster.answering() == {"v1"}
+    assert plan.requeue_after is not None
+    assert plan.requeue_after <= timedelta(seconds=1)
+    cluster.lies.clear()
+    cluster.other_files.clear()
+    cluster.settle()
+    assert cluster.answering() == {"v2"}
+
+
+@pytest.mark.parametrize("heard", ["answer", "runtimes"])
+def test_new_pods_that_were_not_heard_yet_are_not_exposed(heard: str) -> None:
+    cluster = a_settled_cluster()
+    cluster.edit(modelVersion="v2")
+    for _ in range(6):
+        cluster.turn()
+        if heard == "answer":
+            cluster.answers = {key: each for key, each in cluster.answers.items() if "preview" not in key}
+        else:
+            cluster.runtimes.clear()
+    assert cluster.answering() == {"v1"}
+    assert cluster.condition("Ready")["reason"] == "Verifying"
+
+
+def test_every_new_pod_has_to_serve_the_right_files() -> None:
+    cluster = a_settled_cluster(ADeployment().with_replicas(3))
+    cluster.edit(modelVersion="v2")
+    cluster.turn()
+    rollout = cluster.rollout_of("v2")
+    cluster.set_pod(cluster.pods(rollout)[0], STARTING)
+    cluster.trouble["v2"] = STARTING
+    for pod in cluster.pods(rollout)[1:]:
+        cluster.set_pod(pod, READY)
+    cluster.reconcile()
+    assert cluster.condition("Ready")["reason"] == "Provisioning"
+    assert cluster.plan().actions == ()
+
+
+def test_a_wrong_answer_through_the_service_keeps_ready_false() -> None:
+    cluster = a_settled_cluster()
+    cluster.remove(cluster.pods()[0])
+    cluster.reconcile()
+    cluster.run_pods()
+    cluster.lies["v1"] = "!no answer within 10 s"
+    for _ in range(4):
+        cluster.pass_time(seconds=1.1)
+        cluster.reconcile()
+    assert cluster.condition("Ready")["reason"] == "AnswerFailed"
+    assert cluster.condition("Available")["status"] == "True"
+    cluster.lies.clear()
+    cluster.settle()
+    assert cluster.condition("Ready")["status"] == "True"
+
+
+def test_a_failed_answer_is_asked_for_again_twice_a_second_and_no_more_often() -> None:
+    cluster = a_settled_cluster()
+    cluster.lies["v2"] = "!no"
+    asked_for_the_second(cluster)
+    cluster.reconcile()
+    cluster.pass_time(milliseconds=400)
+    assert cluster.plan().actions == ()
+    cluster.pass_time(milliseconds=200)
+    assert len(cluster.plan().actions) == 1
+
+
+def test_green_pods_that_die_right_after_the_cutover_keep_the_blue_ones() -> None:
+    cluster = a_settled_cluster()
+    cluster.edit(modelVersion="v2")
+    while cluster.answering() != {"v2"}:
+        cluster.turn()
+    cluster.trouble["v2"] = STARTING
+    for _ in range(8):
+        cluster.run_pods()
+        cluster.pass_time(seconds=1.1)
+        cluster.reconcile()
+    assert cluster.versions() == ["v1", "v2"]
+    assert cluster.condition("Ready")["status"] == "False"
+    back = cluster.fork()
+    back.edit(modelVersion="v1")
+    back.reconcile()
+    back.pass_time(seconds=1)
+    back.reconcile()
+    assert back.answering() == {"v1"}
+    del cluster.trouble["v2"]
+    cluster.settle()
+    assert cluster.versions() == ["v2"]
+
+
+def test_green_pods_that_die_in_the_overlap_give_the_service_back_to_blue() -> None:
+    cluster = a_settled_cluster()
+    cluster.edit(modelVersion="v2")
+    while cluster.answering() != {"v1", "v2"}:
+        cluster.turn()
+    cluster.trouble["v2"] = STARTING
+    cluster.run_pods()
+    for _ in range(4):
+        cluster.turn()
+    assert cluster.answering() == {"v1"}
+    assert cluster.service["spec"]["selector"]["sluicegate.dev/rollout"] == cluster.rollout_of("v1")
+    del cluster.trouble["v2"]
+    cluster.settle()
+    assert cluster.answering() == {"v2"}
+
+
+def test_pods_of_a_third_colour_put_the_cutover_off() -> None:
+    cluster = a_settled_cluster()
+    cluster.edit(modelVersion="v2")
+    cluster.turn()
+    cluster.edit(modelVersion="v3")
+    stray = cluster.pods(cluster.rollout_of("v2"))[0]
+    for _ in range(12):
+        cluster.turn()
+        cluster.put(stray)
+    assert cluster.answering() == {"v1"}
+    assert cluster.versions() == ["v1", "v3"]
+    cluster.remove(stray)
+    cluster.settle()
+    assert cluster.answering() == {"v3"}
+
+
+def test_blue_without_a_ready_pod_is_switched_away_from_at_once() -> None:
+    cluster = a_settled_cluster()
+    cluster.trouble["v1"] = STARTING
+    cluster.edit(modelVersion="v2")
+    cluster.settle()
+    assert cluster.answering() == {"v2"}
+
+
+def test_the_overlap_lasts_at_least_a_second_and_blue_two_more() -> None:
+    cluster = a_settled_cluster()
+    cluster.edit(modelVersion="v2")
+    cluster.now = cluster.now.replace(microsecond=950_000)
+    both = alone = None
+    for _ in range(400):
+        cluster.reconcile()
+        cluster.run_pods()
+        if cluster.answering() == {"v1", "v2"} and both is None:
+            both = cluster.now
+        if cluster.answering() == {"v2"} and alone is None:
+            alone = cluster.now
+        if cluster.versions() == ["v2"]:
+            break
+        cluster.pass_time(milliseconds=50)
+    assert both
+    assert alone
+    assert alone - both >= timedelta(seconds=1)
+    assert cluster.now - alone >= timedelta(seconds=2)
+
+
+GPUS = ADeployment().with_spec(engine={"parallelism": {"tensor": 4}})
+
+
+def test_more_accelerators_than_any_node_has_is_refused_with_numbers_and_recovers() -> None:
+    nodes = [a_node("small", nvidia_com__gpu="1"), a_node("large", nvidia_com__gpu="2")]
+    cluster = Cluster(GPUS.build(), a_model_version("v1"), *nodes)
+    plan = cluster.settle()
+    stalled = cluster.condition("Stalled")
+    assert stalled["reason"] == "InsufficientAccelerators"
+    assert "4 nvidia.com/gpu" in stalled["message"]
+    assert "large, has 2" in stalled["message"]
+    assert cluster.of_kind("ReplicaSet") == ()
+    assert plan.requeue_after is None
+    cluster.put(a_node("huge", nvidia_com__gpu="8"))
+    cluster.settle()
+    assert cluster.condition("Ready")["status"] == "True"
+
+
+def test_a_node_that_leaves_takes_nothing_from_a_deployment_that_runs() -> None:
+    cluster = Cluster(GPUS.build(), a_model_version("v1"), a_node("large", nvidia_com__gpu="4"))
+    cluster.settle()
+    cluster.put(a_node("large", nvidia_com__gpu="0"))
+    plan = cluster.reconcile()
+    assert plan.actions == ()
+    assert cluster.condition("Ready")["status"] == "True"
+
+
+def test_engine_settings_that_cannot_run_are_refused_and_whoever_serves_goes_on() -> None:
+    cluster = a_settled_cluster()
+    cluster.edit(engine={"device": "CPU", "quantization": "FP8"})
+    cluster.settle()
+    assert cluster.condition("Stalled")["reason"] == "EngineRefused"
+    assert cluster.answering() == {"v1"}
+    assert cluster.versions() == ["v1"]
+    cluster.edit(engine={"device": "CPU"})
+    cluster.settle()
+    assert cluster.condition("Ready")["status"] == "True"
+
+
+def test_an_invalid_spec_touches_nothing_and_recovers() -> None:
+    cluster = a_settled_cluster()
+    cluster.remove(cluster.service)
+    cluster.edit(engine={"device": "CPU", "parallelism": {"pipeline": 2}})
+    plan = cluster.reconcile()
+    assert plan.actions == ()
+    assert cluster.condition("Stalled")["reason"] == "InvalidSpec"
+    assert "no pipeline parallelism" in cluster.condition("Ready")["message"]
+    assert cluster.status["observedGeneration"] == 2
+    assert [event.reason for event in plan.events] == ["InvalidSpec", "InvalidSpec"]
+    assert cluster.reconcile().events == ()
+    cluster.edit(engine={"device": "CPU"})
+    cluster.settle()
+    assert cluster.condition("Ready")["status"] == "True"
+
+
+def test_an_invalid_spec_with_an_unreadable_status_is_told_all_the_same() -> None:
+    cluster = a_settled_cluster()
+    cluster.edit(replicas=-1)
+    cluster.set_status({"conditions": "none"})
+    cluster.reconcile()
+    assert cluster.condition("Stalled")["reason"] == "InvalidSpec"
+    assert "spec.replicas" in cluster.condition("Stalled")["message"]

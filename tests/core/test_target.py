@@ -1,0 +1,139 @@
+"""The target's hash: changed by each field that makes new pods, and by nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, get_args
+
+import pytest
+from pydantic import BaseModel
+from tests.builders import a_model_version
+
+from sluicegate.api.meta import Change
+from sluicegate.api.v1alpha1.llmdeployment import LLMDeploymentSpec
+from sluicegate.api.v1alpha1.modelversion import ModelVersion
+from sluicegate.core.pointer import Pointer, files_of
+from sluicegate.core.target import asked_for, target_of
+
+PLAIN = {"modelVersion": "v1"}
+# Another legal value of each field, inside whatever else the field needs.
+CHANGED: dict[str, dict[str, Any]] = {
+    "modelVersion": {"modelVersion": "v2"},
+    "servedModelName": {"servedModelName": "org/chat"},
+    "replicas": {"replicas": 3},
+    "engine.device": {"engine": {"device": "CPU"}},
+    "engine.dtype": {"engine": {"dtype": "Float32"}},
+    "engine.quantization": {"engine": {"quantization": "GPTQ"}},
+    "engine.maxModelLength": {"engine": {"maxModelLength": 512}},
+    "engine.maxConcurrentSequences": {"engine": {"maxConcurrentSequences": 8}},
+    "engine.maxBatchedTokens": {"engine": {"maxBatchedTokens": 512}},
+    "engine.kvCache.dtype": {"engine": {"kvCache": {"dtype": "FP8"}}},
+    "engine.kvCache.memoryMiB": {"engine": {"kvCache": {"memoryMiB": 512}}},
+    "engine.kvCache.offloadMiB": {"engine": {"kvCache": {"offloadMiB": 512}}},
+    "engine.prefixCaching.mode": {"engine": {"prefixCaching": {"mode": "Disabled"}}},
+    "engine.prefixCaching.hashAlgorithm": {"engine": {"prefixCaching": {"hashAlgorithm": "XXHash"}}},
+    "engine.speculative.method": {"engine": {"speculative": {"method": "Ngram"}}},
+    "engine.speculative.draftModelVersion": {
+        "engine": {"speculative": {"method": "DraftModel", "draftModelVersion": "v2"}}
+    },
+    "engine.speculative.tokens": {"engine": {"speculative": {"method": "Ngram", "tokens": 5}}},
+    "engine.parallelism.tensor": {"engine": {"parallelism": {"tensor": 2}}},
+    "engine.parallelism.pipeline": {"engine": {"parallelism": {"pipeline": 2}}},
+    "engine.image": {"engine": {"image": "engine:2"}},
+    "engine.extraArgs": {"engine": {"extraArgs": ["--seed=7"]}},
+    "resources.accelerator.resource": {"resources": {"accelerator": {"resource": "amd.com/gpu"}}},
+    "resources.accelerator.count": {
+        "engine": {"device": "CPU"},
+        "resources": {"accelerator": {"count": 2}},
+    },
+    "resources.cpu": {"resources": {"cpu": "4"}},
+    "resources.memory": {"resources": {"memory": "4Gi"}},
+    "pod.labels": {"pod": {"labels": {"team": "x"}}},
+    "pod.annotations": {"pod": {"annotations": {"team": "x"}}},
+    "pod.nodeSelector": {"pod": {"nodeSelector": {"gpu": "x"}}},
+    "pod.tolerations.key": {"pod": {"tolerations": [{"key": "gpu"}]}},
+    "pod.tolerations.operator": {"pod": {"tolerations": [{"operator": "Exists"}]}},
+    "pod.tolerations.value": {"pod": {"tolerations": [{"key": "gpu", "value": "x"}]}},
+    "pod.tolerations.effect": {"pod": {"tolerations": [{"key": "gpu", "effect": "NoExecute"}]}},
+    "pod.imagePullSecrets": {"pod": {"imagePullSecrets": ["x"]}},
+    "pod.serviceAccountName": {"pod": {"serviceAccountName": "x"}},
+    "pod.priorityClassName": {"pod": {"priorityClassName": "x"}},
+    "admission.maxQueuedRequests": {"admission": {"maxQueuedRequests": 0}},
+    "rollout.drainSeconds": {"rollout": {"drainSeconds": 5}},
+    "rollout.progressDeadlineSeconds": {"rollout": {"progressDeadlineSeconds": 60}},
+}
+
+
+def leaves(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, Change]]:
+    """Every field that holds a value, with what a change of it does."""
+    for field in model.model_fields.values():
+        where = f"{path}{field.alias}"
+        inner = _model_in(field.annotation)
+        if inner:
+            yield from leaves(inner, f"{where}.")
+        else:
+            yield where, next(each for each in field.metadata if isinstance(each, Change))
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    for each in (annotation, *get_args(annotation)):
+        if isinstance(each, type) and issubclass(each, BaseModel):
+            return each
+    return None
+
+
+LEAVES = dict(leaves(LLMDeploymentSpec))
+
+
+def asked(spec: dict[str, Any]) -> str:
+    return asked_for(LLMDeploymentSpec.model_validate({**PLAIN, **spec}))
+
+
+@pytest.mark.parametrize("path", LEAVES)
+def test_only_a_template_field_changes_the_target(path: str) -> None:
+    changed = asked(CHANGED[path]) != asked({})
+    assert changed == (LEAVES[path] is Change.TEMPLATE)
+
+
+def test_every_listed_change_differs_from_every_other() -> None:
+    hashes = {path: asked(change) for path, change in CHANGED.items() if LEAVES[path] is Change.TEMPLATE}
+    assert len(set(hashes.values())) == len(hashes)
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        {"engine": {}},
+        {"engine": {"kvCache": {}, "device": "CUDA"}},
+        {"pod": {"labels": {}, "tolerations": []}},
+        {"rollout": {"drainSeconds": 60, "progressDeadlineSeconds": 99}},
+        {"replicas": 0},
+    ],
+)
+def test_a_default_written_out_is_the_default(same: dict[str, Any]) -> None:
+    assert asked(same) == asked({})
+
+
+def test_an_optional_group_of_defaults_is_something_else_than_none() -> None:
+    cpu = {"engine": {"device": "CPU"}}
+    assert asked({**cpu, "resources": {"accelerator": {}}}) != asked(cpu)
+
+
+def test_the_order_of_keys_says_nothing() -> None:
+    one = {"engine": {"image": "a", "dtype": "Float16"}, "pod": {"labels": {"a": "1", "b": "2"}}}
+    other = {"pod": {"labels": {"b": "2", "a": "1"}}, "engine": {"dtype": "Float16", "image": "a"}}
+    assert asked(one) == asked(other)
+
+
+def test_a_field_of_a_newer_operator_left_at_its_default_changes_nothing() -> None:
+    assert asked({"engine": {"fromTheFuture": None}}) == asked({})
+
+
+def test_other_files_are_another_target_of_the_same_spec() -> None:
+    spec = LLMDeploymentSpec.model_validate(PLAIN)
+    one, other = (
+        target_of(spec, Pointer(files_of(ModelVersion.model_validate(a_model_version(name)))))
+        for name in ("v1", "v2")
+    )
+    assert one != other
+    assert one.partition(".")[0] == other.partition(".")[0] == asked_for(spec)
