@@ -108,6 +108,12 @@ def test_a_map_of_which_only_the_shell_is_ours_is_taken_back() -> None:
     assert write(SERVICE, live(entry), "why") is None
 
 
+def test_a_structure_where_a_plain_value_was_intended_is_taken_back() -> None:
+    entry = without("f:metadata", "f:labels", "f:app.kubernetes.io/managed-by")
+    entry["f:metadata"]["f:labels"]["f:app.kubernetes.io/managed-by"] = {"f:theirs": {}}
+    assert isinstance(write(SERVICE, live(entry), "why"), Apply)
+
+
 def test_the_entries_of_the_create_and_of_a_later_apply_count_together() -> None:
     first, second = without(*PORT_PATH), {"f:spec": {"f:ports": {PORT_PATH[-1]: PORT}}}
     assert write(SERVICE, live(first, second), "why") is None

@@ -277,3 +277,13 @@ def test_two_deployments_whose_names_begin_alike_have_no_child_in_common() -> No
         cluster = a_settled_cluster(ADeployment(name))
         names += [str(where) for where in cluster.objects if where.kind not in ("Pod", "ModelVersion")]
     assert len(set(names)) == len(names)
+
+
+def test_pods_that_are_on_their_way_out_are_waited_for() -> None:
+    cluster = a_settled_cluster()
+    (serving,) = cluster.of_kind("ReplicaSet")
+    labels = {**serving["metadata"]["labels"], naming.ROLLOUT: "0badc0de"}
+    metadata = {**serving["metadata"], "name": "chat-0badc0de", "uid": "uid-old", "labels": labels}
+    cluster.put({**serving, "metadata": {**metadata, "deletionTimestamp": "2026-01-01T12:00:00Z"}})
+    cluster.pass_time(seconds=60)
+    assert not [action for action in cluster.plan().actions if isinstance(action, Delete)]

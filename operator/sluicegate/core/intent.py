@@ -74,7 +74,8 @@ def _covers(fields: Fields, value: Any) -> bool:
         return all(f"f:{key}" in fields and _covers(fields[f"f:{key}"], item) for key, item in value.items())
     if isinstance(value, list | tuple):
         return all(_covers_item(fields, item) for item in value)
-    return True
+    # The record tells of a structure where we intend a plain value: it is of somebody else's.
+    return False
 
 
 def _covers_item(fields: Fields, item: Any) -> bool:
