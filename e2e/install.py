@@ -6,7 +6,8 @@ import asyncio
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,11 +64,16 @@ class Installation:
         while (await client.list(resources.POD, NAMESPACE, label_selector=LABELS)).items:
             await asyncio.sleep(0.3)
 
-    async def change_default_images(self, client: Client) -> None:
-        """Restart the operator with other names of the images that it gives to model pods."""
-        other = Images(self.images.small, f"{self.images.engine}-of-another-release")
-        self.apply(other)
+    @asynccontextmanager
+    async def of_another_release(self, client: Client) -> AsyncIterator[None]:
+        """While the block runs, the operator has other default names of the engine image."""
+        self.apply(Images(self.images.small, f"{self.images.engine}-of-another-release"))
         await self.ready(client)
+        try:
+            yield
+        finally:
+            self.apply()
+            await self.ready(client)
 
     def _overlay(self, images: Images) -> Path:
         folder = self.checkout / ".cluster" / "overlay"
