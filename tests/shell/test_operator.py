@@ -36,6 +36,17 @@ async def test_a_deployment_becomes_ready() -> None:
         assert len(await rig.names(REPLICA_SET)) == 1
 
 
+async def test_the_first_status_of_a_deployment_speaks_of_the_pods_that_were_made() -> None:
+    async with a_cluster(a_model_version()) as rig:
+        since = (await rig.truth.list(LLM_DEPLOYMENT)).resource_version
+        await rig.create(a_deployment())
+        async for event in rig.truth.watch(LLM_DEPLOYMENT, resource_version=since, seconds=DAY):
+            status = event.object.get("status") or {}
+            if status.get("observedGeneration") == 1:
+                break
+        assert status["rollout"]["step"] == "Provisioning"
+
+
 async def test_an_idle_day_has_no_write_while_resyncs_tick() -> None:
     async with a_cluster(a_model_version(), a_deployment()) as rig:
         await rig.until_ready()

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from sluicegate.core import naming, objects
 from sluicegate.core.objects import Manifest, Ref
 from sluicegate.core.observed import SeenDeployment, SeenModelVersion
-from sluicegate.core.plan import Action, Ask, Inquire, Plan
+from sluicegate.core.plan import Action, Ask, Create, Inquire, Plan
 from sluicegate.kube.client import Client
 from sluicegate.kube.errors import ApiError, NotFound
 from sluicegate.kube.resources import Resource
@@ -83,10 +83,13 @@ class Reconciler:
         if isinstance(failure, NameTaken):
             plan = self._without(subject, seen, {failure.ref: failure.holder})
         self._meter.ready(key, _is_ready(plan))
+        generation = int(custom_resource["metadata"]["generation"])
+        if failure is None and _is_news(custom_resource) and any(isinstance(each, Create) for each in done):
+            # The next pass sees what was made. Until then the status does not claim to know this generation.
+            return Done(generation, done, timedelta(0))
         if await self._status.write(custom_resource, plan.status):
             for event in plan.events:
                 self._recorder.record(custom_resource, event)
-        generation = int(custom_resource["metadata"]["generation"])
         if isinstance(failure, ApiError):
             return Failed(generation, done, failure)
         return Done(generation, done, plan.requeue_after)
@@ -119,6 +122,12 @@ class Reconciler:
         self._calls.forget(key)
         self._status.forget(key)
         self._meter.forgotten(key)
+
+
+def _is_news(custom_resource: Manifest) -> bool:
+    """Whether the status speaks of an earlier generation, or of none."""
+    observed = (custom_resource.get("status") or {}).get("observedGeneration")
+    return bool(observed != custom_resource["metadata"]["generation"])
 
 
 def _is_ready(plan: Plan) -> bool:
