@@ -44,7 +44,7 @@ def test_a_traceback_stays_on_its_line(stream: io.StringIO) -> None:
 
 
 def test_kopf_uses_the_same_format_and_is_no_chatterbox(stream: io.StringIO) -> None:
-    logging.getLogger("kopf.objects").debug("handler is invoked")
+    logging.getLogger("kopf.objects").info("Handler 'llmdeployments' succeeded.")
     logging.getLogger("kopf.objects").warning("hm")
     logging.getLogger("aiohttp.access").info("GET /healthz")
     assert [line["message"] for line in lines(stream)] == ["hm"]

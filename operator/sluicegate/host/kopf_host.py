@@ -41,6 +41,16 @@ class Forever:
         yield from itertools.repeat(self._delays[-1])
 
 
+class NoDiff(kopf.AnnotationsDiffBaseStorage):
+    """No comparison with an earlier state. kopf copies each object for one at each event, asked or not."""
+
+    def __init__(self) -> None:
+        super().__init__(prefix=OUR_PREFIX)
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        return kopf.BodyEssence({})
+
+
 BACK_OFFS = Forever(1, 1, 2, 3, 5, 8, 13, 21, 30)
 
 
@@ -67,7 +77,7 @@ def kopf_settings(jitter: random.Random) -> kopf.OperatorSettings:
     # Nothing of these is ever written; were it, it should be known as ours.
     settings.persistence.finalizer = f"{OUR_PREFIX}/kopf"
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=OUR_PREFIX)
-    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=OUR_PREFIX)
+    settings.persistence.diffbase_storage = NoDiff()
     return settings
 
 

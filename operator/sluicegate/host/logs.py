@@ -8,7 +8,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-QUIET = ("aiohttp.access", "kubernetes", "asyncio")
+QUIET = ("aiohttp.access", "kubernetes", "asyncio", "kopf.objects")
 
 
 class JsonFormatter(logging.Formatter):
@@ -34,5 +34,5 @@ def install(level: str, stream: TextIO = sys.stderr) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
-    # It tells of each object's every event; the reconcile's own line says what came of it.
+    # Its DEBUG tells of each object's every event; the reconcile's own line says what came of it.
     logging.getLogger("kopf").setLevel(max(logging.getLogger().level, logging.INFO))
