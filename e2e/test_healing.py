@@ -146,6 +146,16 @@ async def _replica_set(lab: Lab) -> Object:
     return (await lab.all(resources.REPLICA_SET, **{"sluicegate.dev/deployment": NAME}))[0]
 
 
+async def _add_port(lab: Lab) -> Object:
+    service = await lab.get(resources.SERVICE, NAME)
+    ports = [*service["spec"]["ports"], {"name": "theirs", "port": 81, "targetPort": 81}]
+    return await lab.patch(resources.SERVICE, NAME, {"spec": {"ports": ports}})
+
+
+async def _add_egress(lab: Lab) -> Object:
+    return await lab.patch(resources.NETWORK_POLICY, NAME, {"spec": {"egress": [{}]}})
+
+
 EDITS: dict[str, Callable[[Lab], Awaitable[Object]]] = {
     "the Service's selector": _edit_selector,
     "an env variable in the template": _edit_template,
@@ -153,6 +163,8 @@ EDITS: dict[str, Callable[[Lab], Awaitable[Object]]] = {
     "the PodDisruptionBudget": _edit_budget,
     "the NetworkPolicy": _edit_policy,
     "the control token": _edit_secret,
+    "a port beside the Service's own": _add_port,
+    "a rule beside the NetworkPolicy's own": _add_egress,
 }
 
 
@@ -196,6 +208,27 @@ async def test_what_is_deleted_by_hand_is_made_again_and_no_pod_is_replaced(
     await _same_content(pair, kind, before)
     await pair.ready(NAME, within=15)
     assert uids(await pair.pods(NAME)) == pods
+
+
+async def test_a_record_that_was_relabelled_is_found_again(pair: Lab) -> None:
+    (record,) = await pair.all(resources.CONTROLLER_REVISION, **{"sluicegate.dev/deployment": NAME})
+    name, labels = record["metadata"]["name"], record["metadata"]["labels"]
+    await pair.patch(
+        resources.CONTROLLER_REVISION, name, {"metadata": {"labels": {"sluicegate.dev/target": "x.y"}}}
+    )
+    await pair.repaired(record, lambda live: live["metadata"]["labels"] == labels)
+
+
+async def test_who_applies_the_same_becomes_no_second_owner(pair: Lab) -> None:
+    budget = await pair.get(resources.DISRUPTION_BUDGET, NAME)
+    same = {key: budget[key] for key in ("apiVersion", "kind", "spec")}
+    await pair.apply({**same, "metadata": {"name": NAME}})
+
+    def is_ours_alone(live: Object) -> bool:
+        entries = live["metadata"]["managedFields"]
+        return not [each for each in entries if each["manager"] == "e2e" and "f:spec" in each["fieldsV1"]]
+
+    await pair.repaired(budget, is_ours_alone)
 
 
 async def test_labels_and_annotations_of_others_stay(pair: Lab) -> None:

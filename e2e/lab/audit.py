@@ -24,6 +24,7 @@ class Request:
     namespace: str
     name: str
     code: int
+    allowed: bool
 
     @property
     def writes(self) -> bool:
@@ -44,6 +45,7 @@ def requests(log: Path, user: str = OPERATOR) -> Iterator[Request]:
 def _request(entry: dict[str, object]) -> Request:
     where: dict[str, str] = entry["objectRef"]  # type: ignore[assignment]
     answer: dict[str, int] = entry.get("responseStatus") or {}  # type: ignore[assignment]
+    notes: dict[str, str] = entry.get("annotations") or {}  # type: ignore[assignment]
     sub = where.get("subresource")
     return Request(
         at=datetime.fromisoformat(str(entry["stageTimestamp"])),
@@ -54,4 +56,5 @@ def _request(entry: dict[str, object]) -> Request:
         namespace=where.get("namespace", ""),
         name=where.get("name", ""),
         code=int(answer.get("code", 0)),
+        allowed=notes.get("authorization.k8s.io/decision") == "allow",
     )
