@@ -47,6 +47,34 @@ async def test_the_first_status_of_a_deployment_speaks_of_the_pods_that_were_mad
         assert status["rollout"]["step"] == "Provisioning"
 
 
+async def test_a_model_version_that_the_cache_learns_of_late_is_still_followed() -> None:
+    unverified = {**a_model_version(), "status": {}}
+    async with a_cluster(unverified, a_deployment()) as rig:
+        rig.wire.delay = lambda path: 5.0 if "modelversions" in path else 0.0
+        await asyncio.sleep(60)
+        assert await rig.names(REPLICA_SET) == []
+        status = {"status": a_model_version()["status"]}
+        await rig.truth.patch_merge(
+            MODEL_VERSION, NAMESPACE, "v1", status, "sluicegate-status", subresource="status"
+        )
+        await rig.until_ready(seconds=60)
+
+
+async def test_a_model_version_made_with_its_deployment_is_never_missed() -> None:
+    async with a_cluster() as rig:
+        rig.wire.delay = lambda path: 5.0 if "modelversions" in path else 0.0
+        await rig.create(a_model_version())
+        since = (await rig.truth.list(LLM_DEPLOYMENT)).resource_version
+        await rig.create(a_deployment())
+        reasons = set()
+        async for event in rig.truth.watch(LLM_DEPLOYMENT, resource_version=since, seconds=DAY):
+            conditions = (event.object.get("status") or {}).get("conditions") or ()
+            reasons |= {each["reason"] for each in conditions}
+            if any(each["type"] == "Ready" and each["status"] == "True" for each in conditions):
+                break
+        assert "ModelVersionNotFound" not in reasons
+
+
 async def test_an_idle_day_has_no_write_while_resyncs_tick() -> None:
     async with a_cluster(a_model_version(), a_deployment()) as rig:
         await rig.until_ready()

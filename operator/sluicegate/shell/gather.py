@@ -82,8 +82,11 @@ class Gatherer:
     async def _model_versions(self, namespace: str, names: Iterable[str]) -> dict[str, Manifest]:
         found: dict[str, Manifest] = {}
         for name in sorted(names):
+            # One that was made a moment ago, with the deployment that names it, may not be in the cache.
             try:
-                found[name] = await self._client.get(resources.MODEL_VERSION, namespace, name)
+                found[name] = self._view.model_version(namespace, name) or await self._client.get(
+                    resources.MODEL_VERSION, namespace, name
+                )
             except NotFound:
                 continue
         return found

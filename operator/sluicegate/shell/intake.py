@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sluicegate.core.objects import Manifest
-from sluicegate.kube.resources import CONFIG_MAP, LLM_DEPLOYMENT, NODE
+from sluicegate.kube.resources import CONFIG_MAP, LLM_DEPLOYMENT, MODEL_VERSION, NODE
 from sluicegate.shell.gather import model_keys, named_by_colours, named_by_spec
 from sluicegate.shell.keys import Key, key_of, owner_key
 from sluicegate.shell.workqueue import Priority, WorkQueue
@@ -47,6 +47,10 @@ class Intake:
             self._add((key for key in self._named if key.kind == LLM_DEPLOYMENT.kind), Priority.RESYNC)
             return
         states = [state for state in (old, new) if state is not None]
+        if kind == MODEL_VERSION.kind:
+            # A new one needs no second look: it is read live until the cache has it.
+            self._add(() if old is None else self._users(key_of(old)), Priority.EVENT)
+            return
         owners = {owner_key(state) for state in states}
         self._add((key for key in owners if key is not None), Priority.EVENT)
         if kind == CONFIG_MAP.kind:

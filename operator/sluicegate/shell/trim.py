@@ -135,6 +135,11 @@ def _node(obj: Manifest) -> Trimmed:
     }
 
 
+def _model_version(obj: Manifest) -> Trimmed:
+    metadata = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
+    return {"metadata": metadata, "spec": obj.get("spec") or {}, "status": obj.get("status") or {}}
+
+
 def _container(status: Manifest) -> Trimmed:
     states = {
         field: {name: _only(state, _STATE) for name, state in status[field].items()}
@@ -187,4 +192,5 @@ _BY_KIND: Mapping[str, Callable[[Manifest], Trimmed]] = {
     "NetworkPolicy": _child,
     "Job": _job,
     "Node": _node,
+    "ModelVersion": _model_version,
 }

@@ -1,4 +1,4 @@
-"""The part of the cluster that is watched: every owned kind, and the nodes.
+"""The part of the cluster that is watched: every owned kind, the ModelVersions, and the nodes.
 
 Reconciling may start once it is synced, and goes on only where it includes our own writes.
 """
@@ -54,8 +54,10 @@ class View:
     ) -> None:
         self._client = client
         self._namespaces = namespaces
-        self.caches = {kind.kind: _cache(kind, changed) for kind in (*OWNED, resources.NODE)}
+        kinds = (*OWNED, resources.MODEL_VERSION, resources.NODE)
+        self.caches = {kind.kind: _cache(kind, changed) for kind in kinds}
         watched = [(kind, namespace, MANAGED) for kind in OWNED for namespace in namespaces]
+        watched += [(resources.MODEL_VERSION, namespace, "") for namespace in namespaces]
         watched.append((resources.NODE, "", ""))
         self._informers = {
             (kind.kind, namespace): Informer(
@@ -90,6 +92,10 @@ class View:
     def pods(self, key: Key) -> tuple[Manifest, ...]:
         """The pods of a custom resource's ReplicaSets or Jobs, the ones that outlive them included."""
         return self.caches[resources.POD.kind].group(str(key))
+
+    def model_version(self, namespace: str, name: str) -> Manifest | None:
+        """A ModelVersion, or None where it is not there or was not heard of yet."""
+        return self.caches[resources.MODEL_VERSION.kind].get(namespace, name)
 
     def nodes(self) -> tuple[Manifest, ...]:
         return self.caches[resources.NODE.kind].everything()
