@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up down status images lint quick contract e2e engine nightly test demo crds generate \
+.PHONY: help venv up down status images lint quick contract e2e engine nightly test bench-operator demo crds generate \
   requirements
 
 help: ## this list
@@ -44,7 +44,7 @@ lint: venv ## style, types, layers
 	@ruff check .
 	@ruff format --check .
 	@mypy
-	@mypy e2e
+	@mypy e2e bench
 	@lint-imports
 
 quick: venv ## the fast loop: every test that needs neither API server nor vLLM
@@ -67,6 +67,13 @@ nightly: venv up ## every engine setting that CPU can do, started and asked (20 
 	@$(ENGINE_TESTS) -- -v tests/engine_vllm/nightly_rows.py
 
 test: lint quick contract e2e engine ## everything
+
+bench-operator: venv ## the operator's figures beside their bars; OUTPUT=json for programs
+	@python -m bench.operator.scale --output $(or $(OUTPUT),table)
+	@$(MAKE) --no-print-directory up
+	@images=$$(python3 -m e2e.images build --json) && \
+	SLUICEGATE_IMAGES=$$images python3 -m e2e.cluster exec -- $(BIN)/python -m bench.operator.first_token \
+	  --output $(or $(OUTPUT),table)
 
 ifdef KUBECONFIG
 demo: venv ## a model's answer on the local cluster, or on KUBECONFIG's with IMAGES
