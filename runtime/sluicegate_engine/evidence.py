@@ -56,8 +56,8 @@ class Evidence:
 
     @property
     def cause(self) -> str:
-        """The first exception seen, which is where trouble began; empty where there was none."""
-        return self._causes[0] if self._causes else ""
+        """The first exception seen, which is where trouble began; without one, the last line."""
+        return next(iter([*self._causes, *reversed(self._lines)]), "")
 
     def statement(self, failure: FatalError) -> str:
         """The termination message: JSON of at most 2 KiB, {"error": {reason, message}, "lastLines": []}."""

@@ -85,3 +85,11 @@ def test_the_statement_fits_and_keeps_the_latest_lines() -> None:
 def test_an_unwritable_termination_log_is_reported_not_raised(tmp_path: Path) -> None:
     assert write_statement(tmp_path / "log", "{}")
     assert not write_statement(tmp_path / "missing" / "log", "{}")
+
+
+def test_without_an_exception_the_last_line_is_the_cause() -> None:
+    evidence = Evidence()
+    assert evidence.cause == ""
+    evidence.add("usage: api_server.py [-h]")
+    evidence.add("api_server.py: error: argument --seed: invalid int value: 'many'")
+    assert evidence.cause == "api_server.py: error: argument --seed: invalid int value: 'many'"

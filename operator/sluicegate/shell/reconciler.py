@@ -26,7 +26,7 @@ from sluicegate.shell.runtime import RuntimeCalls
 from sluicegate.shell.status import StatusWriter
 from sluicegate.shell.view import View
 
-NAME_TAKEN_RETRY = timedelta(seconds=15)
+NAME_TAKEN_RETRY = timedelta(seconds=5)
 
 Seen = TypeVar("Seen", SeenDeployment, SeenModelVersion)
 
