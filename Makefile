@@ -75,11 +75,14 @@ bench-operator: venv ## the operator's figures beside their bars; OUTPUT=json fo
 	SLUICEGATE_IMAGES=$$images python3 -m e2e.cluster exec -- $(BIN)/python -m bench.operator.first_token \
 	  --output $(or $(OUTPUT),table)
 
-ifdef KUBECONFIG
-demo: venv ## a model's answer on the local cluster, or on KUBECONFIG's with IMAGES
+# Only one that is named on the command line: many shells export KUBECONFIG for other purposes.
+ifeq ($(origin KUBECONFIG),command line)
+demo: venv
+	@test -n '$(IMAGES)' || { echo 'error: name images that this cluster can pull: make demo KUBECONFIG=... \
+	IMAGES={"small":"registry/sluicegate:tag","engine":"registry/sluicegate-engine:tag"}' >&2; exit 2; }
 	@python -m e2e.demo --kubeconfig $(KUBECONFIG) --images '$(IMAGES)'
 else
-demo: venv up
+demo: venv up ## a model's answer on the local cluster (or with KUBECONFIG=... IMAGES=... on another)
 	@images=$$(python3 -m e2e.images build --json) && python -m e2e.demo --images "$$images"
 endif
 
