@@ -210,13 +210,13 @@ async def test_what_is_deleted_by_hand_is_made_again_and_no_pod_is_replaced(
     assert uids(await pair.pods(NAME)) == pods
 
 
-async def test_a_record_that_was_relabelled_is_found_again(pair: Lab) -> None:
-    (record,) = await pair.all(resources.CONTROLLER_REVISION, **{"sluicegate.dev/deployment": NAME})
-    name, labels = record["metadata"]["name"], record["metadata"]["labels"]
-    await pair.patch(
-        resources.CONTROLLER_REVISION, name, {"metadata": {"labels": {"sluicegate.dev/target": "x.y"}}}
-    )
-    await pair.repaired(record, lambda live: live["metadata"]["labels"] == labels)
+@pytest.mark.parametrize("kind", OWNED, ids=str)
+async def test_what_is_relabelled_by_hand_is_found_again(pair: Lab, kind: Resource) -> None:
+    for before in await pair.all(kind, **{"sluicegate.dev/deployment": NAME}):
+        labels = before["metadata"]["labels"]
+        theirs = {"metadata": {"labels": {"sluicegate.dev/deployment": "theirs"}}}
+        await pair.patch(kind, before["metadata"]["name"], theirs)
+        await pair.repaired(before, lambda live, labels=labels: live["metadata"]["labels"] == labels)
 
 
 async def test_who_applies_the_same_becomes_no_second_owner(pair: Lab) -> None:
