@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 
 import pytest
 import pytest_asyncio
@@ -216,7 +217,11 @@ async def test_what_is_relabelled_by_hand_is_found_again(pair: Lab, kind: Resour
         labels = before["metadata"]["labels"]
         theirs = {"metadata": {"labels": {"sluicegate.dev/deployment": "theirs"}}}
         await pair.patch(kind, before["metadata"]["name"], theirs)
-        await pair.repaired(before, lambda live, labels=labels: live["metadata"]["labels"] == labels)
+        await pair.repaired(before, partial(_has_labels, labels))
+
+
+def _has_labels(labels: Object, live: Object) -> bool:
+    return bool(live["metadata"]["labels"] == labels)
 
 
 async def test_who_applies_the_same_becomes_no_second_owner(pair: Lab) -> None:
