@@ -16,6 +16,7 @@ from sluicegate.kube.resources import (
     CLUSTER_ROLE,
     CUSTOM_RESOURCE_DEFINITION,
     DEPLOYMENT,
+    JOB,
     LLM_DEPLOYMENT,
     MODEL_VERSION,
     NAMESPACE,
@@ -26,7 +27,8 @@ from sluicegate.kube.resources import (
 
 pytestmark = pytest.mark.looptime
 PART_OF = {"app.kubernetes.io/part-of": "sluicegate"}
-CHILD = {"app.kubernetes.io/managed-by": "sluicegate"}
+CHILD = {"app.kubernetes.io/managed-by": "sluicegate", "sluicegate.dev/deployment": "chat"}
+INSPECTION = {"app.kubernetes.io/managed-by": "sluicegate", "sluicegate.dev/model-version": "v1"}
 
 
 class FakeCluster:
@@ -62,12 +64,15 @@ class FakeCluster:
         if resource in (LLM_DEPLOYMENT, MODEL_VERSION) and not self.objects.get(CUSTOM_RESOURCE_DEFINITION):
             raise NotFound(404, "NotFound", "the server could not find the requested resource")
         self._operator_works()
-        key, _, value = label_selector.partition("=")
+        terms = [term.partition("=") for term in label_selector.split(",") if term]
         found = [
             obj
             for obj in self.objects.get(resource, [])
             if (not namespace or obj["metadata"]["namespace"] == namespace)
-            and (not key or obj["metadata"]["labels"].get(key) == value)
+            and all(
+                obj["metadata"]["labels"].get(key) == value if equals else key in obj["metadata"]["labels"]
+                for key, equals, value in terms
+            )
         ]
         return Listing(found, "1")
 
@@ -176,6 +181,20 @@ async def test_model_versions_wait_until_the_children_are_gone(kind: Resource) -
     await asyncio.gather(_uninstall(cluster), ends_later())
 
     assert "ModelVersion smollm2-1" in cluster.deleted
+
+
+async def test_an_inspection_under_way_goes_with_its_model_version() -> None:
+    cluster = an_installation()
+    job = cluster.has(JOB, "smollm2-1-inspect", labels=INSPECTION)
+
+    async def goes_with_its_owner() -> None:
+        while cluster.objects[MODEL_VERSION]:
+            await asyncio.sleep(1)
+        cluster.objects[JOB].remove(job)
+
+    await asyncio.gather(_uninstall(cluster), goes_with_its_owner())
+
+    assert not any(cluster.objects.values())
 
 
 async def test_a_dead_operators_finalizer_is_removed_after_a_while() -> None:

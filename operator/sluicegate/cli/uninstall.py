@@ -82,9 +82,10 @@ class Uninstall:
     async def run(self) -> None:
         """Returns when everything is gone; the caller bounds the time and may then read `left`."""
         await self._remove_all(LLM_DEPLOYMENT)
-        await self._children_gone()
+        # Only theirs: an inspection's Job goes with its ModelVersion.
+        await self._children_gone(f"{CHILDREN},{naming.DEPLOYMENT}")
         await self._remove_all(MODEL_VERSION)
-        await self._children_gone()
+        await self._children_gone(CHILDREN)
         await self._remove_all(DEPLOYMENT, self._operator_namespace, PART_OF)
         await self._gone(POD, selector=PART_OF)
         for kind in OPERATOR_KINDS:
@@ -108,10 +109,10 @@ class Uninstall:
                 await self._release(kind, found)
             await asyncio.sleep(self._poll)
 
-    async def _children_gone(self) -> None:
+    async def _children_gone(self, selector: str) -> None:
         """The cluster's garbage collector removes what belonged to a removed owner."""
         for kind in OWNED:
-            await self._gone(kind, selector=CHILDREN)
+            await self._gone(kind, selector)
 
     async def _gone(self, kind: Resource, selector: str) -> None:
         before = -1
