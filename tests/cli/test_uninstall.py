@@ -188,8 +188,8 @@ async def test_an_inspection_under_way_goes_with_its_model_version() -> None:
     job = cluster.has(JOB, "smollm2-1-inspect", labels=INSPECTION)
 
     async def goes_with_its_owner() -> None:
-        while cluster.objects[MODEL_VERSION]:
-            await asyncio.sleep(1)
+        await asyncio.sleep(20)
+        assert "ModelVersion smollm2-1" in cluster.deleted, "it does not wait for the Job"
         cluster.objects[JOB].remove(job)
 
     await asyncio.gather(_uninstall(cluster), goes_with_its_owner())
