@@ -55,6 +55,8 @@ def _run(cluster: Cluster, image: str, arguments: Sequence[str]) -> list[str]:
         "run",
         "--rm",
         "--net-host",
+        # vLLM's processes exchange tensors there, and want more than the 64 MiB of a plain container.
+        "--mount=type=tmpfs,src=tmpfs,dst=/dev/shm,options=nosuid:nodev:size=2g",
         f"--fifo-dir={cluster.layout.state / 'fifo'}",
         *(f"--mount=type=bind,src={source},dst={place},options=rbind:ro" for source, place in mounts.items()),
         f"--env=PYTHONPATH={':'.join(paths)}",
