@@ -1,4 +1,4 @@
-"""The fake API server behind a real HTTP port, with the discovery that kopf asks for."""
+"""The fake API server behind a real HTTP port, with the way of starting a watch that kopf is set to."""
 
 from __future__ import annotations
 
@@ -10,16 +10,6 @@ from typing import Any
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from tests.sim.apiserver import ApiServer
-
-from sluicegate.kube.resources import (
-    CUSTOM_RESOURCE_DEFINITION,
-    LLM_DEPLOYMENT,
-    MODEL_VERSION,
-    NAMESPACE,
-    Resource,
-)
-
-GROUPS = (LLM_DEPLOYMENT, CUSTOM_RESOURCE_DEFINITION)
 
 
 class Front:
@@ -35,9 +25,6 @@ class Front:
         refused = self.refuse(request.method, request.path)
         if refused:
             return web.Response(status=refused)
-        found = _discovery(request.path)
-        if found is not None:
-            return web.json_response(found)
         query = dict(request.query)
         if query.get("watch") == "true":
             return await self._watch(request, query)
@@ -74,44 +61,6 @@ async def a_front(server: ApiServer) -> AsyncIterator[tuple[Front, str]]:
     app.router.add_route("*", "/{path:.*}", front.handle)
     async with TestServer(app) as http:
         yield front, str(http.make_url("")).rstrip("/")
-
-
-def _discovery(path: str) -> dict[str, Any] | None:
-    if path == "/apis":
-        versions = [{"groupVersion": each.api_version, "version": _version(each)} for each in GROUPS]
-        groups = [
-            {"name": each.group, "versions": [version], "preferredVersion": version}
-            for each, version in zip(GROUPS, versions, strict=True)
-        ]
-        return {"kind": "APIGroupList", "groups": groups}
-    if path == "/api":
-        return {"kind": "APIVersions", "versions": ["v1"]}
-    kinds = {
-        "/api/v1": (NAMESPACE,),
-        f"/apis/{LLM_DEPLOYMENT.api_version}": (LLM_DEPLOYMENT, MODEL_VERSION),
-        f"/apis/{CUSTOM_RESOURCE_DEFINITION.api_version}": (CUSTOM_RESOURCE_DEFINITION,),
-    }
-    if path not in kinds:
-        return None
-    return {
-        "kind": "APIResourceList",
-        "groupVersion": kinds[path][0].api_version,
-        "resources": [_resource(each) for each in kinds[path]],
-    }
-
-
-def _resource(kind: Resource) -> dict[str, Any]:
-    return {
-        "name": kind.plural,
-        "singularName": kind.kind.lower(),
-        "kind": kind.kind,
-        "namespaced": kind.namespaced,
-        "verbs": ["get", "list", "watch", "create", "update", "patch", "delete"],
-    }
-
-
-def _version(kind: Resource) -> str:
-    return kind.api_version.rpartition("/")[2]
 
 
 def _line(kind: str, obj: Any) -> bytes:
