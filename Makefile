@@ -60,11 +60,11 @@ e2e: venv up ## the tests on the local cluster, with real vLLM
 ENGINE_TESTS = image=$$(python3 -m e2e.images build engine --json | \
   python3 -c 'import json, sys; print(json.load(sys.stdin)["engine"])') && python -m e2e.engine --image $$image
 
-engine: venv up ## the runtime's tests inside the engine image
-	@$(ENGINE_TESTS) -- -q tests/engine_vllm
+engine: venv up ## every flag set, parsed by the pinned vLLM inside the engine image
+	@$(ENGINE_TESTS) -- -q tests/engine_vllm/test_flags.py
 
-nightly: venv up ## every engine setting that CPU can do, started and asked (20 minutes)
-	@$(ENGINE_TESTS) -- -v tests/engine_vllm/nightly_rows.py
+nightly: venv up ## pods' lives and every engine setting that CPU can do, started and asked (25 minutes)
+	@$(ENGINE_TESTS) -- -v tests/engine_vllm/test_pod.py tests/engine_vllm/nightly_rows.py
 
 test: lint quick contract e2e engine ## everything
 

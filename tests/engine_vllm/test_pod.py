@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 import pytest
+from aiohttp import ServerDisconnectedError
 from tests.engine.contract import CHECKS
 from tests.engine.pod import VERSION, Pod
 from tests.engine_vllm.conftest import SMALL, START_SECONDS, Start
@@ -56,8 +57,12 @@ async def test_past_the_deadline_nothing_that_was_cut_short_is_a_200(start: Star
     stream = await pod.complete(tokens=1000, stream=True)
     await pod.until_status(inFlight=2)
     pod.signal(signal.SIGTERM)
-    answer = await whole
-    assert (answer.status, answer.headers[VERSION_HEADER]) in [(503, VERSION), (500, VERSION)]
+    try:
+        answer = await whole
+        assert (answer.status, answer.headers[VERSION_HEADER]) in [(503, VERSION), (500, VERSION)]
+    except ServerDisconnectedError:
+        # On a busy machine the pod is gone before it has said so: an error too, and no answer cut short.
+        pass
     assert '"error"' in await stream.text()
     assert await pod.exit_code(seconds=15) == 0
 
