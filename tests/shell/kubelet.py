@@ -38,21 +38,17 @@ class Kubelet:
 
     async def _act(self) -> None:
         while True:
+            pods = (await self._client.list(POD)).items
             for replica_set in (await self._client.list(REPLICA_SET)).items:
-                await self._scale(replica_set)
-            for pod in (await self._client.list(POD)).items:
-                if terminating(pod):
-                    where = pod["metadata"]["namespace"]
-                    await self._client.delete(POD, where, name(pod), grace_seconds=0)
+                await self._scale(replica_set, pods)
+            for pod in filter(terminating, pods):
+                await self._client.delete(POD, pod["metadata"]["namespace"], name(pod), grace_seconds=0)
             await self._news.wait()
+            await asyncio.sleep(0.1)
             self._news.clear()
 
-    async def _scale(self, replica_set: Manifest) -> None:
-        pods = [
-            pod
-            for pod in (await self._client.list(POD, replica_set["metadata"]["namespace"])).items
-            if controller_uid(pod) == uid(replica_set) and not terminating(pod)
-        ]
+    async def _scale(self, replica_set: Manifest, every_pod: list[dict[str, Any]]) -> None:
+        pods = [pod for pod in every_pod if controller_uid(pod) == uid(replica_set) and not terminating(pod)]
         wanted = 0 if terminating(replica_set) else replica_set["spec"]["replicas"]
         for pod in pods[wanted:]:
             await self._client.delete(POD, pod["metadata"]["namespace"], name(pod))

@@ -3,42 +3,49 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.builders import DEFAULTS, ADeployment, digest
+from tests.builders import DEFAULTS, ADeployment
 from tests.shell.kit import CountingMeter, running, until
 from tests.shell.kubelet import Kubelet
 from tests.shell.wire import Wire
 from tests.sim.apiserver import ApiServer, loop_time
 from tests.sim.kinds import read_crds
+from tests.sim.writes import key_of as key_in_store
 
+from sluicegate.core import naming
 from sluicegate.core.objects import Manifest
 from sluicegate.core.observed import Answer, RuntimeStatus
 from sluicegate.core.plan import Ask, Inquire
+from sluicegate.core.template import POINTER_KEY
 from sluicegate.kube.client import Client
-from sluicegate.kube.resources import LLM_DEPLOYMENT, MODEL_VERSION, Resource
+from sluicegate.kube.resources import CONFIG_MAP, LLM_DEPLOYMENT, MODEL_VERSION, Resource
 from sluicegate.shell.keys import Key, key_of
 from sluicegate.shell.lease import Timing
 from sluicegate.shell.operator import Operator, Options, Surroundings
 from sluicegate.shell.workqueue import Priority
 
 NAMESPACE = "models"
-CRDS = Path(__file__).parents[2] / "crds"
+CRDS = read_crds(Path(__file__).parents[2] / "crds")
 DAY = 86_400.0
 SLOW = Timing(lease=1500, renew_deadline=1000, retry=200)
 SENT = ("namespace", "name", "finalizers", "annotations")
 
 
 class FakeCalls:
-    """Model pods that answer at once with `version`."""
+    """Model pods that answer at once, each colour with the model that its pointer names."""
 
-    def __init__(self, now: Callable[[], datetime], requeue: Callable[[Key], None]) -> None:
-        self.version = "v1"
+    def __init__(
+        self, server: ApiServer, now: Callable[[], datetime], requeue: Callable[[Key], None]
+    ) -> None:
+        self._server = server
         self._now = now
         self._requeue = requeue
         self._answers: dict[Key, dict[str, Answer]] = {}
@@ -53,10 +60,12 @@ class FakeCalls:
     def start(self, key: Key, action: Ask | Inquire) -> None:
         match action:
             case Ask():
-                answer = Answer(self._now(), self.version)
+                pointer = self._pointer(key, action.subject.partition("/")[2])
+                answer = Answer(self._now(), pointer["version"])
                 self._answers.setdefault(key, {})[action.subject] = answer
             case Inquire():
-                status = RuntimeStatus(self._now(), digest(self.version), ready=True, in_flight=0)
+                pointer = self._pointer(key, action.pod.split("-")[-2])
+                status = RuntimeStatus(self._now(), pointer["digest"], ready=True, in_flight=0)
                 self._statuses.setdefault(key, {})[action.pod_uid] = status
         asyncio.get_running_loop().call_later(0.01, self._requeue, key)
 
@@ -66,12 +75,19 @@ class FakeCalls:
 
     async def close(self) -> None: ...
 
+    def _pointer(self, key: Key, rollout: str) -> Manifest:
+        name = naming.pointer_name(key.name, rollout)
+        stored = self._server.store.get(key_in_store(CONFIG_MAP, key.namespace, name))
+        assert stored is not None
+        pointer: Manifest = json.loads(stored["data"][POINTER_KEY])
+        return pointer
+
 
 class Rig:
     """One cluster. `wire` is the operator's way to the API server, `truth` everybody else's."""
 
     def __init__(self) -> None:
-        self.server = ApiServer(read_crds(CRDS), namespaces=(NAMESPACE, DEFAULTS.operator_namespace))
+        self.server = ApiServer(CRDS, namespaces=(NAMESPACE, DEFAULTS.operator_namespace))
         self.truth = Client(self.server)
         self.wire = Wire(self.server)
         self.meter = CountingMeter()
@@ -86,7 +102,7 @@ class Rig:
             random.Random(0),
             self.meter,
             lambda *_: None,
-            FakeCalls,  # type: ignore[arg-type]
+            partial(FakeCalls, self.server),  # type: ignore[arg-type]
         )
         return Operator(options, world)
 
