@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,12 @@ async def lab(make_lab: MakeLab, request: pytest.FixtureRequest) -> AsyncIterato
     name = request.path.stem.removeprefix("test_").replace("_", "-")
     made = await make_lab(f"lab-{name}")
     yield made
+    # After an uninstall the kind itself is gone.
+    with suppress(NotFound):
+        await _remove_deployments(made)
+
+
+async def _remove_deployments(made: Lab) -> None:
     for deployment in await made.all(resources.LLM_DEPLOYMENT):
         await made.delete(resources.LLM_DEPLOYMENT, deployment["metadata"]["name"])
         await made.until_no_pods(deployment["metadata"]["name"])
