@@ -55,7 +55,7 @@ contract: venv ## the tests against a real API server, and the fake's against bo
 
 e2e: venv up ## the tests on the local cluster, with real vLLM
 	@images=$$(python3 -m e2e.images build --json) && \
-	SLUICEGATE_IMAGES=$$images python3 -m e2e.cluster exec -- $(BIN)/python -m pytest e2e $(E2E)
+	SLUICEGATE_IMAGES=$$images python3 -m e2e.cluster exec -- $(BIN)/python -m pytest $(or $(E2E),e2e)
 
 ENGINE_TESTS = image=$$(python3 -m e2e.images build engine --json | \
   python3 -c 'import json, sys; print(json.load(sys.stdin)["engine"])') && python -m e2e.engine --image $$image
