@@ -28,13 +28,13 @@ SERVICE = stamped(
         },
     }
 )
-METADATA = {
+METADATA: dict[str, Any] = {
     "f:annotations": {".": {}, f"f:{INTENT}": {}},
     "f:labels": {".": {}, "f:app.kubernetes.io/managed-by": {}},
     "f:ownerReferences": {".": {}, 'k:{"uid":"7d1c"}': {}},
     "f:finalizers": {".": {}, 'v:"example.org/one"': {}},
 }
-PORT = {".": {}, "f:name": {}, "f:port": {}, "f:protocol": {}, "f:targetPort": {}}
+PORT: dict[str, Any] = {".": {}, "f:name": {}, "f:port": {}, "f:protocol": {}, "f:targetPort": {}}
 CREATED = {
     "f:metadata": METADATA,
     "f:spec": {
@@ -142,7 +142,7 @@ def test_a_list_whose_items_are_no_set_is_whole_or_not_ours() -> None:
     intent = stamped(
         {"apiVersion": "v1", "kind": "X", "metadata": {"name": "x"}, "spec": {"args": ["a", "b"]}}
     )
-    notes = {"f:annotations": {f"f:{INTENT}": {}}}
+    notes: dict[str, Any] = {"f:annotations": {f"f:{INTENT}": {}}}
     whole = {"f:metadata": notes, "f:spec": {"f:args": {}}}
     half = {"f:metadata": notes, "f:spec": {"f:args": {'v:"a"': {}}}}
     for entry, ours in ((whole, True), (half, False)):

@@ -1,0 +1,105 @@
+"""The pod template: what a spec becomes in it, and what the Pod Security level asks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.builders import ADeployment, a_model_version
+from tests.core.cluster import Cluster
+
+
+def a_pod_of(deployment: ADeployment) -> Any:
+    """The spec of the pods that a deployment gets."""
+    cluster = Cluster(deployment.build(), a_model_version("v1"), a_model_version("draft"))
+    cluster.settle()
+    return cluster.of_kind("ReplicaSet")[0]["spec"]["template"]["spec"]
+
+
+@pytest.mark.parametrize(
+    ("cpu", "tensor", "threads"),
+    [
+        ("4", 1, "4"),
+        ("4", 2, "2"),
+        ("500m", 1, "1"),
+        ("4500m", 1, "4"),
+        ("1", 4, "1"),
+    ],
+)
+def test_a_cpu_engine_computes_with_the_processors_it_is_promised(
+    cpu: str, tensor: int, threads: str
+) -> None:
+    engine = {"device": "CPU", "parallelism": {"tensor": tensor}}
+    pod = a_pod_of(ADeployment().with_spec(engine=engine, resources={"cpu": cpu}))
+    assert pod["containers"][0]["env"] == [{"name": "OMP_NUM_THREADS", "value": threads}]
+
+
+@pytest.mark.parametrize(
+    "deployment",
+    [ADeployment(), ADeployment().with_spec(engine={}, resources={"cpu": "4"})],
+    ids=["none promised", "an accelerator computes"],
+)
+def test_an_engine_otherwise_chooses_its_threads_itself(deployment: ADeployment) -> None:
+    assert not a_pod_of(deployment)["containers"][0].get("env")
+
+
+def test_accelerators_follow_from_the_parallelism() -> None:
+    pod = a_pod_of(ADeployment().with_spec(engine={"parallelism": {"tensor": 2, "pipeline": 2}}))
+    assert pod["containers"][0]["resources"]["limits"] == {"nvidia.com/gpu": "4"}
+    assert pod["containers"][0]["image"] == "engine-cuda:1"
+
+
+def test_memory_is_promised_and_limited_alike() -> None:
+    pod = a_pod_of(ADeployment().with_spec(resources={"cpu": "2", "memory": "4Gi"}))
+    resources = pod["containers"][0]["resources"]
+    assert resources == {"requests": {"cpu": "2", "memory": "4Gi"}, "limits": {"memory": "4Gi"}}
+
+
+def test_what_is_for_the_pods_reaches_them_as_it_is() -> None:
+    given = {
+        "nodeSelector": {"gpu": "h100"},
+        "tolerations": [{"key": "gpu", "operator": "Exists"}],
+        "imagePullSecrets": ["registry"],
+        "serviceAccountName": "runner",
+        "priorityClassName": "high",
+    }
+    pod = a_pod_of(ADeployment().with_spec(pod=given))
+    assert pod["nodeSelector"] == {"gpu": "h100"}
+    assert pod["tolerations"] == [{"key": "gpu", "operator": "Exists"}]
+    assert pod["imagePullSecrets"] == [{"name": "registry"}]
+    assert (pod["serviceAccountName"], pod["priorityClassName"]) == ("runner", "high")
+    assert pod["automountServiceAccountToken"] is True
+    assert a_pod_of(ADeployment())["automountServiceAccountToken"] is False
+
+
+def test_every_container_is_restricted() -> None:
+    pod = a_pod_of(ADeployment())
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for container in (*pod["initContainers"], *pod["containers"]):
+        security = container["securityContext"]
+        assert security["allowPrivilegeEscalation"] is False
+        assert security["readOnlyRootFilesystem"] is True
+        assert security["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_the_kubelet_waits_longer_than_the_drain() -> None:
+    pod = a_pod_of(ADeployment().with_spec(rollout={"drainSeconds": 100}))
+    assert pod["terminationGracePeriodSeconds"] > 100
+    assert "--drain-seconds=100" in pod["containers"][0]["command"]
+
+
+def test_the_source_is_mounted_for_the_store_alone_and_read_only() -> None:
+    pod = a_pod_of(ADeployment())
+    store, engine = pod["initContainers"][0], pod["containers"][0]
+    source = {"name": "source-0", "mountPath": "/sources/weights", "readOnly": True}
+    assert source in store["volumeMounts"]
+    assert source not in engine["volumeMounts"]
+    assert {"name": "control", "mountPath": "/etc/sluicegate/control", "readOnly": True} not in store[
+        "volumeMounts"
+    ]
+    assert next(mount for mount in engine["volumeMounts"] if mount["name"] == "models")["readOnly"] is True
+
+
+def test_no_environment_of_other_services_reaches_the_engine() -> None:
+    assert a_pod_of(ADeployment("vllm"))["enableServiceLinks"] is False
