@@ -14,6 +14,7 @@ from tests.sim.apiserver import ApiServer
 
 from sluicegate.kube.resources import (
     CONFIG_MAP,
+    CONTROLLER_REVISION,
     LEASE,
     LLM_DEPLOYMENT,
     MODEL_VERSION,
@@ -175,6 +176,36 @@ async def test_caches_that_lag_behind_our_own_writes_never_double_them(seconds: 
         assert rig.meter.counts["stale", "ReplicaSet"] > 0
 
 
+async def test_a_cache_that_never_learns_of_our_own_write_is_read_live_after_5_seconds() -> None:
+    async with a_cluster(a_model_version()) as rig:
+        rig.wire.delay = lambda path: DAY if "replicasets" in path else 0
+        await rig.create(a_deployment())
+        await rig.until_ready(seconds=30)
+
+
+async def test_a_cache_that_lags_behind_a_deletion_never_deletes_twice() -> None:
+    async with a_cluster(a_model_version(), a_model_version("v2"), a_deployment()) as rig:
+        await rig.until_ready()
+        rig.wire.delay = lambda path: 3 if "replicasets" in path else 0
+        wanted = {"spec": {"modelVersion": "v2"}}
+        await rig.truth.patch_merge(LLM_DEPLOYMENT, NAMESPACE, "chat", wanted, "kubectl")
+        await asyncio.sleep(120)
+        deletes = [path for method, path in rig.writes() if method == "DELETE" and "replicasets" in path]
+        assert len(deletes) == 1
+        assert (await rig.status())["serving"]["version"] == "v2"
+
+
+async def test_a_lost_record_is_restored_from_its_replica_set_and_no_pod_is_replaced() -> None:
+    async with a_cluster(a_model_version(), a_deployment()) as rig:
+        await rig.until_ready()
+        pods, records = await rig.names(POD), await rig.names(CONTROLLER_REVISION)
+        for record in records:
+            await rig.truth.delete(CONTROLLER_REVISION, NAMESPACE, record)
+        await asyncio.sleep(5)
+        assert await rig.names(CONTROLLER_REVISION) == records
+        assert await rig.names(POD) == pods
+
+
 async def test_a_write_whose_answer_was_lost_is_recognised_as_ours() -> None:
     async with a_cluster(a_model_version()) as rig:
         lost = LosingAnswers(rig.server)
@@ -201,6 +232,23 @@ async def test_an_operator_that_lost_the_lease_writes_nothing_more() -> None:
                 await rig.working
         assert ended.group_contains(LeadershipLost)
         assert rig.writes()[writes:] == []
+
+
+async def test_a_lease_that_is_lost_in_the_middle_of_a_pass_stops_the_writes_after_it() -> None:
+    async with a_cluster(a_model_version()) as rig:
+        before = len(rig.writes())
+
+        def loses_the_lease(method: str, path: str) -> None:
+            if method == "POST" and path.endswith("/secrets"):
+                rig.operator.lease._deadline = 0.0
+
+        rig.wire.refuse = loses_the_lease
+        await rig.create(a_deployment())
+        with pytest.raises(ExceptionGroup) as ended:
+            async with asyncio.timeout(60):
+                await rig.working
+        assert ended.group_contains(LeadershipLost)
+        assert [path.rpartition("/")[2] for _, path in rig.writes()[before:]] == ["secrets"]
 
 
 async def test_deleting_it_removes_its_children_and_releases_the_model_version() -> None:
