@@ -8,13 +8,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+import aiohttp
 from e2e.lab.lab import ENGINE_START_SECONDS, Lab, condition
-from e2e.lab.traffic import ask, fresh_connections
+from e2e.lab.traffic import ask
 
 from sluicegate.kube import resources
 from sluicegate.kube.resources import Resource
 
 ASK_AGAIN_SECONDS = 0.02
+# The kernel refuses few connections a second; a forgotten one would be tried again only after 1 s and 3 s.
+TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=0.1)
 
 Object = dict[str, Any]
 
@@ -74,7 +77,8 @@ async def _first_token(lab: Lab, name: str) -> float:
     while await lab.find(resources.SERVICE, name) is None:
         await asyncio.sleep(ASK_AGAIN_SECONDS)
     url = await lab.url(name)
-    async with fresh_connections() as session:
+    connector = aiohttp.TCPConnector(force_close=True)
+    async with aiohttp.ClientSession(connector=connector, timeout=TIMEOUT) as session:
         while not (await ask(session, url, "ping", tokens=1)).served:
             await asyncio.sleep(ASK_AGAIN_SECONDS)
     return time.monotonic()
