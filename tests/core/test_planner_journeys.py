@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from tests.builders import ADeployment
 from tests.core.cluster import Cluster
 from tests.core.journeys import JOURNEYS, Journey, a_cluster, a_settled_cluster, begun, moments
 
 from sluicegate.core.plan import Create, Delete
+from sluicegate.core.rollout import OVERLAP, PROPAGATION
 
 every_journey = pytest.mark.parametrize("journey", JOURNEYS.values(), ids=JOURNEYS)
 
@@ -268,3 +271,29 @@ def test_a_colour_leaves_its_pods_first_and_its_records_when_they_are_gone() -> 
     cluster.settle()
     deleted = [action.ref.kind for action in cluster.log if isinstance(action, Delete)]
     assert deleted == ["ReplicaSet", "ConfigMap", "ControllerRevision"]
+
+
+def test_pods_that_drain_keep_the_records_that_they_were_made_from() -> None:
+    cluster = begun(JOURNEYS["another version"])
+    while "v1" in cluster.versions():
+        cluster.turn()
+    for _ in range(5):
+        cluster.reconcile()
+        cluster.pass_time(seconds=10)
+    assert len(cluster.pods()) == 2
+    assert len(cluster.of_kind("ConfigMap")) == len(cluster.of_kind("ControllerRevision")) == 2
+    cluster.settle()
+    assert len(cluster.of_kind("ConfigMap")) == len(cluster.of_kind("ControllerRevision")) == 1
+
+
+def test_each_wait_of_a_cutover_ends_by_itself() -> None:
+    cluster = begun(JOURNEYS["another version"])
+    waits = []
+    while "v1" in cluster.versions():
+        cluster.reconcile()
+        cluster.run_pods()
+        plan = cluster.plan()
+        if not plan.actions:
+            waits.append(plan.requeue_after)
+            cluster.now += plan.requeue_after or timedelta(0)
+    assert waits == [OVERLAP, PROPAGATION, None]

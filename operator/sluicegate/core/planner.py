@@ -152,7 +152,7 @@ def _look_again(known: World) -> timedelta | None:
         moments.append(rollout.PROPAGATION - age)
     if known.target and rollout.in_question(known, known.target):
         moments.append(rollout.RETRY)
-    if rollout.step(known) and known.target:
+    if known.target and not known.promoted:
         moments.append(deadline(known, known.target) - known.now)
     ahead = [moment for moment in moments if moment > timedelta(0)]
     return min(ahead, default=None)
