@@ -52,7 +52,9 @@ class Inbox:
         if self._body is not None:
             body, self._body = self._body, None
             return {"type": "http.request", "body": body, "more_body": False}
-        message = await (self._receive() if self._next is None else self._next)
+        # vLLM cancels its listener for the client's going when its handler returns, and a stream then listens
+        # anew: the receive that is under way must outlive the first listener.
+        message = await (self._receive() if self._next is None else asyncio.shield(self._next))
         self.gone = message["type"] == "http.disconnect"
         return message
 

@@ -71,8 +71,7 @@ class _Exchange:
                 return web.Response(status=500, text="Internal Server Error")
         finally:
             watch.cancel()
-        assert self._response is not None
-        return self._response
+        return self._response or web.Response(status=500)
 
     async def _watch_client(self) -> None:
         while True:

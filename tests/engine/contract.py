@@ -62,6 +62,15 @@ async def beyond_the_queue_requests_are_turned_away_and_the_rest_is_served(pod: 
     await pod.until_status(inFlight=0, queued=0)
 
 
+async def a_stream_that_had_to_wait_is_whole(pod: Pod) -> None:
+    running = [asyncio.create_task(pod.complete(tokens=100)) for _ in range(2)]
+    await pod.until_status(inFlight=2)
+    answer = await pod.complete(tokens=5, stream=True)
+    events = [json.loads(e) for e in re.findall(r"data: (\{.*)", await answer.text())]
+    assert events[-1]["choices"][0]["finish_reason"] == "length"
+    assert [(await call).status for call in running] == [200, 200]
+
+
 async def a_client_that_leaves_its_stream_frees_its_place(pod: Pod) -> None:
     streams = [await pod.complete(tokens=900, stream=True) for _ in range(2)]
     for stream in streams:
@@ -117,6 +126,7 @@ CHECKS: tuple[Check, ...] = (
     a_stream_ends_as_asked,
     other_routes_of_vllm_do_not_exist,
     beyond_the_queue_requests_are_turned_away_and_the_rest_is_served,
+    a_stream_that_had_to_wait_is_whole,
     a_client_that_leaves_its_stream_frees_its_place,
     the_control_port_wants_its_token,
     in_flight_requests_are_seen_from_outside,

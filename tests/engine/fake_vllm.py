@@ -17,6 +17,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Coroutine
 from typing import Any
 
 from tests.engine.asgi_host import serve
@@ -40,20 +41,25 @@ class FakeVllm:
             await send({"type": "lifespan.startup.complete"})
             await receive()
         elif scope["path"] == "/v1/completions" and scope["method"] == "POST":
-            await self._complete(json.loads((await receive())["body"]), send)
+            await self._complete(json.loads((await receive())["body"]), receive, send)
         elif scope["path"] == "/metrics":
             await _answer(send, b"vllm:num_requests_running 0.0\n", kind=b"text/plain")
         else:
             await _answer(send, json.dumps({"path": scope["path"]}).encode())
 
-    async def _complete(self, request: dict[str, Any], send: Send) -> None:
+    async def _complete(self, request: dict[str, Any], receive: Receive, send: Send) -> None:
+        """As vLLM and Starlette do: a listener beside the handler, then another beside the stream."""
         if request["prompt"] == "fail":
             raise RuntimeError("cannot schedule new futures after shutdown")
         if self._misbehaviour == "write-secrets":
             sys.stderr.write(f"ERROR 11-23 02:52:56 [serving.py:1] prompt was {request['prompt']}\n")
         if request.get("stream"):
-            await self._stream(request, send)
-            return
+            await _until_gone(receive, asyncio.sleep(SECONDS_PER_TOKEN))
+            await _until_gone(receive, self._stream(request, send))
+        else:
+            await _until_gone(receive, self._answer_whole(request, send))
+
+    async def _answer_whole(self, request: dict[str, Any], send: Send) -> None:
         reason = await self._generate(request["max_tokens"])
         if self._misbehaviour == "abort-warm-up":
             reason = "abort"
@@ -85,6 +91,16 @@ class FakeVllm:
             if self.aborting.is_set():
                 return "abort"
         return "length"
+
+
+async def _until_gone(receive: Receive, work: Coroutine[Any, Any, None]) -> None:
+    """Do the work until its end or the client's going; whichever is left over is cancelled."""
+    tasks = (asyncio.create_task(work), asyncio.ensure_future(receive()))
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    if tasks[0].done():
+        tasks[0].result()
 
 
 async def _answer(send: Send, body: bytes, status: int = 200, kind: bytes = b"application/json") -> None:
