@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from e2e.cluster import binary
+from e2e.cluster.progress import Progress
 
 from sluicegate.kube.client import Client
 from sluicegate.kube.errors import NotFound
@@ -21,9 +24,10 @@ MANIFESTS = Path(__file__).parents[3] / "manifests"
 SAMPLES = sorted((MANIFESTS / "samples").glob("*.yaml"))
 
 OVERLAY = """
-resources: [{base}]
-components: [{component}]
-namespace: team-a
+resources: [{kustomize}/single-namespace]
+components: [{kustomize}/owner-references]
+transformers: [{kustomize}/single-namespace/names]
+namespace: {namespace}
 images:
   - name: sluicegate
     newName: registry.example.org/sluicegate
@@ -36,23 +40,28 @@ configMapGenerator:
 """
 
 
+def _name(obj: dict[str, Any]) -> str:
+    return str(obj["metadata"]["name"])
+
+
 def _of_kind(objects: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
     return next(obj for obj in objects if obj["kind"] == kind and obj["metadata"]["name"].startswith(name))
 
 
-async def _rendered(kubectl: Kubectl, folder: Path) -> list[dict[str, Any]]:
-    done = await kubectl("kustomize", str(folder))
-    assert done.code == 0, done.err
-    return list(yaml.safe_load_all(done.out))
+def _rendered(folder: Path) -> list[dict[str, Any]]:
+    """What kustomize makes of a folder; it needs no server."""
+    kube = binary.built(Progress()) / "kube"
+    done = subprocess.run([kube, "kubectl", "kustomize", folder], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return list(yaml.safe_load_all(done.stdout))
 
 
-@pytest.fixture
-def overlay(tmp_path: Path) -> Path:
+def _overlay(folder: Path, namespace: str = "team-a") -> Path:
     """A user's own folder: kustomize takes relative paths only."""
-    base = os.path.relpath(MANIFESTS / "kustomize" / "single-namespace", tmp_path)
-    component = os.path.relpath(MANIFESTS / "kustomize" / "owner-references", tmp_path)
-    (tmp_path / "kustomization.yaml").write_text(OVERLAY.format(base=base, component=component))
-    return tmp_path
+    folder.mkdir(exist_ok=True)
+    kustomize = os.path.relpath(MANIFESTS / "kustomize", folder)
+    (folder / "kustomization.yaml").write_text(OVERLAY.format(kustomize=kustomize, namespace=namespace))
+    return folder
 
 
 async def test_the_installation_is_taken_as_it_is(kubectl: Kubectl) -> None:
@@ -64,29 +73,25 @@ async def test_the_installation_is_taken_as_it_is(kubectl: Kubectl) -> None:
     assert (again.code, again.out) == (0, "")
 
 
-async def test_every_object_of_the_installation_carries_the_label_that_uninstall_looks_for(
-    kubectl: Kubectl,
-) -> None:
-    objects = await _rendered(kubectl, MANIFESTS / "kustomize" / "base")
+def test_every_object_of_the_installation_carries_the_label_that_uninstall_looks_for() -> None:
+    objects = _rendered(MANIFESTS / "kustomize" / "base")
 
     assert len(objects) >= 14
     assert [
-        obj["metadata"]["name"]
+        _name(obj)
         for obj in objects
         if obj["metadata"]["labels"].get("app.kubernetes.io/part-of") != "sluicegate"
     ] == []
 
 
-async def test_an_installation_for_one_namespace_grants_nothing_beyond_it_but_nodes(
-    kubectl: Kubectl, overlay: Path
-) -> None:
-    objects = await _rendered(kubectl, overlay)
+def test_an_installation_for_one_namespace_grants_nothing_beyond_it_but_nodes(tmp_path: Path) -> None:
+    objects = _rendered(_overlay(tmp_path))
 
-    bound = [obj["roleRef"]["name"] for obj in objects if obj["kind"] == "ClusterRoleBinding"]
+    bound = [_name(obj) for obj in objects if obj["kind"] == "ClusterRoleBinding"]
     subjects = [subject for obj in objects for subject in obj.get("subjects", ())]
     container = _of_kind(objects, "Deployment", "sluicegate")["spec"]["template"]["spec"]["containers"][0]
     settings = _of_kind(objects, "ConfigMap", "sluicegate-settings")["data"]
-    assert bound == ["sluicegate-nodes"]
+    assert bound == ["sluicegate-nodes-team-a"]
     assert {subject["namespace"] for subject in subjects} == {"team-a"}
     assert not [obj for obj in objects if obj["kind"] == "Namespace"]
     assert _of_kind(objects, "Role", "sluicegate-operator")["metadata"]["namespace"] == "team-a"
@@ -95,10 +100,39 @@ async def test_an_installation_for_one_namespace_grants_nothing_beyond_it_but_no
     assert settings["SLUICEGATE_STORE_IMAGE"] == container["image"]
 
 
-async def test_clusters_that_check_owner_references_get_the_right_for_it(
-    kubectl: Kubectl, overlay: Path
-) -> None:
-    role = _of_kind(await _rendered(kubectl, overlay), "Role", "sluicegate-operator")
+def test_installations_beside_each_other_share_no_object_that_differs(tmp_path: Path) -> None:
+    """Whoever is applied last would take such an object from the other."""
+    installations = (
+        _rendered(MANIFESTS / "kustomize" / "base"),
+        _rendered(_overlay(tmp_path / "a", "team-a")),
+        _rendered(_overlay(tmp_path / "b", "team-b")),
+    )
+
+    written: dict[tuple[str, str, str], dict[str, Any]] = {}
+    differing = [
+        key
+        for objects in installations
+        for obj in objects
+        if (key := (obj["kind"], obj["metadata"].get("namespace", ""), _name(obj)))
+        and written.setdefault(key, obj) != obj
+    ]
+    assert differing == []
+    assert len(written) < sum(map(len, installations)), "what is alike is shared"
+
+
+async def test_an_overlay_that_forgets_the_names_is_refused(tmp_path: Path, kubectl: Kubectl) -> None:
+    kustomization = _overlay(tmp_path) / "kustomization.yaml"
+    kept = [line for line in kustomization.read_text().splitlines() if "transformers:" not in line]
+    kustomization.write_text("\n".join(kept))
+
+    refused = await kubectl("apply", "--server-side", "--dry-run=server", "-k", str(tmp_path))
+
+    assert refused.code != 0
+    assert "sluicegate-nodes-%NAMESPACE%" in refused.err
+
+
+def test_clusters_that_check_owner_references_get_the_right_for_it(tmp_path: Path) -> None:
+    role = _of_kind(_rendered(_overlay(tmp_path)), "Role", "sluicegate-operator")
 
     assert role["rules"][-1] == {
         "apiGroups": ["sluicegate.dev"],
