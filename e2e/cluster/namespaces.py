@@ -24,6 +24,8 @@ BRIDGE = "cni0"
 
 # Directories outside the state that components write to by fixed names.
 _PRIVATE_DIRECTORIES = {"/var/lib/kubelet": "kubelet", "/var/lib/cni": "cni/state", "/var/log": "log/node"}
+# What kubelet asks of its root cgroup, as far as the machine has it.
+_CONTROLLERS = ("cpu", "cpuset", "memory", "pids", "hugetlb")
 # kubelet sets these for the whole machine; it is given copies, so that the machine keeps its own.
 _MACHINE_SETTINGS = (
     "/proc/sys/vm/overcommit_memory",
@@ -44,7 +46,8 @@ def prepare(layout: Layout) -> None:
     """Turn fresh namespaces into a node: call once, as PID 1, before any component starts."""
     _mount(layout)
     _network()
-    _create_cgroups(layout)
+    for hierarchy in _hierarchies():
+        create_cgroup(hierarchy, layout.cgroup)
 
 
 @contextmanager
@@ -102,15 +105,27 @@ def _hierarchies() -> list[Path]:
     return [Path(fields[1]) for fields in mounts if fields[2] in ("cgroup", "cgroup2")]
 
 
-def _create_cgroups(layout: Layout) -> None:
-    for hierarchy in _hierarchies():
-        group = hierarchy / layout.cgroup
-        group.mkdir(exist_ok=True)
-        # A new cpuset of cgroup v1 is empty and refuses processes.
-        for setting in ("cpuset.mems", "cpuset.cpus"):
-            parent = hierarchy / setting
-            if parent.exists() and (group / setting).exists():
-                (group / setting).write_text(parent.read_text())
+def create_cgroup(hierarchy: Path, name: str) -> None:
+    """Make a cgroup that kubelet accepts as root of all pods, in one mounted hierarchy of either version."""
+    group = hierarchy / name
+    _hand_down_controllers(hierarchy)
+    group.mkdir(exist_ok=True)
+    # While the group hands them down too, a service manager that needs one no more can't take it back.
+    _hand_down_controllers(group)
+    # A new cpuset of cgroup v1 is empty and refuses processes.
+    for setting in ("cpuset.mems", "cpuset.cpus"):
+        parent = hierarchy / setting
+        if parent.exists() and (group / setting).exists():
+            (group / setting).write_text(parent.read_text())
+
+
+def _hand_down_controllers(group: Path) -> None:
+    """In cgroup v2 a child has only the controllers that its parent hands down, and kubelet wants its own."""
+    available = group / "cgroup.controllers"
+    found = available.read_text().split() if available.exists() else []
+    if "memory" in found:  # else cgroup v1 has the controllers, and this hierarchy at most what is left
+        wanted = " ".join(f"+{name}" for name in _CONTROLLERS if name in found)
+        (group / "cgroup.subtree_control").write_text(wanted)
 
 
 def remove_leftovers(layout: Layout, limit_seconds: float = 10) -> None:
