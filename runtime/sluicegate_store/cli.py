@@ -20,7 +20,7 @@ from sluicegate_store.layout import Store
 from sluicegate_store.manifest import DIGEST
 from sluicegate_store.progress import Progress
 from sluicegate_store.report import encode, error_document, leave
-from sluicegate_store.sidecar import Sidecar, serve
+from sluicegate_store.sidecar import TOKEN_VARIABLE, Sidecar, serve
 
 TERMINATION_LOG = Path("/dev/termination-log")
 LINE_EVERY_SECONDS = 2.0
@@ -79,17 +79,17 @@ def _digest(text: str) -> str:
     return text
 
 
-def _settings(options: argparse.Namespace, writable: Path) -> SourceSettings:
-    # the hub library puts its caches under HOME, which is read-only in a pod
+def _give_the_hub_library_a_home(writable: Path) -> None:
+    # it puts its caches under HOME, which is read-only in a pod
     os.environ.setdefault("HF_HOME", str(writable / "hub-home"))
-    return SourceSettings(mounts=options.sources, token=os.environ.get("HF_TOKEN") or None)
 
 
 def _inspect(options: argparse.Namespace) -> int:
     # PID 1 of a container ignores a signal without a handler; by an exception, so that scratch space is freed
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     progress = Progress(_lines_to_stderr(time.monotonic))
-    settings = _settings(options, options.scratch)
+    _give_the_hub_library_a_home(options.scratch)
+    settings = SourceSettings(options.sources, os.environ.get(TOKEN_VARIABLE) or None)
     try:
         with volume_errors():
             source = open_source(options.source, options.endpoint, settings)
@@ -107,7 +107,8 @@ def _serve(options: argparse.Namespace) -> int:
     try:
         with volume_errors():
             store = Store(options.root)
-        sidecar = Sidecar(store, _settings(options, store.root / "incoming"))
+        _give_the_hub_library_a_home(store.root / "incoming")
+        sidecar = Sidecar(store, options.sources, os.environ)
         asyncio.run(serve(sidecar, options.pointer, options.host, options.port))
     except StoreError as error:
         return _refuse(error, options.termination_log)

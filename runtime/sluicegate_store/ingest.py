@@ -20,7 +20,7 @@ from sluicegate_store.uri import HubUri, parse_uri
 
 @dataclass(frozen=True)
 class SourceSettings:
-    """How sources are reached: where claims are mounted, and the hub's token."""
+    """How sources are reached: where claims are mounted, and the token of this source's hub."""
 
     mounts: Path
     token: str | None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from sluicegate_store.layout import Store
 from sluicegate_store.manifest import DIGEST
 from sluicegate_store.progress import Progress
 
+TOKEN_VARIABLE = "HF_TOKEN"
+DRAFT_TOKEN_VARIABLE = "HF_TOKEN_DRAFT"
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 60.0
 Sleep = Callable[[float], Awaitable[None]]
@@ -26,19 +28,21 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Target:
-    """A model that the pod must hold."""
+    """A model that the pod must hold; `token_variable` names where its source's credentials are."""
 
     version: str
     digest: str
     uri: str
     endpoint: str | None
+    token_variable: str
 
 
 def read_pointer(text: bytes) -> list[Target]:
     """The model of a pointer, then its draft model if it names one. ConfigInvalid where it is malformed."""
     try:
         pointer = json.loads(text)
-        return [_target(part) for part in (pointer, pointer.get("draft")) if part is not None]
+        parts = ((pointer, TOKEN_VARIABLE), (pointer.get("draft"), DRAFT_TOKEN_VARIABLE))
+        return [_target(part, variable) for part, variable in parts if part is not None]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(
             Reason.CONFIG_INVALID,
@@ -46,19 +50,22 @@ def read_pointer(text: bytes) -> list[Target]:
         ) from error
 
 
-def _target(part: Any) -> Target:
+def _target(part: Any, token_variable: str) -> Target:
     version, digest, source = part["version"], part["digest"], part["source"]
     if not (isinstance(version, str) and isinstance(source["uri"], str) and DIGEST.fullmatch(digest)):
         raise ValueError("unexpected types")
-    return Target(version, digest, source["uri"], source.get("endpoint"))
+    return Target(version, digest, source["uri"], source.get("endpoint"), token_variable)
 
 
 class Sidecar:
-    """Ingest of a pointer's models, and the state that /ready shows."""
+    """Ingest of a pointer's models, and the state that /ready shows. Tokens are in the environment."""
 
-    def __init__(self, store: Store, settings: SourceSettings, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(
+        self, store: Store, mounts: Path, environment: Mapping[str, str], sleep: Sleep = asyncio.sleep
+    ) -> None:
         self._store = store
-        self._settings = settings
+        self._mounts = mounts
+        self._environment = environment
         self._sleep = sleep
         self._progress = Progress()
         self._ready = False
@@ -85,6 +92,7 @@ class Sidecar:
             return read_pointer(pointer.read_bytes())
 
     async def _ingest(self, target: Target) -> None:
+        settings = SourceSettings(self._mounts, self._environment.get(target.token_variable) or None)
         for wait in _waits():
             try:
                 await asyncio.to_thread(
@@ -93,7 +101,7 @@ class Sidecar:
                     target.uri,
                     target.endpoint,
                     target.digest,
-                    self._settings,
+                    settings,
                     self._progress,
                 )
             except StoreError as error:

@@ -9,9 +9,9 @@ from tests.builders import ADeployment, a_model_version
 from tests.core.cluster import Cluster
 
 
-def a_pod_of(deployment: ADeployment) -> Any:
+def a_pod_of(deployment: ADeployment, *models: Any) -> Any:
     """The spec of the pods that a deployment gets."""
-    cluster = Cluster(deployment.build(), a_model_version("v1"), a_model_version("draft"))
+    cluster = Cluster(deployment.build(), *(models or (a_model_version("v1"),)))
     cluster.settle()
     return cluster.of_kind("ReplicaSet")[0]["spec"]["template"]["spec"]
 
@@ -99,6 +99,28 @@ def test_the_source_is_mounted_for_the_store_alone_and_read_only() -> None:
         "volumeMounts"
     ]
     assert next(mount for mount in engine["volumeMounts"] if mount["name"] == "models")["readOnly"] is True
+
+
+def test_each_source_of_a_hub_has_a_token_of_its_own() -> None:
+    speculative = {"method": "DraftModel", "draftModelVersion": "draft", "tokens": 3}
+    models = [a_model_version(name, uri=f"hf://org/{name}@{'a' * 40}") for name in ("v1", "draft")]
+    for model, secret in zip(models, ("main", "other"), strict=True):
+        model["spec"]["source"] |= {"secretName": secret, "endpoint": f"https://{secret}.example"}
+    pod = a_pod_of(ADeployment().with_engine(speculative=speculative), *models)
+    secrets = {
+        each["name"]: each["valueFrom"]["secretKeyRef"]["name"]
+        for each in pod["initContainers"][0]["env"]
+        if "valueFrom" in each
+    }
+    assert secrets == {"HF_TOKEN": "main", "HF_TOKEN_DRAFT": "other"}
+
+
+def test_a_token_of_the_draft_alone_is_not_the_models() -> None:
+    speculative = {"method": "DraftModel", "draftModelVersion": "draft", "tokens": 3}
+    draft = a_model_version("draft", uri=f"hf://org/draft@{'a' * 40}")
+    draft["spec"]["source"]["secretName"] = "other"
+    pod = a_pod_of(ADeployment().with_engine(speculative=speculative), a_model_version("v1"), draft)
+    assert [each["name"] for each in pod["initContainers"][0]["env"]] == ["HOME", "HF_TOKEN_DRAFT"]
 
 
 def test_no_environment_of_other_services_reaches_the_engine() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +21,20 @@ class RunningHub:
 
 
 @pytest.fixture
-def hub(tmp_path: Path) -> Iterator[RunningHub]:
-    served = Hub(tmp_path / "hub")
+def start_hub(tmp_path: Path) -> Iterator[Callable[[str], RunningHub]]:
+    """Starts a hub with a folder of this name."""
+    with ExitStack() as running:
+        yield lambda name: running.enter_context(_running(tmp_path / name))
+
+
+@pytest.fixture
+def hub(start_hub: Callable[[str], RunningHub]) -> RunningHub:
+    return start_hub("hub")
+
+
+@contextmanager
+def _running(root: Path) -> Iterator[RunningHub]:
+    served = Hub(root)
     served.root.mkdir()
     started, loop = threading.Event(), asyncio.new_event_loop()
     port = 0

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
-from tests.store.builders import a_model, mounts
+from tests.store.builders import a_model
+from tests.store.conftest import RunningHub
 from tests.store.test_inspection import look
 
 from sluicegate_store import sidecar as module
@@ -17,6 +18,8 @@ from sluicegate_store.errors import Reason, StoreError
 from sluicegate_store.layout import Store
 from sluicegate_store.progress import Progress
 from sluicegate_store.sidecar import Sidecar, read_pointer
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class Sleeps:
@@ -33,10 +36,14 @@ class Sleeps:
         await self.wake.wait()
 
 
-def pointer(tmp_path: Path, digest: str) -> Path:
+def pointer(tmp_path: Path, digest: str, **more: Any) -> Path:
     path = tmp_path / "pointer.json"
-    path.write_text(json.dumps({"version": "v1", "digest": digest, "source": {"uri": "pvc://claim/m"}}))
+    path.write_text(json.dumps(part("v1", digest, "pvc://claim/m") | more))
     return path
+
+
+def part(version: str, digest: str, uri: str, endpoint: str | None = None) -> dict[str, Any]:
+    return {"version": version, "digest": digest, "source": {"uri": uri, "endpoint": endpoint}}
 
 
 async def answer(client: TestClient[Any, Any]) -> dict[str, Any]:
@@ -60,7 +67,7 @@ async def test_ready_tells_the_phase_and_bytes_while_files_are_copied(tmp_path, 
         return real(*arguments)
 
     monkeypatch.setattr(module, "ingest", held)
-    sidecar = Sidecar(Store(tmp_path / "models"), mounts(tmp_path))
+    sidecar = Sidecar(Store(tmp_path / "models"), tmp_path, {})
     async with TestClient(TestServer(sidecar.application())) as client:
         assert (await answer(client))["phase"] == "Pending"
         running = asyncio.create_task(sidecar.run(pointer(tmp_path, digest)))
@@ -94,7 +101,7 @@ async def test_a_source_that_is_away_is_asked_again_and_the_reason_is_shown(tmp_
 
     monkeypatch.setattr(module, "ingest", flaky)
     sleeps = Sleeps()
-    sidecar = Sidecar(Store(tmp_path / "models"), mounts(tmp_path), sleeps)
+    sidecar = Sidecar(Store(tmp_path / "models"), tmp_path, {}, sleeps)
     async with TestClient(TestServer(sidecar.application())) as client:
         running = asyncio.create_task(sidecar.run(pointer(tmp_path, digest)))
         await sleeps.asleep.wait()
@@ -110,7 +117,7 @@ async def test_a_source_that_is_away_is_asked_again_and_the_reason_is_shown(tmp_
 
 async def test_a_terminal_error_is_raised_and_stays_visible(tmp_path):
     a_model().write(tmp_path / "claim" / "m")
-    sidecar = Sidecar(Store(tmp_path / "models"), mounts(tmp_path), Sleeps())
+    sidecar = Sidecar(Store(tmp_path / "models"), tmp_path, {}, Sleeps())
     async with TestClient(TestServer(sidecar.application())) as client:
         with pytest.raises(StoreError):
             await sidecar.run(pointer(tmp_path, f"sha256:{'0' * 64}"))
@@ -126,15 +133,44 @@ def test_waits_double_up_to_a_minute():
 
 
 def test_a_pointer_may_name_an_endpoint_and_a_draft():
-    part = {
-        "version": "v",
-        "digest": f"sha256:{'0' * 64}",
-        "source": {"uri": "hf://x", "endpoint": "http://hub"},
-    }
+    model = part("v", f"sha256:{'0' * 64}", "hf://x", "http://hub")
 
-    targets = read_pointer(json.dumps({**part, "draft": {**part, "version": "d"}}).encode())
+    targets = read_pointer(json.dumps({**model, "draft": {**model, "version": "d"}}).encode())
 
     assert [(target.version, target.endpoint) for target in targets] == [
         ("v", "http://hub"),
         ("d", "http://hub"),
     ]
+
+
+async def test_each_hub_is_sent_the_token_of_its_own_model(start_hub, tmp_path):
+    hubs = {"model": start_hub("main"), "draft": start_hub("other")}
+    parts = [on_a_hub(hub, name, seed, tmp_path) for seed, (name, hub) in enumerate(hubs.items())]
+    for name, running in hubs.items():
+        running.hub.token = f"token-of-{name}"
+    (tmp_path / "pointer.json").write_text(json.dumps({**parts[0], "draft": parts[1]}))
+    tokens = {"HF_TOKEN": "token-of-model", "HF_TOKEN_DRAFT": "token-of-draft"}
+
+    await Sidecar(Store(tmp_path / "models"), tmp_path, tokens).run(tmp_path / "pointer.json")
+
+    for name, running in hubs.items():
+        assert {sent for _, _, sent in running.hub.requests} == {f"Bearer token-of-{name}"}
+
+
+async def test_a_draft_without_a_secret_is_asked_for_without_the_models_token(start_hub, tmp_path):
+    a_model(1).write(tmp_path / "claim" / "m")
+    digest, hub = look(tmp_path).manifest.digest, start_hub("hub")
+    draft = on_a_hub(hub, "draft", 2, tmp_path)
+
+    sidecar = Sidecar(Store(tmp_path / "models"), tmp_path, {"HF_TOKEN": "secret"})
+    await sidecar.run(pointer(tmp_path, digest, draft=draft))
+
+    assert {sent for _, _, sent in hub.hub.requests} == {None}
+
+
+def on_a_hub(running: RunningHub, name: str, seed: int, tmp_path: Path) -> dict[str, Any]:
+    """A model published on a hub, as a part of a pointer."""
+    a_model(seed).write(running.hub.root / "org" / name / COMMIT)
+    a_model(seed).write(tmp_path / "claim" / name)
+    digest = look(tmp_path, f"pvc://claim/{name}").manifest.digest
+    return part(name, digest, f"hf://org/{name}@{COMMIT}", running.endpoint)

@@ -26,6 +26,9 @@ USER = 65532
 # After the drain the runtime stops vLLM and ends; this much longer the kubelet waits before it kills.
 SHUTDOWN_MARGIN_SECONDS = 30
 
+# A token goes to the hub of its own source: one variable for the model, one for the draft model.
+TOKEN_VARIABLES = ("HF_TOKEN", "HF_TOKEN_DRAFT")
+
 # A download may take hours, and no restart would make it faster: the sidecar itself ends on an error.
 STORE_STARTUP_SECONDS = 86_400
 
@@ -95,10 +98,13 @@ def source_volumes(files: tuple[Files, ...]) -> list[dict[str, Any]]:
 
 
 def source_environment(files: tuple[Files, ...]) -> list[dict[str, Any]]:
-    """Credentials of a hub source; they are given to containers of the small image alone."""
-    secret = next((file.secret_name for file in files if file.secret_name), None)
-    token = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": secret, "key": "token"}}}
-    return [{"name": "HOME", "value": "/tmp"}, *([token] if secret else [])]
+    """Credentials of hub sources; they are given to containers of the small image alone."""
+    tokens = [
+        {"name": variable, "valueFrom": {"secretKeyRef": {"name": file.secret_name, "key": "token"}}}
+        for variable, file in zip(TOKEN_VARIABLES, files, strict=False)
+        if file.secret_name
+    ]
+    return [{"name": "HOME", "value": "/tmp"}, *tokens]
 
 
 def _claims(files: tuple[Files, ...]) -> list[str]:
