@@ -76,10 +76,9 @@ def a_view(
     *model_versions: dict[str, Any],
     pods: tuple[dict[str, Any], ...] = (),
     replica_sets: tuple[dict[str, Any], ...] = (),
-    events: tuple[dict[str, Any], ...] = (),
 ) -> View:
     versions = {version["metadata"]["name"]: version for version in model_versions}
-    return View(deployment, versions, replica_sets, pods, events, NOW)
+    return View(deployment, versions, replica_sets, pods, NOW)
 
 
 def serving(version: str = "smollm2-1", rollout: str = "0a1b2c3d") -> dict[str, Any]:

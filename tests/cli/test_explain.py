@@ -17,11 +17,11 @@ from tests.cli.builders import (
 from sluicegate.api.reasons import Reason
 from sluicegate.cli.advice import ADVICE, NOTHING_TO_DO, advice, meaning
 from sluicegate.cli.explain import EVENTS_SHOWN, explanation
-from sluicegate.cli.view import View
+from sluicegate.cli.view import Object, View
 
 
-def _told(view: View) -> list[str]:
-    return [" ".join(line.split()) for line in explanation(view)]
+def _told(view: View, events: tuple[Object, ...] | None = ()) -> list[str]:
+    return [" ".join(line.split()) for line in explanation(view, events)]
 
 
 def test_a_ready_deployment_is_said_to_be_ready_and_nothing_else() -> None:
@@ -132,12 +132,21 @@ def test_pods_that_the_server_refuses_are_told_though_there_are_none() -> None:
 def test_warnings_are_shown_up_to_a_bound_and_normal_events_are_not() -> None:
     warnings = [a_warning("FailedScheduling", f"note {i}", minutes=i) for i in range(1, EVENTS_SHOWN + 3)]
     normal = {**a_warning("Pulled", "pulled"), "type": "Normal"}
-    view = a_view(a_deployment(a_condition("Ready", "False", "Unschedulable")), events=(normal, *warnings))
+    view = a_view(a_deployment(a_condition("Ready", "False", "Unschedulable")))
 
-    told = _told(view)
+    told = _told(view, (normal, *warnings))
     assert "1m 0s ago FailedScheduling Pod chat-x note 1" in told
     assert sum("FailedScheduling" in line for line in told) == EVENTS_SHOWN
     assert not any("Pulled" in line for line in told)
+
+
+def test_events_that_may_not_be_read_are_said_to_be_missing() -> None:
+    view = a_view(a_deployment(a_condition("Ready", "False", "Unschedulable")))
+
+    assert _told(view, None)[-2:] == [
+        "Warnings",
+        "not shown: your role may not list events.k8s.io/events here",
+    ]
 
 
 def test_every_reason_to_wait_says_what_unblocks_it() -> None:

@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from sluicegate.cli.advice import advice, meaning
 from sluicegate.cli.cluster import connected
 from sluicegate.cli.command import Command, Exit, add_object_flags
 from sluicegate.cli.table import table
-from sluicegate.cli.view import Object, View, last_seen, pod_state, since, view
+from sluicegate.cli.view import Object, View, events_around, last_seen, pod_state, since, view
 from sluicegate.core import naming
 from sluicegate.core.diagnosis import diagnose
 from sluicegate.core.objects import condition, is_true, name
 
 EVENTS_SHOWN = 5
 
+Events = Sequence[Object] | None
+"""The newest first; None where they may not be read."""
+
 
 async def _run(args: Namespace) -> int:
     async with connected(args) as cluster:
         seen = await view(cluster, args.name, datetime.now(UTC))
-    print("\n".join(explanation(seen)))
+        events = await events_around(cluster, seen)
+    print("\n".join(explanation(seen, events)))
     return Exit.OK
 
 
-def explanation(seen: View) -> Iterator[str]:
+def explanation(seen: View, events: Events) -> Iterator[str]:
     """The lines of the answer: the verdict, then what it rests on."""
     yield from _verdict(seen)
     yield from _section("Model versions", _model_versions(seen))
     yield from _section("Pods", _pods(seen))
-    yield from _section("Warnings", _warnings(seen))
+    yield from _section("Warnings", _warnings(events, seen))
 
 
 def _verdict(seen: View) -> Iterator[str]:
@@ -110,8 +114,10 @@ def _pod_row(pod: Object, seen: View) -> tuple[str, ...]:
     return name(pod), pod_state(pod), f"age {age}", problem.message if problem else ""
 
 
-def _warnings(seen: View) -> list[tuple[str, ...]]:
-    warnings = [event for event in seen.events if event.get("type") == "Warning"]
+def _warnings(events: Events, seen: View) -> list[tuple[str, ...]]:
+    if events is None:
+        return [("not shown: your role may not list events.k8s.io/events here",)]
+    warnings = [event for event in events if event.get("type") == "Warning"]
     return [_event_row(event, seen) for event in warnings[:EVENTS_SHOWN]]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from sluicegate.cli.cluster import Cluster, found
 from sluicegate.core import naming
 from sluicegate.core.objects import annotation, is_true, name, terminating
-from sluicegate.kube.errors import NotFound
+from sluicegate.kube.errors import Forbidden, NotFound
 from sluicegate.kube.resources import EVENT, LLM_DEPLOYMENT, MODEL_VERSION, POD, REPLICA_SET
 
 Object = Mapping[str, Any]
@@ -18,13 +18,12 @@ Object = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class View:
-    """`model_versions` holds those that the deployment names and that exist; `events` the newest first."""
+    """`model_versions` holds those that the deployment names and that exist."""
 
     deployment: Object
     model_versions: Mapping[str, Object]
     replica_sets: tuple[Object, ...]
     pods: tuple[Object, ...]
-    events: tuple[Object, ...]
     now: datetime
 
     @property
@@ -54,18 +53,26 @@ async def view(cluster: Cluster, deployment: str, now: datetime) -> View:
     selector = f"{naming.DEPLOYMENT}={deployment}"
     pods = (await client.list(POD, namespace, label_selector=selector)).items
     replica_sets = (await client.list(REPLICA_SET, namespace, label_selector=selector)).items
-    versions = await _model_versions(cluster, obj)
-    concerned = {deployment, *versions, *(name(each) for each in (*pods, *replica_sets))}
-    concerned |= {naming.inspection_name(version) for version in versions}
-    events = (await client.list(EVENT, namespace)).items
     return View(
         deployment=obj,
-        model_versions=versions,
+        model_versions=await _model_versions(cluster, obj),
         replica_sets=tuple(replica_sets),
         pods=tuple(sorted(pods, key=name)),
-        events=tuple(sorted(_about(concerned, events), key=last_seen, reverse=True)),
         now=now,
     )
+
+
+async def events_around(cluster: Cluster, seen: View) -> tuple[Object, ...] | None:
+    """Events of the deployment and of what surrounds it, newest first; None where they may not be read."""
+    concerned = {name(each) for each in (seen.deployment, *seen.pods, *seen.replica_sets)}
+    for version in seen.model_versions:
+        concerned |= {version, naming.inspection_name(version)}
+    try:
+        events = (await cluster.client.list(EVENT, cluster.namespace)).items
+    except Forbidden:
+        return None
+    about = [event for event in events if (event.get("regarding") or {}).get("name") in concerned]
+    return tuple(sorted(about, key=last_seen, reverse=True))
 
 
 async def _model_versions(cluster: Cluster, deployment: Object) -> dict[str, Object]:
@@ -79,10 +86,6 @@ async def _model_versions(cluster: Cluster, deployment: Object) -> dict[str, Obj
         except NotFound:
             continue
     return versions
-
-
-def _about(names: set[str], events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [event for event in events if (event.get("regarding") or {}).get("name") in names]
 
 
 def last_seen(event: Object) -> str:
