@@ -15,6 +15,9 @@ from pathlib import Path
 from sluicegate_engine.fatal import FatalError
 
 LIMIT_BYTES = 2048
+NOTE = json.dumps({"note": "requests were taken; the log may quote them and so is not repeated here"})
+"""The termination message while users are served. Kubernetes puts the tail of the log, prompts and all, in
+place of an empty one, and whoever is killed leaves no other."""
 _KEPT_LINES = 20
 _KEPT_CAUSES = 3
 _LINE_LENGTH = 300

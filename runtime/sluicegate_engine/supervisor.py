@@ -23,7 +23,7 @@ from aiohttp import web
 
 from sluicegate_engine.admission import Admission
 from sluicegate_engine.control_server import ControlServer
-from sluicegate_engine.evidence import Evidence, write_statement
+from sluicegate_engine.evidence import NOTE, Evidence, write_statement
 from sluicegate_engine.fatal import FatalError
 from sluicegate_engine.gate_settings import GateSettings
 from sluicegate_engine.launch import engine_command, engine_environment
@@ -105,6 +105,7 @@ class Supervisor:
         self._enter(Phase.LOADING, "vLLM loads the model")
         await self._unless_dead(self._prove(session, self._engine))
         self._evidence.users_arrive()
+        self._leave(NOTE)
         self._command(Admission.OPEN)
         await self._unless_dead(self._link.wait_until(lambda report: report.admission is Admission.OPEN))
         self._enter(Phase.SERVING, _describe(pointer.model))
@@ -146,10 +147,13 @@ class Supervisor:
             await self._engine.kill()
         cause = self._evidence.cause
         told = FatalError(failure.reason, failure.message + (f"; first error: {cause}" if cause else ""))
-        if not write_statement(self._settings.termination_log, self._evidence.statement(told)):
-            _LOG.warning("the termination message could not be written to %s", self._settings.termination_log)
+        self._leave(self._evidence.statement(told))
         _LOG.error("%s", told)
         return _FAILED_CODE
+
+    def _leave(self, last_words: str) -> None:
+        if not write_statement(self._settings.termination_log, last_words):
+            _LOG.warning("the termination message could not be written to %s", self._settings.termination_log)
 
     async def _kill_engine(self) -> None:
         _LOG.warning("told to end a second time: killing the engine")

@@ -94,6 +94,7 @@ def test_the_store_is_blamed_before_the_engine_that_waits_for_it() -> None:
         ('{"error": {"reason": "UnsafePath", "message": "../x"}}', "UnsafePath: ../x"),
         ('{"error": {"reason": "UnsafePath"}}', '{"error": {"reason": "UnsafePath"}}'),
         ('{"error": "plain"}', '{"error": "plain"}'),
+        ('{"note": "requests were taken"}', ""),
         ("7", "7"),
         ("  CUDA error\n", "CUDA error"),
         ("", ""),

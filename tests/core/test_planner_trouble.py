@@ -91,6 +91,12 @@ TROUBLES: dict[str, tuple[Mapping[str, Any], str, str, bool]] = {
         True,
     ),
     "the engine ended without a word": (ended(exit_code=137), "EngineCrashLooping", "exit code 137", False),
+    "the engine was killed while it served": (
+        ended('{"note": "requests were taken"}', exit_code=137),
+        "EngineCrashLooping",
+        "exit code 137",
+        False,
+    ),
     "the engine took too much memory": (
         ended(exit_code=137, reason="OOMKilled", restarts=2),
         "EngineOutOfMemory",

@@ -172,6 +172,22 @@ async def test_the_termination_message_never_holds_a_prompt(start: Start) -> Non
     assert SECRET not in json.dumps(pod.statement)
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+async def test_who_is_killed_while_serving_leaves_no_log_to_quote(serving: Pod, number: int) -> None:
+    serving.signal(number)
+    await serving.exit_code()
+    assert "error" not in serving.statement
+    assert serving.statement["note"]
+
+
+async def test_until_users_are_served_the_log_may_be_quoted(start: Start) -> None:
+    pod = await start("hang-at-start")
+    await pod.until("Loading")
+    pod.signal(signal.SIGKILL)
+    await pod.exit_code()
+    assert not (pod.directory / "termination-log").exists()
+
+
 async def test_a_missing_snapshot_is_said_at_once(start: Start, tmp_path: Path) -> None:
     pod = await start(model=tmp_path / "absent")
     assert await pod.exit_code() == 1

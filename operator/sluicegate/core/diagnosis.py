@@ -83,9 +83,11 @@ def _problem_of_end(name: str, ended: Mapping[str, Any]) -> Problem:
 
 
 def last_words(message: str) -> str:
-    """The text of a termination message: of a JSON one, its error."""
+    """The text of a termination message: of a JSON one, its error, and nothing where it tells of none."""
     try:
         parsed = json.loads(message)
+        if isinstance(parsed, dict) and "error" not in parsed:
+            return ""
         return f"{parsed['error']['reason']}: {parsed['error']['message']}"
     except (ValueError, KeyError, TypeError):
         return message.strip()
