@@ -10,6 +10,7 @@ import pytest
 from tests.builders import ADeployment
 from tests.shell.rig import NAMESPACE, Rig
 
+from sluicegate.kube.errors import Conflict
 from sluicegate.kube.resources import LLM_DEPLOYMENT
 from sluicegate.shell.apply import Applier
 from sluicegate.shell.status import StatusWriter
@@ -17,6 +18,7 @@ from sluicegate.shell.status import StatusWriter
 pytestmark = pytest.mark.looptime(noop_cycles=1)
 
 SINCE = "2026-01-01T00:00:00Z"
+ROLLOUT = {"id": "1", "toVersion": "v2", "step": "Verifying", "stepStartedAt": SINCE}
 
 
 def a_condition(kind: str, status: str = "True", reason: str = "Serving") -> dict[str, Any]:
@@ -74,14 +76,53 @@ async def test_a_condition_left_out_is_removed() -> None:
         assert [each["type"] for each in (await world.live())["status"]["conditions"]] == ["Ready"]
 
 
-async def test_a_condition_of_somebody_else_is_left_alone_and_is_no_reason_to_write_for_ever() -> None:
+async def test_what_somebody_else_added_is_taken_out() -> None:
     async with a_world() as world:
-        await world.write(a_status(a_condition("Ready")))
-        await world.patch({"conditions": [a_condition("Ready"), a_condition("Theirs")]})
-        await world.write(a_status(a_condition("Ready")))
+        restored = {
+            "rollout": {**ROLLOUT, "fromVersion": "v0"},
+            "conditions": [a_condition("Ready", "False"), a_condition("Stalled")],
+        }
+        await world.patch(restored)
+        assert await world.write(a_status(a_condition("Ready")))
+        assert (await world.live())["status"] == a_status(a_condition("Ready"))
+        assert not await world.write(a_status(a_condition("Ready")))
+
+
+async def test_a_part_of_what_stays_is_taken_out_of_it() -> None:
+    async with a_world() as world:
+        await world.patch({"rollout": {**ROLLOUT, "fromVersion": "v0"}})
+        await world.write({**a_status(a_condition("Ready")), "rollout": ROLLOUT})
+        assert (await world.live())["status"]["rollout"] == ROLLOUT
+
+
+async def test_who_keeps_on_adding_the_same_is_opposed_once() -> None:
+    async with a_world() as world:
+        for _ in range(2):
+            await world.patch({"conditions": [a_condition("Ready"), a_condition("Theirs")]})
+            await world.write(a_status(a_condition("Ready")))
         assert not await world.write(a_status(a_condition("Ready")))
         kinds = {each["type"] for each in (await world.live())["status"]["conditions"]}
         assert kinds == {"Ready", "Theirs"}
+
+
+async def test_what_could_not_be_taken_out_in_a_race_is_taken_out_the_next_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with a_world() as world:
+        await world.patch({"conditions": [a_condition("Theirs")]})
+        apply = world.rig.truth.apply
+
+        async def overtaken(*args: Any, **options: Any) -> dict[str, Any]:
+            stored = await apply(*args, **options)
+            await world.patch({"phase": "Idle"})
+            return stored
+
+        monkeypatch.setattr(world.rig.truth, "apply", overtaken)
+        with pytest.raises(Conflict):
+            await world.write(a_status(a_condition("Ready")))
+        monkeypatch.undo()
+        await world.write(a_status(a_condition("Ready")))
+        assert (await world.live())["status"] == a_status(a_condition("Ready"))
 
 
 async def test_what_somebody_else_changed_is_put_right() -> None:

@@ -65,6 +65,15 @@ class Applier:
         }
         return await self._client.apply(intent, STATUS_MANAGER, force=True, subresource="status")
 
+    async def amend_status(self, stored: Manifest, patch: Manifest) -> None:
+        """Merge a patch into the status of the object in exactly this state."""
+        meta = stored["metadata"]
+        guarded = {"metadata": {"resourceVersion": meta["resourceVersion"]}, "status": patch}
+        resource = resource_of(stored)
+        await self._client.patch_merge(
+            resource, meta["namespace"], meta["name"], guarded, STATUS_MANAGER, subresource="status"
+        )
+
     async def _create(self, manifest: Manifest, owner_uid: str) -> Manifest:
         try:
             return await self._client.create(manifest, MANAGER)

@@ -12,9 +12,10 @@ from sluicegate.shell.keys import Key, key_of
 
 
 class StatusWriter:
-    """Remembers, by key, a status that was sent and what the API server made of it.
+    """Keeps a status ours alone: an apply leaves what others own of it, so that is taken out afterwards.
 
-    The two differ for ever where somebody else owns a part of the status. Sending again would change nothing.
+    It remembers, by key, a status that was sent and what the API server made of it. The two differ for ever
+    where its definitions know less than we do, and time and again where somebody else keeps on adding.
     """
 
     def __init__(self, applier: Applier) -> None:
@@ -34,6 +35,9 @@ class StatusWriter:
             return False
         try:
             stored = await self._applier.write_status(custom_resource, status)
+            foreign = _surplus(stored.get("status") or {}, status)
+            if foreign:
+                await self._applier.amend_status(stored, foreign)
         except NotFound:
             return True
         self._sent[key_of(custom_resource)] = (wanted, _meaning(stored.get("status")))
@@ -41,6 +45,18 @@ class StatusWriter:
 
     def forget(self, key: Key) -> None:
         self._sent.pop(key, None)
+
+
+def _surplus(stored: Manifest, wanted: Manifest) -> dict[str, Any]:
+    """The merge patch that takes out of a stored status what is not wanted; empty where there is nothing."""
+    patch: dict[str, Any] = {}
+    for field, value in stored.items():
+        want = wanted.get(field)
+        if isinstance(value, dict) and isinstance(want, dict):
+            patch |= {field: below} if (below := _surplus(value, want)) else {}
+        elif want is None or (isinstance(value, list) and _plain(value) != _plain(want)):
+            patch[field] = want
+    return patch
 
 
 def _meaning(status: Any) -> str:
