@@ -8,8 +8,7 @@ import os
 import sys
 
 from e2e.cluster.cluster import Cluster, ClusterError
-from e2e.cluster.machine import MachineError
-from e2e.cluster.progress import WaitError
+from e2e.cluster.command import exit_with
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -67,7 +66,4 @@ def _is_up(cluster: Cluster) -> bool:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except (ClusterError, MachineError, WaitError) as error:
-        sys.exit(f"error: {error}")
+    exit_with(lambda: main(sys.argv[1:]))

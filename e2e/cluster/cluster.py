@@ -20,14 +20,15 @@ from signal import SIGKILL
 from typing import Any
 
 from e2e.cluster import binary, configuration, machine, namespaces
+from e2e.cluster.command import ExpectedError, end_of, run
 from e2e.cluster.components import NODE, PAUSE_IMAGE
 from e2e.cluster.layout import Layout
-from e2e.cluster.progress import Progress
+from e2e.cluster.progress import Progress, WaitError
 
 _FIRST_PORT, _PORTS = 20000, 10000
 
 
-class ClusterError(RuntimeError):
+class ClusterError(ExpectedError):
     """The cluster is not there, or did not do what it was asked; the message says which."""
 
 
@@ -52,7 +53,6 @@ class Cluster:
             self._remove()
             machine.require_space(self.layout.state, 3, "a cluster")
             self._start(built)
-            self._progress.wait(self.problem, limit_seconds=120)
             self.set_gpus(gpus)
             self._progress.say(f"the cluster is up: {self.layout.kubeconfig}")
 
@@ -84,14 +84,14 @@ class Cluster:
         return self._ask("status")
 
     def _start(self, built: Path) -> None:
-        namespaces.load_kernel_modules()
+        namespaces.load_kernel_modules(self._progress)
         with _listener(self.layout) as outside:
             port = outside.getsockname()[1]
             with self._progress.step("writing certificates and configuration"):
                 configuration.write(self.layout, built / "kube", port)
             supervisor = [sys.executable, "-m", "e2e.cluster.supervisor", str(built / "kube"), str(port)]
-            with (self.layout.logs / "supervisor.log").open("ab") as log:
-                subprocess.Popen(
+            with self.log("supervisor").open("ab") as log:
+                process = subprocess.Popen(
                     [*namespaces.unshare_command(), *supervisor, str(outside.fileno())],
                     cwd=self.layout.checkout,
                     env={**os.environ, "PATH": machine.search_path()},
@@ -101,26 +101,33 @@ class Cluster:
                     pass_fds=(outside.fileno(),),
                     start_new_session=True,
                 )
-        self._progress.wait(self._missing_at_start, limit_seconds=120)
-        self._import_pause_image(built / "pause")
+        try:
+            self._progress.wait(lambda: self.missing_at_start(process), limit_seconds=120)
+            self._import_pause_image(built / "pause")
+            self._progress.wait(lambda: self.missing_at_start(process) or self.problem(), limit_seconds=120)
+        except WaitError as error:
+            raise ClusterError(f"{error}: see the logs in {self.layout.logs}") from error
 
-    def _missing_at_start(self) -> str | None:
-        """Like `problem`, but a dead component ends the wait."""
+    def missing_at_start(self, supervisor: subprocess.Popen[bytes]) -> str | None:
+        """Like `problem` without the node, but what ended ends the wait."""
+        if supervisor.poll() is not None:
+            raise ClusterError(f"the cluster did not start: {end_of(self.log('supervisor'))}")
         try:
             status = self.status()
         except ClusterError:
             return "the supervisor"
         for name, component in status["components"].items():
             if component["exitCode"] is not None:
-                tail = self.log(name).read_text(errors="replace")[-2000:]
-                raise ClusterError(f"{name} ended with code {component['exitCode']}:\n{tail}")
+                raise ClusterError(
+                    f"{name} ended with code {component['exitCode']}: {end_of(self.log(name))}"
+                )
         return str(status["waitingFor"]) if status["waitingFor"] else None
 
     def _import_pause_image(self, pause: Path) -> None:
         archive = self.layout.state / "pause.tar"
         _write_image(archive, PAUSE_IMAGE, pause)
         ctr = ["ctr", "--address", str(self.layout.containerd_socket), "--namespace", "k8s.io"]
-        subprocess.run([*ctr, "images", "import", str(archive)], check=True, stdout=subprocess.DEVNULL)
+        run([*ctr, "images", "import", archive])
         archive.unlink()
 
     def _remove(self) -> None:

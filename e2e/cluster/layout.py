@@ -12,14 +12,14 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-STATES = Path("/var/tmp/sluicegate")
-
 
 @dataclass(frozen=True)
 class Layout:
     """Paths of one checkout's cluster."""
 
     checkout: Path
+    states: Path = Path("/var/tmp/sluicegate")
+    """Of all checkouts on the machine; short, and not emptied at a restart."""
 
     @classmethod
     def here(cls) -> Layout:
@@ -33,11 +33,11 @@ class Layout:
 
     @property
     def state(self) -> Path:
-        return STATES / self.id
+        return self.states / self.id
 
     @property
     def lock(self) -> Path:
-        return STATES / f"{self.id}.lock"
+        return self.states / f"{self.id}.lock"
 
     @property
     def control_socket(self) -> Path:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from e2e.cluster.command import ExpectedError
 from e2e.cluster.progress import Progress
 
 CLUSTER_TOOLS = {
@@ -28,7 +29,7 @@ IMAGE_TOOLS = {
 }
 
 
-class MachineError(RuntimeError):
+class MachineError(ExpectedError):
     """The machine lacks something that can't be installed from here."""
 
 

@@ -15,7 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from e2e.cluster.layout import STATES, Layout
+from e2e.cluster.command import ExpectedError, run
+from e2e.cluster.layout import Layout
+from e2e.cluster.machine import install_packages
+from e2e.cluster.progress import Progress
 
 POD_NETWORK = "10.244.0.0/24"
 NODE_ADDRESS = "10.244.0.1"
@@ -35,6 +38,7 @@ _MACHINE_SETTINGS = (
     "/proc/sys/kernel/keys/root_maxkeys",
     "/proc/sys/kernel/keys/root_maxbytes",
 )
+_BRIDGE_FILTER = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
 
 
 def unshare_command() -> list[str]:
@@ -51,53 +55,49 @@ def prepare(layout: Layout) -> None:
 
 
 @contextmanager
-def _machine_lock() -> Iterator[None]:
+def _machine_lock(layout: Layout) -> Iterator[None]:
     """Held while mount points that checkouts share come and go."""
-    STATES.mkdir(parents=True, exist_ok=True)
-    with (STATES / "lock").open("w") as file:
+    with (layout.states / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
-def _run(*command: str | Path) -> None:
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(map(str, command))}: {done.stderr.strip()}")
-
-
 def _mount(layout: Layout) -> None:
-    _run("mount", "--make-rshared", "/")  # kubelet and containerd hand mounts to each other
-    _run("mount", "-t", "proc", "proc", "/proc")
-    _run("mount", "-t", "tmpfs", "-o", "mode=755", "run", "/run")
-    with _machine_lock():
+    run(["mount", "--make-rshared", "/"])  # kubelet and containerd hand mounts to each other
+    run(["mount", "-t", "proc", "proc", "/proc"])
+    run(["mount", "-t", "tmpfs", "-o", "mode=755", "run", "/run"])
+    with _machine_lock(layout):
         for target, source in _PRIVATE_DIRECTORIES.items():
             (layout.state / source).mkdir(parents=True, exist_ok=True)
             Path(target).mkdir(parents=True, exist_ok=True)
-            _run("mount", "--bind", layout.state / source, target)
+            run(["mount", "--bind", layout.state / source, target])
     copies = layout.state / "sysctl"
     copies.mkdir(exist_ok=True)
     for setting in map(Path, _MACHINE_SETTINGS):
         copy = copies / setting.name
         copy.write_text(setting.read_text())
-        _run("mount", "--bind", copy, setting)
+        run(["mount", "--bind", copy, setting])
 
 
 def _network() -> None:
-    _run("ip", "link", "set", "lo", "up")
-    _run("ip", "link", "add", BRIDGE, "type", "bridge")
-    _run("ip", "address", "add", f"{NODE_ADDRESS}/24", "dev", BRIDGE)
-    _run("ip", "link", "set", BRIDGE, "up")
+    run(["ip", "link", "set", "lo", "up"])
+    run(["ip", "link", "add", BRIDGE, "type", "bridge"])
+    run(["ip", "address", "add", f"{NODE_ADDRESS}/24", "dev", BRIDGE])
+    run(["ip", "link", "set", BRIDGE, "up"])
     # There is no default route; without this one the node itself could not reach a Service.
-    _run("ip", "route", "add", SERVICE_NETWORK, "dev", BRIDGE, "src", NODE_ADDRESS)
+    run(["ip", "route", "add", SERVICE_NETWORK, "dev", BRIDGE, "src", NODE_ADDRESS])
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
-    Path("/proc/sys/net/bridge/bridge-nf-call-iptables").write_text("1")
+    if not _BRIDGE_FILTER.exists():
+        raise ExpectedError("Services need the kernel module br_netfilter, and modprobe could not load it")
+    _BRIDGE_FILTER.write_text("1")
 
 
-def load_kernel_modules() -> None:
+def load_kernel_modules(progress: Progress) -> None:
     """Load what pods and Services need and the kernel hasn't built in; from outside, before `prepare`."""
-    for proof, module in (("/proc/sys/net/bridge", "br_netfilter"), ("/sys/module/overlay", "overlay")):
-        if not Path(proof).exists():
-            subprocess.run(["modprobe", module], capture_output=True, check=False)
+    proofs = {"br_netfilter": _BRIDGE_FILTER, "overlay": Path("/sys/module/overlay")}
+    for module in (name for name, proof in proofs.items() if not proof.exists()):
+        install_packages({"modprobe": "kmod"}, progress)
+        subprocess.run(["modprobe", module], capture_output=True, check=False)
 
 
 def _hierarchies() -> list[Path]:
@@ -133,12 +133,12 @@ def remove_leftovers(layout: Layout, limit_seconds: float = 10) -> None:
     deadline = time.monotonic() + limit_seconds
     while remaining := [group for group in _groups(layout) if not _removed(group)]:
         if time.monotonic() > deadline:
-            raise RuntimeError(f"still in use after {limit_seconds:.0f}s: {remaining[-1]}")
+            raise ExpectedError(f"still in use after {limit_seconds:.0f}s: {remaining[-1]}")
         time.sleep(0.1)
-    with _machine_lock():
+    with _machine_lock(layout):
         shutil.rmtree(layout.state, ignore_errors=True)
         # Removing a directory unmounts what other namespaces have mounted on it.
-        if not any(path.is_dir() for path in STATES.iterdir()):
+        if not any(path.is_dir() for path in layout.states.iterdir()):
             for target in _PRIVATE_DIRECTORIES:
                 _removed(Path(target))
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import base64
 import json
-import subprocess
 from pathlib import Path
+
+from e2e.cluster.command import run
 
 CLUSTER_NAMES = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost")
 
@@ -76,7 +77,4 @@ class Authority:
         return base64.b64encode((self.directory / name).read_bytes()).decode()
 
     def _openssl(self, arguments: str) -> None:
-        command = ["openssl", *arguments.split(" ")]
-        done = subprocess.run(command, cwd=self.directory, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise RuntimeError(f"openssl {arguments.split(' ')[0]} failed: {done.stderr[-1000:]}")
+        run(["openssl", *arguments.split(" ")], cwd=self.directory)

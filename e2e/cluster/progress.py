@@ -8,14 +8,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
+
+from e2e.cluster.command import CommandError, ExpectedError, end_of
 
 
-class CommandError(RuntimeError):
-    """A command ended badly; the message has its last words."""
-
-
-class WaitError(RuntimeError):
+class WaitError(ExpectedError):
     """Something waited for did not come; the message says what to look at."""
 
 
@@ -56,22 +54,27 @@ class Progress:
                 said, said_at = missing, now
             time.sleep(every_seconds)
 
-    def run(self, what: str, command: Sequence[str], log: Path, limit_seconds: float = 3600) -> None:
-        """Run a long command with its output in `log`, of which the last line is shown meanwhile."""
+    def run(self, what: str, command: Sequence[str], log: Path, **options: Any) -> None:
+        """Run a long command with its output in `log`, of which the last line is shown meanwhile.
+
+        `options` are those of subprocess.Popen. Raises CommandError.
+        """
         with log.open("wb") as output:
             tied = ["setpriv", "--pdeathsig", "TERM", "--", *command]  # it ends with whoever waits for it
-            process = subprocess.Popen(tied, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+            process = subprocess.Popen(
+                tied, stdin=subprocess.DEVNULL, stdout=output, stderr=output, **options
+            )
 
         def missing() -> str | None:
             return None if process.poll() is not None else f"{what}: {_last_line(log)}".rstrip(": ")
 
         try:
-            self.wait(missing, limit_seconds)
+            self.wait(missing, limit_seconds=3600)
         finally:
             process.kill()
             code = process.wait()
         if code:
-            raise CommandError(f"{what} failed with code {code}:\n{log.read_text(errors='replace')[-4000:]}")
+            raise CommandError(f"{what} failed with code {code}: {end_of(log)}")
 
 
 def _last_line(log: Path) -> str:

@@ -14,11 +14,13 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from e2e.cluster import namespaces
+from e2e.cluster.command import exit_with
 from e2e.cluster.components import Component, cluster_components
 from e2e.cluster.layout import Layout
 
@@ -42,7 +44,7 @@ class Supervisor:
         self._stopping = asyncio.Event()
 
     async def run(self, control_socket: Path) -> None:
-        """Until SIGTERM or SIGINT."""
+        """Until SIGTERM or SIGINT, or until a component can't be started at all, which is raised."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGCHLD, self._reap)
         for ending in (signal.SIGTERM, signal.SIGINT):
@@ -51,14 +53,21 @@ class Supervisor:
         starting = asyncio.create_task(self._start_all())
         await self._stopping.wait()
         starting.cancel()
-        await asyncio.gather(starting, return_exceptions=True)
         server.close()
+        with suppress(asyncio.CancelledError):
+            await starting
 
     async def _start_all(self) -> None:
-        for name, component in self._components.items():
-            self._waiting_for = name
-            self._start(component)
-            await self._until_up(component)
+        try:
+            for name, component in self._components.items():
+                self._waiting_for = name
+                self._start(component)
+                await self._until_up(component)
+        except ChildProcessError:
+            return  # `status` tells of it
+        except Exception:
+            self._stopping.set()
+            raise
         self._waiting_for = None
 
     async def _until_up(self, component: Component) -> None:
@@ -133,13 +142,14 @@ class Supervisor:
         return {"waitingFor": self._waiting_for, "components": components}
 
 
-def main() -> None:
+def main() -> int:
     kube, port, listener = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     layout = Layout.here()
     namespaces.prepare(layout)
     components = cluster_components(kube, layout, port, listener)
     asyncio.run(Supervisor(components, layout.logs).run(layout.control_socket))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    exit_with(main)

@@ -6,8 +6,8 @@ import argparse
 import json
 import sys
 
-from e2e.cluster.machine import MachineError
-from e2e.cluster.progress import CommandError, Progress
+from e2e.cluster.command import exit_with
+from e2e.cluster.progress import Progress
 from e2e.images import ENGINE, SMALL, build
 
 
@@ -26,7 +26,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except (CommandError, MachineError) as error:
-        sys.exit(f"error: {error}")
+    exit_with(lambda: main(sys.argv[1:]))
