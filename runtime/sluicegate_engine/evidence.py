@@ -1,14 +1,17 @@
 """The engine's last words, without a word of its users.
 
 Until the first client is let in no prompt exists, so lines are kept as they are. From then on a line may
-quote a prompt (an exception's message, a validation error), so only what cannot is kept: where a traceback's
-frames are, and the names of exception classes.
+quote a prompt (an exception's message, a validation error), and the lines of a prompt look like anything. So
+only what says nothing of a user's is kept: the frames that lie in files of this very installation, and the
+name of the exception class right after such a frame.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import sys
+import sysconfig
 from collections import deque
 from pathlib import Path
 
@@ -25,11 +28,16 @@ _LINE_LENGTH = 300
 _PREFIX = re.compile(r"^\([^()]{1,40} pid=\d+\) ")
 _LOG_HEADER = re.compile(r"^(DEBUG|INFO|WARNING|ERROR|CRITICAL) \d\d-\d\d [\d:.]+ \[[\w./-]+:\d+\] ?")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-_FRAME = re.compile(r'^File "[^"]{1,200}", line \d+, in [\w<>.]{1,80}')
-_EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(Error|Exception|Interrupt)(?=:|$)")
+_FRAME = re.compile(r'^ *(File "([^"]{1,200})", line \d{1,6})\b')
+_SOURCE_LINE = "    "
+_EXCEPTION = re.compile(r"^[A-Za-z_][\w.]{0,100}(Error|Exception|Interrupt)(?=:|$)")
 _VALIDATION = re.compile(r"\d+ validation errors? for \w+$")
 """What pydantic found wrong stands on the line after, and without it nobody is the wiser."""
-_FATAL = re.compile(r"^Fatal Python error: [A-Za-z ]{1,60}")
+_FATAL = re.compile(
+    r"^Fatal Python error: "
+    r"(Aborted|Bus error|Floating-point exception|Illegal instruction|Segmentation fault)$"
+)
+_INSTALLED = tuple(f"{tree}/" for tree in (sys.prefix, sysconfig.get_path("stdlib")))
 
 
 class Evidence:
@@ -39,6 +47,7 @@ class Evidence:
         self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self._causes: list[str] = []
         self._users_present = False
+        self._in_frame = False
 
     def users_arrive(self) -> None:
         """From now on, keep nothing that could quote a user."""
@@ -47,8 +56,8 @@ class Evidence:
         self._lines.clear()
 
     def add(self, line: str) -> None:
-        bare = _LOG_HEADER.sub("", _PREFIX.sub("", _COLOUR.sub("", line.rstrip()))).strip()
-        kept = _structure(bare) if self._users_present else bare[:_LINE_LENGTH]
+        bare = _LOG_HEADER.sub("", _PREFIX.sub("", _COLOUR.sub("", line.rstrip())))
+        kept = self._structure(bare) if self._users_present else bare.strip()[:_LINE_LENGTH]
         if not kept:
             return
         self._lines.append(kept)
@@ -56,6 +65,17 @@ class Evidence:
             self._causes[-1] += f": {kept}"
         elif _EXCEPTION.match(kept) and len(self._causes) < _KEPT_CAUSES:
             self._causes.append(kept)
+
+    def _structure(self, line: str) -> str:
+        """What of a line is no user's; "" where nothing is."""
+        if frame := _FRAME.match(line):
+            self._in_frame = _is_installed(frame[2])
+            return frame[1] if self._in_frame else ""
+        if line.startswith(_SOURCE_LINE):
+            return ""
+        found = (self._in_frame and _EXCEPTION.match(line)) or _FATAL.match(line)
+        self._in_frame = False
+        return found.group() if found else ""
 
     @property
     def cause(self) -> str:
@@ -86,6 +106,5 @@ def write_statement(path: Path, text: str) -> bool:
     return True
 
 
-def _structure(line: str) -> str:
-    found = _FRAME.match(line) or _EXCEPTION.match(line) or _FATAL.match(line)
-    return found.group() if found else ""
+def _is_installed(file: str) -> bool:
+    return file.startswith(_INSTALLED) and Path(file).is_file()

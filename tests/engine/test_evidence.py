@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from sluicegate_engine.evidence import LIMIT_BYTES, Evidence, write_statement
 from sluicegate_engine.fatal import FatalError
 
 SECRET = "my-secret-prompt"
+NAME = "MySecretError"
+INSTALLED = json.__file__
 DIED = FatalError("EngineDied", "vLLM (pid 7) exited with code 1 while Loading")
 
 
@@ -53,7 +57,7 @@ def test_once_users_arrive_a_traceback_keeps_its_places_and_class_but_no_message
         f"""
 (EngineCore pid=20573) ERROR 11-23 02:52:56 [core.py:1000] bad input: {SECRET}
 (APIServer pid=1) Traceback (most recent call last):
-(APIServer pid=1)   File "/opt/venv/lib/vllm/v1/engine/core.py", line 1702, in _handle
+(APIServer pid=1)   File "{INSTALLED}", line 1702, in _handle
 (APIServer pid=1)     raise ValueError("{SECRET}")
 (APIServer pid=1) pkg.errors.EngineDeadError: {SECRET}
 {SECRET}
@@ -64,10 +68,32 @@ Fatal Python error: Segmentation fault
     )
     assert SECRET not in evidence.statement(DIED)
     assert last_lines(evidence) == [
-        'File "/opt/venv/lib/vllm/v1/engine/core.py", line 1702, in _handle',
+        f'File "{INSTALLED}", line 1702',
         "pkg.errors.EngineDeadError",
         "Fatal Python error: Segmentation fault",
     ]
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        f'File "/home/{SECRET}/app.py", line 3, in {SECRET}',
+        f'  File "/home/me/app.py", line 3, in f\n    {SECRET}()\n{NAME}: x',
+        f'  File "{Path(INSTALLED).parent}/{SECRET}.py", line 3, in f\n{NAME}: x',
+        f'  File "{INSTALLED}", line 3, in {SECRET}',
+        f'  File "{INSTALLED}", line 3, in f\n{SECRET}\n{NAME}: x',
+        f"{NAME}: x",
+        f"Fatal Python error: {NAME}",
+    ],
+)
+@pytest.mark.parametrize("log", ["", "(APIServer pid=1) ERROR 11-23 02:52:56 [serving.py:1] "])
+def test_a_prompt_that_holds_a_traceback_is_not_told(prompt: str, log: str) -> None:
+    evidence = Evidence()
+    evidence.users_arrive()
+    feed(evidence, "\n".join(log + line for line in f"the prompt was\n{prompt}".splitlines()))
+    said = evidence.statement(DIED)
+    assert SECRET not in said
+    assert NAME not in said
 
 
 def test_the_statement_fits_and_keeps_the_latest_lines() -> None:
