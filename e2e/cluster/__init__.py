@@ -5,8 +5,8 @@ all of it. `python -m e2e.cluster` is the command line; `Cluster` and `api_serve
 library only: this runs before any virtual environment exists.
 """
 
-from e2e.cluster.apiserver import ApiServer, api_server
+from e2e.cluster.apiserver import ApiServer, api_server, garbage_collector
 from e2e.cluster.cluster import Cluster, ClusterError
 from e2e.cluster.layout import Layout
 
-__all__ = ["ApiServer", "Cluster", "ClusterError", "Layout", "api_server"]
+__all__ = ["ApiServer", "Cluster", "ClusterError", "Layout", "api_server", "garbage_collector"]

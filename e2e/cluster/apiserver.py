@@ -1,4 +1,7 @@
-"""etcd and kube-apiserver alone, for contract tests: five seconds, no root, ports on the loopback device."""
+"""etcd and kube-apiserver alone, for contract tests: five seconds, no root, ports on the loopback device.
+
+The garbage collector, which makes a deletion whole, runs beside them where a test asks for it.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from e2e.cluster import binary
-from e2e.cluster.components import Component, Endpoints, apiserver, etcd
+from e2e.cluster.components import Component, Endpoints, apiserver, etcd, garbage_collection
 from e2e.cluster.pki import CLUSTER_NAMES, Authority
 from e2e.cluster.progress import Progress
 
@@ -72,6 +75,18 @@ def api_server(directory: Path) -> Iterator[ApiServer]:
         running = ApiServer(url, kubeconfig, directory, server, processes["apiserver"])
         cleanup.callback(lambda: _end(running._process))
         yield running
+
+
+@contextmanager
+def garbage_collector(server: ApiServer) -> Iterator[None]:
+    """The controller-manager beside a running API server, with this one controller."""
+    kube = binary.built(Progress()) / "kube"
+    component = garbage_collection(kube, server.kubeconfig)
+    process = _spawn(component, server.kubeconfig.parent)
+    try:
+        yield
+    finally:
+        _end(process)
 
 
 def _spawn(component: Component, directory: Path) -> subprocess.Popen[bytes]:

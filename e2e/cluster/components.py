@@ -118,6 +118,17 @@ def cluster_components(kube: Path, layout: Layout, port: int, listener: int) -> 
     ]
 
 
+def garbage_collection(kube: Path, kubeconfig: Path) -> Component:
+    """The controller-manager with the garbage collector alone; it serves nothing."""
+    flags = {
+        "kubeconfig": kubeconfig,
+        "controllers": "garbage-collector-controller",
+        "leader-elect": "false",
+        "secure-port": 0,
+    }
+    return Component("controller-manager", _kube(kube, "controller-manager", flags))
+
+
 def _controllers(kube: Path, layout: Layout) -> list[Component]:
     configuration = layout.state / "config"
     controllers = {

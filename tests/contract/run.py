@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from tests.contract.cases import each_kind, lifecycle, ownership, reading, subre
 from tests.contract.cases.table import CASES
 from tests.contract.objects import having, of
 from tests.contract.transcript import Transcript
+from tests.shell.kit import eventually
 
 from sluicegate.kube import resources
 from sluicegate.kube.client import Client
@@ -33,14 +34,21 @@ async def prepare(client: Client) -> None:
     """Install the contract's CRD and wait until it is served."""
     with suppress(AlreadyExists):
         await client.create(crd(), "contract")
-    for _ in range(100):
-        try:
-            await client.list(resources.LLM_DEPLOYMENT)
-        except ApiError:
-            await asyncio.sleep(0.1)
-        else:
-            return
-    raise TimeoutError("the CRD of the contract is not served after 10 s: see the API server's log")
+    await until_served(client, resources.LLM_DEPLOYMENT)
+
+
+async def until_served(client: Client, *kinds: resources.Resource) -> None:
+    """The server takes up a definition a moment after it is stored. Raises TimeoutError after 30 s."""
+    for kind in kinds:
+        await eventually(partial(_is_served, client, kind), 30, every=0.05)
+
+
+async def _is_served(client: Client, kind: resources.Resource) -> bool:
+    try:
+        await client.list(kind)
+    except ApiError:
+        return False
+    return True
 
 
 async def transcript(client: Client, name: str) -> list[Any]:

@@ -18,7 +18,7 @@ ME = "sluicegate"
 """The field manager in whose name the steps write, unless they say otherwise."""
 
 _UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)")
 _VERSION = re.compile(r'"resourceVersion": "(\d+)"')
 _ADDRESS = re.compile(r"10\.96\.\d+\.\d+")
 
@@ -77,7 +77,7 @@ class Transcript:
             causes = sorted({cause.field for cause in error.causes})
             self._steps.append((name, {**_refusal(error), "causes": causes}))
             return {}
-        self._steps.append((name, {"answer": _comparable(answer)}))
+        self._steps.append((name, {"answer": comparable(answer)}))
         return answer
 
     async def listing(
@@ -89,7 +89,7 @@ class Transcript:
         except ApiError as error:
             self._steps.append((name, _refusal(error)))
             return None
-        self._steps.append((name, [_comparable(item) for item in found.items]))
+        self._steps.append((name, [comparable(item) for item in found.items]))
         return found
 
     async def watched(self, name: str, resource: Resource, count: int, **options: Any) -> None:
@@ -99,7 +99,7 @@ class Transcript:
             async with aclosing(self.client.watch(resource, self.namespace, **options)) as events:
                 async for event in events:
                     if event.type != "BOOKMARK":
-                        seen.append([event.type, _comparable(event.object)])
+                        seen.append([event.type, comparable(event.object)])
                     if len(seen) == count:
                         break
         except ApiError as error:
@@ -107,11 +107,17 @@ class Transcript:
         self._steps.append((name, seen))
 
     def comparable(self) -> list[Any]:
-        """The steps, with uids, versions, times, addresses and the namespace numbered or named."""
-        text = json.dumps(self._steps).replace(self.namespace, "<namespace>")
-        text = _TIME.sub("<time>", _ADDRESS.sub("<address>", text))
-        text = _numbered(_UID, text, "uid")
-        return json.loads(_numbered(_VERSION, text, '"resourceVersion": "version', '"'))  # type: ignore[no-any-return]
+        """The steps, with all that may differ made equal, and the namespace named."""
+        made_equal: list[Any] = equal(
+            json.loads(json.dumps(self._steps).replace(self.namespace, "<namespace>"))
+        )
+        return made_equal
+
+
+def equal(told: Any) -> Any:
+    """What was told, with uids and versions numbered as they appear, times and addresses named."""
+    text = _TIME.sub("<time>", _ADDRESS.sub("<address>", json.dumps(told)))
+    return json.loads(_numbered(_VERSION, _numbered(_UID, text, "uid"), '"resourceVersion": "version', '"'))
 
 
 def _numbered(pattern: re.Pattern[str], text: str, word: str, end: str = "") -> str:
@@ -123,7 +129,7 @@ def _refusal(error: ApiError) -> Object:
     return {"class": type(error).__name__, "code": error.code, "reason": error.reason}
 
 
-def _comparable(obj: Mapping[str, Any]) -> Object:
+def comparable(obj: Mapping[str, Any]) -> Object:
     """The object with managedFields in one order and without their times."""
     meta = dict(obj.get("metadata") or {})
     if "managedFields" in meta:

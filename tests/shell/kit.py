@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -94,6 +94,15 @@ async def until(true: Callable[[], object], seconds: float = 600.0) -> float:
         assert now() - start < seconds, "it did not become true"
         await asyncio.sleep(0.05)
     return now() - start
+
+
+async def eventually(true: Callable[[], Awaitable[object]], seconds: float, every: float = 0.5) -> None:
+    """Wait until the answer is yes. Raises TimeoutError."""
+    async with asyncio.timeout(seconds):
+        while True:
+            if await true():
+                return
+            await asyncio.sleep(every)
 
 
 @asynccontextmanager

@@ -15,12 +15,14 @@ FOREVER = 1_000_000.0
 
 
 class Kubelet:
-    """Acts on every change, and `start_seconds` after it has made a pod."""
+    """Acts on every change in a namespace, and `start_seconds` after it has made a pod."""
 
-    def __init__(self, client: Client, start_seconds: float = 3.0) -> None:
+    def __init__(self, client: Client, namespace: str, start_seconds: float = 1.0) -> None:
         self._client = client
+        self._namespace = namespace
         self._start_seconds = start_seconds
         self._made = 0
+        self._ready_at: dict[str, float] = {}
         self._news = asyncio.Event()
 
     async def run(self) -> None:
@@ -30,19 +32,21 @@ class Kubelet:
             group.create_task(self._act())
 
     async def _follow(self, kind: Resource) -> None:
-        version = (await self._client.list(kind)).resource_version
-        events = self._client.watch(kind, resource_version=version, seconds=FOREVER, inactivity=FOREVER)
+        version = (await self._client.list(kind, self._namespace)).resource_version
+        events = self._client.watch(
+            kind, self._namespace, resource_version=version, seconds=FOREVER, inactivity=FOREVER
+        )
         async for event in events:
             if event.type != "BOOKMARK":
                 self._news.set()
 
     async def _act(self) -> None:
         while True:
-            pods = (await self._client.list(POD)).items
-            for replica_set in (await self._client.list(REPLICA_SET)).items:
+            pods = (await self._client.list(POD, self._namespace)).items
+            for replica_set in (await self._client.list(REPLICA_SET, self._namespace)).items:
                 await self._scale(replica_set, pods)
             for pod in filter(terminating, pods):
-                await self._client.delete(POD, pod["metadata"]["namespace"], name(pod), grace_seconds=0)
+                await self._client.delete(POD, self._namespace, name(pod), grace_seconds=0)
             await self._news.wait()
             await asyncio.sleep(0.1)
             self._news.clear()
@@ -51,7 +55,7 @@ class Kubelet:
         pods = [pod for pod in every_pod if controller_uid(pod) == uid(replica_set) and not terminating(pod)]
         wanted = 0 if terminating(replica_set) else replica_set["spec"]["replicas"]
         for pod in pods[wanted:]:
-            await self._client.delete(POD, pod["metadata"]["namespace"], name(pod))
+            await self._client.delete(POD, self._namespace, name(pod))
         for _ in range(wanted - len(pods)):
             await self._make(replica_set)
         for pod in pods[:wanted]:
@@ -71,31 +75,35 @@ class Kubelet:
             "apiVersion": "v1",
             "kind": "Pod",
             "metadata": {
-                "namespace": replica_set["metadata"]["namespace"],
+                "namespace": self._namespace,
                 "name": f"{name(replica_set)}-{self._made}",
                 "labels": template["metadata"]["labels"],
-                "annotations": {"test/ready-at": str(_now() + self._start_seconds)},
                 "ownerReferences": [owner],
             },
             "spec": {**template["spec"], "nodeName": "node1"},
         }
-        await self._client.create(pod, MANAGER)
+        created = await self._client.create(pod, MANAGER)
+        self._ready_at[uid(created)] = _now() + self._start_seconds
 
     async def _start(self, pod: Manifest) -> None:
         if pod.get("status", {}).get("conditions"):
             return
-        left = float(pod["metadata"]["annotations"]["test/ready-at"]) - _now()
+        left = self._ready_at.get(uid(pod), 0.0) - _now()
         if left > 0:
             asyncio.get_running_loop().call_later(left, self._news.set)
             return
+        address = f"10.0.0.{self._made}"
+        times = dict.fromkeys(("lastProbeTime", "lastTransitionTime"), "2026-01-01T00:00:00Z")
+        condition = {"type": "Ready", "status": "True", **times}
         ready: dict[str, Any] = {
             "phase": "Running",
-            "podIP": f"10.0.0.{self._made}",
-            "conditions": [{"type": "Ready", "status": "True"}],
+            "podIP": address,
+            "podIPs": [{"ip": address}],
+            "conditions": [condition],
         }
         try:
             await self._client.patch_merge(
-                POD, pod["metadata"]["namespace"], name(pod), {"status": ready}, MANAGER, subresource="status"
+                POD, self._namespace, name(pod), {"status": ready}, MANAGER, subresource="status"
             )
         except ApiError:
             return

@@ -1,4 +1,7 @@
-"""The whole shell beside the fake API server: real planners, modelled pods, no kopf and no sockets."""
+"""The whole shell beside an API server: real planners, modelled pods, no kopf.
+
+A site says which API server. The fake one needs no sockets, so its time may be virtual.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +10,27 @@ import json
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tests.builders import DEFAULTS, ADeployment
-from tests.shell.kit import CountingMeter, running, until
+from tests.shell.kit import CountingMeter, eventually, running, until
 from tests.shell.kubelet import Kubelet
 from tests.shell.wire import Wire
 from tests.sim.apiserver import ApiServer, loop_time
 from tests.sim.kinds import read_crds
-from tests.sim.writes import key_of as key_in_store
 
 from sluicegate.core import naming
 from sluicegate.core.objects import Manifest
 from sluicegate.core.observed import Answer, RuntimeStatus
 from sluicegate.core.plan import Ask, Inquire
 from sluicegate.core.template import POINTER_KEY
-from sluicegate.kube.client import Client
+from sluicegate.kube.client import Client, WatchEvent
 from sluicegate.kube.resources import CONFIG_MAP, LLM_DEPLOYMENT, MODEL_VERSION, Resource
+from sluicegate.kube.transport import Transport
 from sluicegate.shell.keys import Key, key_of
 from sluicegate.shell.lease import Timing
 from sluicegate.shell.operator import Operator, Options, Surroundings
@@ -35,21 +39,41 @@ from sluicegate.shell.workqueue import Priority
 NAMESPACE = "models"
 CRDS = read_crds(Path(__file__).parents[2] / "crds")
 DAY = 86_400.0
+FOREVER = 1_000_000
 SLOW = Timing(lease=1500, renew_deadline=1000, retry=200)
-SENT = ("namespace", "name", "finalizers", "annotations")
+SENT = ("name", "finalizers", "annotations")
+
+
+def the_fake() -> ApiServer:
+    return ApiServer(CRDS, namespaces=(NAMESPACE, DEFAULTS.operator_namespace))
+
+
+@dataclass(frozen=True)
+class Site:
+    """An API server with two namespaces: of the custom resources, and the operator's `home`.
+
+    After `rest_seconds` nothing is under way any more, and `idle_seconds` are a long time. `now` is the
+    wall clock.
+    """
+
+    server: Transport = field(default_factory=the_fake)
+    namespace: str = NAMESPACE
+    home: str = DEFAULTS.operator_namespace
+    now: Callable[[], datetime] = loop_time
+    rest_seconds: float = 30.0
+    idle_seconds: float = 3600.0
 
 
 class FakeCalls:
     """Model pods that answer at once, each colour with the model that its pointer names."""
 
-    def __init__(
-        self, server: ApiServer, now: Callable[[], datetime], requeue: Callable[[Key], None]
-    ) -> None:
-        self._server = server
+    def __init__(self, truth: Client, now: Callable[[], datetime], requeue: Callable[[Key], None]) -> None:
+        self._truth = truth
         self._now = now
         self._requeue = requeue
         self._answers: dict[Key, dict[str, Answer]] = {}
         self._statuses: dict[Key, dict[str, RuntimeStatus]] = {}
+        self._calls: set[asyncio.Task[None]] = set()
 
     def answers(self, key: Key) -> Mapping[str, Answer]:
         return dict(self._answers.get(key, {}))
@@ -58,16 +82,9 @@ class FakeCalls:
         return dict(self._statuses.get(key, {}))
 
     def start(self, key: Key, action: Ask | Inquire) -> None:
-        match action:
-            case Ask():
-                pointer = self._pointer(key, action.subject.partition("/")[2])
-                answer = Answer(self._now(), pointer["version"])
-                self._answers.setdefault(key, {})[action.subject] = answer
-            case Inquire():
-                pointer = self._pointer(key, action.pod.split("-")[-2])
-                status = RuntimeStatus(self._now(), pointer["digest"], ready=True, in_flight=0)
-                self._statuses.setdefault(key, {})[action.pod_uid] = status
-        asyncio.get_running_loop().call_later(0.01, self._requeue, key)
+        call = asyncio.get_running_loop().create_task(self._answer(key, action))
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
 
     def forget(self, key: Key) -> None:
         self._answers.pop(key, None)
@@ -75,10 +92,23 @@ class FakeCalls:
 
     async def close(self) -> None: ...
 
-    def _pointer(self, key: Key, rollout: str) -> Manifest:
+    async def _answer(self, key: Key, action: Ask | Inquire) -> None:
+        at = self._now()
+        await asyncio.sleep(0.01)
+        match action:
+            case Ask():
+                pointer = await self._pointer(key, action.subject.partition("/")[2])
+                answer = Answer(at, pointer["version"])
+                self._answers.setdefault(key, {})[action.subject] = answer
+            case Inquire():
+                pointer = await self._pointer(key, action.pod.split("-")[-2])
+                status = RuntimeStatus(at, pointer["digest"], ready=True, in_flight=0)
+                self._statuses.setdefault(key, {})[action.pod_uid] = status
+        self._requeue(key)
+
+    async def _pointer(self, key: Key, rollout: str) -> Manifest:
         name = naming.pointer_name(key.name, rollout)
-        stored = self._server.store.get(key_in_store(CONFIG_MAP, key.namespace, name))
-        assert stored is not None
+        stored = await self._truth.get(CONFIG_MAP, key.namespace, name)
         pointer: Manifest = json.loads(stored["data"][POINTER_KEY])
         return pointer
 
@@ -86,40 +116,51 @@ class FakeCalls:
 class Rig:
     """One cluster. `wire` is the operator's way to the API server, `truth` everybody else's."""
 
-    def __init__(self) -> None:
-        self.server = ApiServer(CRDS, namespaces=(NAMESPACE, DEFAULTS.operator_namespace))
-        self.truth = Client(self.server)
-        self.wire = Wire(self.server)
+    def __init__(self, site: Site | None = None) -> None:
+        self.site = site or Site()
+        self.truth = Client(self.site.server)
+        self.wire = Wire(self.site.server)
         self.meter = CountingMeter()
         self.operator = self.another()
         self.working: asyncio.Task[None]
 
     def another(self, identity: str = "operator-0", lease: Timing = SLOW) -> Operator:
-        options = Options(identity, (), 600.0, DEFAULTS, lease)
+        defaults = replace(DEFAULTS, operator_namespace=self.site.home)
+        options = Options(identity, (self.site.namespace,), 600.0, defaults, lease)
         world = Surroundings(
             self.wire,
-            loop_time,
+            self.site.now,
             random.Random(0),
             self.meter,
             lambda *_: None,
-            partial(FakeCalls, self.server),  # type: ignore[arg-type]
+            partial(FakeCalls, self.truth),  # type: ignore[arg-type]
         )
         return Operator(options, world)
 
     async def create(self, obj: Manifest) -> Manifest:
         """Create a custom resource as a user does, with its status where it has one."""
         meta = {key: value for key, value in obj["metadata"].items() if key in SENT}
-        created = await self.truth.create({**obj, "metadata": meta}, "kubectl")
+        placed = {**obj, "metadata": {**meta, "namespace": self.site.namespace}}
+        created = await self.truth.create(placed, "kubectl")
         if "status" in obj:
-            status = {"status": obj["status"]}
             kind = MODEL_VERSION if obj["kind"] == MODEL_VERSION.kind else LLM_DEPLOYMENT
-            await self.truth.patch_merge(
-                kind, meta["namespace"], meta["name"], status, "sluicegate-status", subresource="status"
-            )
+            status = {"status": obj["status"]}
+            await self.patch(kind, meta["name"], status, "sluicegate-status", subresource="status")
         return created
 
+    async def get(self, kind: Resource, name: str) -> dict[str, Any]:
+        return await self.truth.get(kind, self.site.namespace, name)
+
+    async def patch(
+        self, kind: Resource, name: str, patch: Manifest, manager: str = "kubectl", subresource: str = ""
+    ) -> None:
+        await self.truth.patch_merge(kind, self.site.namespace, name, patch, manager, subresource=subresource)
+
+    async def delete(self, kind: Resource, name: str) -> None:
+        await self.truth.delete(kind, self.site.namespace, name)
+
     async def status(self, name: str = "chat") -> dict[str, Any]:
-        return dict((await self.truth.get(LLM_DEPLOYMENT, NAMESPACE, name)).get("status") or {})
+        return dict((await self.get(LLM_DEPLOYMENT, name)).get("status") or {})
 
     async def is_ready(self, name: str = "chat") -> bool:
         return await self.condition("Ready", name) == "True"
@@ -129,22 +170,41 @@ class Rig:
         return next((each["status"] for each in conditions if each["type"] == kind), None)
 
     async def names(self, kind: Resource) -> list[str]:
-        return [each["metadata"]["name"] for each in (await self.truth.list(kind, NAMESPACE)).items]
+        found = await self.truth.list(kind, self.site.namespace)
+        return [each["metadata"]["name"] for each in found.items]
+
+    async def version_of(self, kind: Resource) -> str:
+        """The resourceVersion from which a watch sees all that comes."""
+        return (await self.truth.list(kind, self.site.namespace)).resource_version
+
+    def watch(self, kind: Resource, since: str) -> AsyncIterator[WatchEvent]:
+        where = self.site.namespace
+        return self.truth.watch(
+            kind, where, resource_version=since, seconds=FOREVER, inactivity=float(FOREVER)
+        )
 
     def writes(self) -> list[tuple[str, str]]:
         """What the operator wrote, its Lease left out."""
         return [(each.method, each.path) for each in self.wire.writes if "/leases" not in each.path]
 
     async def until_ready(self, name: str = "chat", seconds: float = 120.0) -> None:
-        async with asyncio.timeout(seconds):
-            ready = await self.is_ready(name)
-            while not ready:
-                await asyncio.sleep(0.5)
-                ready = await self.is_ready(name)
+        await eventually(partial(self.is_ready, name), seconds)
+
+    async def until_serving(self, version: str) -> None:
+        async def serves() -> bool:
+            return bool((await self.status())["serving"]["version"] == version)
+
+        await eventually(serves, 120)
+
+    async def until_gone(self, kind: Resource) -> None:
+        async def gone() -> bool:
+            return not await self.names(kind)
+
+        await eventually(gone, 60)
 
     async def settle(self) -> None:
         """Let what follows from the last change happen."""
-        await asyncio.sleep(30)
+        await asyncio.sleep(self.site.rest_seconds)
 
     async def host(self, operator: Operator) -> None:
         """What kopf does: every event of a custom resource goes to the intake."""
@@ -153,12 +213,10 @@ class Rig:
                 group.create_task(self._watch(operator, kind))
 
     async def _watch(self, operator: Operator, kind: Resource) -> None:
-        listing = await self.truth.list(kind)
+        listing = await self.truth.list(kind, self.site.namespace)
         for obj in listing.items:
             operator.intake.observe(obj, Priority.RESYNC)
-        async for event in self.truth.watch(
-            kind, resource_version=listing.resource_version, seconds=1_000_000, inactivity=1_000_000
-        ):
+        async for event in self.watch(kind, listing.resource_version):
             if event.type == "DELETED":
                 operator.intake.vanished(key_of(event.object), Priority.EVENT)
             elif event.type != "BOOKMARK":
@@ -166,15 +224,16 @@ class Rig:
 
 
 @asynccontextmanager
-async def a_cluster(*objects: Manifest) -> AsyncIterator[Rig]:
+async def a_cluster(*objects: Manifest, site: Site | None = None) -> AsyncIterator[Rig]:
     """A cluster with an operator that runs, and these custom resources."""
-    rig = Rig()
+    rig = Rig(site)
     for obj in objects:
         await rig.create(obj)
     operator = rig.operator
     rig.working = asyncio.create_task(operator.work())
+    kubelet = Kubelet(rig.truth, rig.site.namespace)
     try:
-        async with running(Kubelet(rig.truth).run(), rig.host(operator), operator.feed()):
+        async with running(kubelet.run(), rig.host(operator), operator.feed()):
             await until(operator.lease.acquired.is_set)
             await asyncio.sleep(1)
             yield rig

@@ -128,7 +128,7 @@ class Resynced:
 
     def __init__(self) -> None:
         self.rig = Rig()
-        self.wire = Wire(self.rig.server)
+        self.wire = Wire(self.rig.site.server)
         self.world = World()
         self.resync = Resync(
             Client(self.wire), ("",), self.world.intake, self.world.queue, 600, random.Random(0)

@@ -96,14 +96,14 @@ async def after(change: Change, at: int | None = None, *, late: bool = False) ->
     for version in ("v1", "v2"):
         await rig.create(a_model_version(version))
     await rig.create(a_deployment())
-    async with running(Kubelet(rig.truth).run()):
+    async with running(Kubelet(rig.truth, NAMESPACE).run()):
         if change is not nothing_but_made:
             await _lives(rig, SETTLED_SECONDS)
             await change(rig)
-        blade = Guillotine(rig.server, at, after=late)
+        blade = Guillotine(rig.site.server, at, after=late)
         rig.wire.server = blade
         await _lives(rig, SETTLED_SECONDS, blade.fallen)
-        rig.wire.server = rig.server
+        rig.wire.server = rig.site.server
         if at is not None:
             assert blade.fallen.is_set()
             await _lives(rig, SETTLED_SECONDS)

@@ -36,15 +36,21 @@ def test_an_older_state_never_replaces_a_newer_one_of_the_same_name() -> None:
     assert versions(cache) == {"a": "5"}
 
 
-def test_a_consistent_list_is_believed_even_where_it_goes_back() -> None:
+def test_a_list_takes_out_what_it_lacks_and_brings_what_it_has() -> None:
     cache = a_cache(at(5), at(6, name="b"))
-    cache.replace([at(2)], within=lambda obj: True)
-    assert versions(cache) == {"a": "2"}
+    cache.replace([at(7), at(3, name="c")], 8, within=lambda obj: True)
+    assert versions(cache) == {"a": "7", "c": "3"}
+
+
+def test_what_is_newer_than_a_list_stays() -> None:
+    cache = a_cache(at(12), at(13, name="b"))
+    cache.replace([at(9)], 10, within=lambda obj: True)
+    assert versions(cache) == {"a": "12", "b": "13"}
 
 
 def test_a_list_of_one_scope_leaves_the_others_alone() -> None:
     cache = a_cache(at(1, name="a"), at(1, name="b"))
-    cache.replace([], within=lambda obj: obj["metadata"]["name"] == "a")
+    cache.replace([], 1, within=lambda obj: obj["metadata"]["name"] == "a")
     assert versions(cache) == {"b": "1"}
 
 

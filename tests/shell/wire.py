@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from sluicegate.kube.errors import from_response
 from sluicegate.kube.transport import Query, Response, Stream, Transport
 
 READS = ("GET",)
@@ -20,6 +21,16 @@ class Sent:
     at: float
     method: str
     path: str
+
+
+@dataclass(frozen=True)
+class Answered:
+    """How one request ended: the HTTP status, and the reason of a refusal."""
+
+    method: str
+    path: str
+    code: int
+    reason: str
 
 
 @dataclass
@@ -35,13 +46,16 @@ class Wire:
     delay: Callable[[str], float] = lambda path: 0.0
     cut: Callable[[bytes], bytes] = lambda piece: piece
     sent: list[Sent] = field(default_factory=list)
+    answered: list[Answered] = field(default_factory=list)
 
     async def request(
         self, method: str, path: str, query: Query, body: Mapping[str, Any] | None, content_type: str
     ) -> Response:
         self.sent.append(Sent(asyncio.get_running_loop().time(), method, path))
         refused = self.refuse(method, path)
-        return refused or await self.server.request(method, path, query, body, content_type)
+        answer = refused or await self.server.request(method, path, query, body, content_type)
+        self.answered.append(Answered(method, path, answer.status, _reason(answer)))
+        return answer
 
     @asynccontextmanager
     async def stream(self, path: str, query: Query) -> AsyncIterator[Stream]:
@@ -70,6 +84,12 @@ class Wire:
             yield whole
             if whole != piece:
                 raise ConnectionResetError("cut")
+
+
+def _reason(answer: Response) -> str:
+    if answer.status < 400:
+        return ""
+    return from_response(answer.status, answer.headers, answer.body).reason
 
 
 async def _once(body: bytes) -> AsyncIterator[bytes]:

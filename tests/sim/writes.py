@@ -20,6 +20,7 @@ from sluicegate.kube.errors import Cause
 from sluicegate.kube.resources import NAMESPACE, Resource
 
 _CONDITIONAL_UPDATE_ONLY = {"Lease", "PodDisruptionBudget"}
+_ALLOCATED = ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy")
 _ANSWERED_WHEN_DELETED = {"Pod", "Service", "ServiceAccount", "PersistentVolumeClaim"}
 _MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
 
@@ -205,6 +206,8 @@ class Writes:
         if version and version != old["metadata"]["resourceVersion"]:
             raise conflict(target.resource, target.name, _MODIFIED)
         new = self._merge_endpoint(target, old, new)
+        if target.resource.kind == "Service":
+            new["spec"] |= {key: old["spec"][key] for key in _ALLOCATED if key not in new["spec"]}
         self._refuse(target, target.name, rules.of_object(target.kind, new))
         new["metadata"].pop("generation", None)
         if target.kind.generation:
@@ -361,7 +364,8 @@ def _finalizers_after(finalizers: list[str], propagation: str | None) -> list[st
 
 
 def _quality(spec: Object) -> str:
-    resources = [each.get("resources") or {} for each in spec["containers"]]
+    containers = (*spec.get("initContainers", ()), *spec["containers"])
+    resources = [each.get("resources") or {} for each in containers]
     if not any(resources):
         return "BestEffort"
     whole = all(each.get("limits", {}).keys() >= {"cpu", "memory"} for each in resources)

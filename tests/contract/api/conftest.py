@@ -12,15 +12,14 @@ from uuid import uuid4
 import pytest
 from e2e.cluster import api_server, binary
 from e2e.cluster.progress import Progress
+from tests.contract.run import until_served
 
 from sluicegate.api.crdgen import crds
 from sluicegate.kube.client import Client
-from sluicegate.kube.errors import NotFound
 from sluicegate.kube.resources import (
     CUSTOM_RESOURCE_DEFINITION,
     LLM_DEPLOYMENT,
     MODEL_VERSION,
-    Resource,
 )
 
 MANAGER = "test"
@@ -75,9 +74,7 @@ async def client(kubeconfig: str) -> AsyncIterator[Client]:
 async def definitions(client: Client) -> list[dict[str, Any]]:
     """Our definitions as stored, once objects of them can be written."""
     applied = [await client.apply(crd, MANAGER, force=True) for crd in crds()]
-    async with asyncio.timeout(30):
-        for kind in (LLM_DEPLOYMENT, MODEL_VERSION):
-            await _until_served(client, kind)
+    await until_served(client, LLM_DEPLOYMENT, MODEL_VERSION)
     names = [crd["metadata"]["name"] for crd in applied]
     return [await client.get(CUSTOM_RESOURCE_DEFINITION, "", name) for name in names]
 
@@ -87,14 +84,3 @@ async def namespace(client: Client, definitions: list[dict[str, Any]]) -> str:
     name = f"case-{uuid4().hex[:8]}"
     await client.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, MANAGER)
     return name
-
-
-async def _until_served(client: Client, kind: Resource) -> None:
-    """The server takes up a definition a moment after it is stored."""
-    while True:
-        try:
-            await client.list(kind)
-        except NotFound:
-            await asyncio.sleep(0.05)
-        else:
-            return

@@ -74,3 +74,10 @@ async def a_service_is_switched_by_its_selector(t: Transcript) -> None:
     two = service()
     two["spec"]["ports"].append({"name": "probe", "port": 9400})
     await t.apply("two ports", two, force=True)
+
+
+@case
+async def a_service_that_is_put_back_keeps_its_addresses(t: Transcript) -> None:
+    created = await t.create("create", service(colour="blue"))
+    without = {key: value for key, value in created["spec"].items() if not key.startswith(("cluster", "ip"))}
+    await t.replace("put back", {**created, "spec": without})
