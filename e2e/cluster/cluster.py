@@ -89,7 +89,7 @@ class Cluster:
             port = outside.getsockname()[1]
             with self._progress.step("writing certificates and configuration"):
                 configuration.write(self.layout, built / "kube", port)
-            supervisor = [sys.executable, "-m", "e2e.cluster.supervisor", str(built / "kube"), str(port)]
+            supervisor = [sys.executable, "-m", namespaces.SUPERVISOR, str(built / "kube"), str(port)]
             with self.log("supervisor").open("ab") as log:
                 process = subprocess.Popen(
                     [*namespaces.unshare_command(), *supervisor, str(outside.fileno())],
@@ -131,11 +131,13 @@ class Cluster:
         archive.unlink()
 
     def _remove(self) -> None:
-        if not self.layout.state.exists():
+        supervisors = namespaces.supervisors(self.layout)
+        if not supervisors and not namespaces.has_leftovers(self.layout):
             return
         with self._progress.step("removing what is left of a cluster"):
-            with suppress(ClusterError, ProcessLookupError):
-                os.kill(self.pid(), SIGKILL)
+            for pid in supervisors:
+                with suppress(ProcessLookupError):  # the first takes the others with it
+                    os.kill(pid, SIGKILL)
             namespaces.remove_leftovers(self.layout)
 
     @contextmanager

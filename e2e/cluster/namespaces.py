@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from e2e.cluster.command import ExpectedError, run
@@ -24,6 +24,7 @@ POD_NETWORK = "10.244.0.0/24"
 NODE_ADDRESS = "10.244.0.1"
 SERVICE_NETWORK = "10.96.0.0/16"
 BRIDGE = "cni0"
+SUPERVISOR = "e2e.cluster.supervisor"
 
 # Directories outside the state that components write to by fixed names.
 _PRIVATE_DIRECTORIES = {"/var/lib/kubelet": "kubelet", "/var/lib/cni": "cni/state", "/var/log": "log/node"}
@@ -44,6 +45,21 @@ _BRIDGE_FILTER = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
 def unshare_command() -> list[str]:
     """The command prefix that starts a process as PID 1 of fresh namespaces and ends all with it."""
     return ["unshare", "--net", "--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--"]
+
+
+def supervisors(layout: Layout) -> list[int]:
+    """The processes that run a checkout's supervisor, its parent `unshare` first, whether they answer or not.
+
+    They are told by command line and working directory: whatever else records them can be missing when a
+    start is cut short.
+    """
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it may end meanwhile, or be somebody else's
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            if SUPERVISOR.encode() in words and (process / "cwd").readlink() == layout.checkout:
+                found.append(int(process.name))
+    return sorted(found)
 
 
 def prepare(layout: Layout) -> None:
@@ -147,6 +163,10 @@ def _groups(layout: Layout) -> list[Path]:
     """All cgroup directories of the cluster, children before parents."""
     roots = [hierarchy / layout.cgroup for hierarchy in _hierarchies()]
     return [Path(path) for root in roots for path, _, _ in os.walk(root, topdown=False)]
+
+
+def has_leftovers(layout: Layout) -> bool:
+    return layout.state.exists() or bool(_groups(layout))
 
 
 def _removed(directory: Path) -> bool:
