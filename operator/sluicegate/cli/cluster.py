@@ -11,6 +11,7 @@ from typing import Any
 
 from sluicegate.cli.command import CommandError, Exit
 from sluicegate.kube.client import Client
+from sluicegate.kube.config import transport_from
 from sluicegate.kube.context import current_namespace
 from sluicegate.kube.errors import ApiError, ConfigurationError, Forbidden, NotFound, Unavailable
 from sluicegate.kube.resources import Resource
@@ -18,10 +19,11 @@ from sluicegate.kube.resources import Resource
 
 @dataclass(frozen=True)
 class Cluster:
-    """A client, and the namespace that a command without `-n` means."""
+    """A client, the namespace that a command without `-n` means, and the API server's address."""
 
     client: Client
     namespace: str
+    server: str
 
 
 @asynccontextmanager
@@ -30,8 +32,9 @@ async def connected(args: Namespace) -> AsyncIterator[Cluster]:
     named = getattr(args, "namespace", None)
     namespace = named or current_namespace(os.environ, args.kubeconfig, args.context)
     try:
-        async with await Client.from_environment(args.kubeconfig, args.context) as client:
-            yield Cluster(client, namespace)
+        transport = await transport_from(os.environ, args.kubeconfig, args.context)
+        async with Client(transport) as client:
+            yield Cluster(client, namespace, transport.server)
     except (ConfigurationError, ApiError) as error:
         raise explained(error) from error
 

@@ -52,3 +52,8 @@ def add_object_flags(parser: ArgumentParser) -> None:
     parser.add_argument("name", help="name of the LLMDeployment")
     parser.add_argument("-n", "--namespace", default=None, help="namespace; left out, the context's own")
     add_cluster_flags(parser)
+
+
+def add_output_flag(parser: ArgumentParser) -> None:
+    """What the answer is written for: people or programs."""
+    parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="default text")

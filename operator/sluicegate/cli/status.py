@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sluicegate.cli.cluster import connected
-from sluicegate.cli.command import Command, Exit, add_object_flags
+from sluicegate.cli.command import Command, Exit, add_object_flags, add_output_flag
 from sluicegate.cli.table import table
 from sluicegate.cli.view import View, pod_state, restarts, since, view
 from sluicegate.core import naming
@@ -18,7 +18,7 @@ from sluicegate.core.objects import labels, name
 
 def _add_arguments(parser: ArgumentParser) -> None:
     add_object_flags(parser)
-    parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
+    add_output_flag(parser)
 
 
 async def _run(args: Namespace) -> int:

@@ -67,6 +67,11 @@ class HttpTransport:
         self._proxy = self._tls.proxy or _proxy_to(configuration.host)
         self._session: aiohttp.ClientSession | None = None
 
+    @property
+    def server(self) -> str:
+        """Address of the API server."""
+        return str(self._configuration.host)
+
     async def request(
         self, method: str, path: str, query: Query, body: Mapping[str, Any] | None, content_type: str
     ) -> Response:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from argparse import Namespace
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from tests.api.cases import a_deployment, a_model_version
 
-from sluicegate.cli import explain, status, uninstall
+from sluicegate.cli import explain, status
 from sluicegate.cli.command import CommandError, Exit
+from sluicegate.cli.main import parser
 from sluicegate.kube.client import Client
-from sluicegate.kube.resources import LLM_DEPLOYMENT, MODEL_VERSION
+from sluicegate.kube.errors import NotFound
+from sluicegate.kube.resources import DEPLOYMENT, LLM_DEPLOYMENT, MODEL_VERSION
 
 MANAGER = "test"
 SINCE = "2026-01-01T00:00:00Z"
@@ -101,37 +105,77 @@ async def test_status_is_one_screen(
     assert len(told.splitlines()) < 24
 
 
+@pytest.fixture
+async def operator(client: Client, namespace: str) -> AsyncIterator[None]:
+    """The Deployment of an operator that serves the namespace; nothing runs here."""
+    labels = {"app.kubernetes.io/part-of": "sluicegate", "app.kubernetes.io/component": "operator"}
+    variable = {"name": "SLUICEGATE_NAMESPACES", "value": namespace}
+    container = {"name": "operator", "image": "sluicegate", "env": [variable]}
+    deployment = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "sluicegate-operator", "namespace": namespace, "labels": labels},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
+        },
+    }
+    await client.create(deployment, MANAGER)
+    yield
+    with suppress(NotFound):
+        await client.delete(DEPLOYMENT, namespace, "sluicegate-operator")
+
+
+async def _uninstall(kubeconfig: str, namespace: str, *flags: str) -> int:
+    args = parser().parse_args(
+        ["uninstall", "--kubeconfig", kubeconfig, "--operator-namespace", namespace, *flags]
+    )
+    return int(await args.command.run(args))
+
+
 async def test_uninstall_says_what_it_would_remove_and_removes_nothing(
-    client: Client, namespace: str, kubeconfig: str, capsys: pytest.CaptureFixture[str]
+    client: Client, namespace: str, operator: object, kubeconfig: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await _given(client, namespace)
-    unsure = Namespace(yes=False, kubeconfig=kubeconfig, context=None)
 
     with pytest.raises(CommandError, match="add --yes") as ended:
-        await _run(uninstall, unsure)
+        await _uninstall(kubeconfig, namespace)
 
+    told = capsys.readouterr().out
     assert ended.value.code == Exit.USAGE_OR_PERMISSION
-    assert "llmdeployments and" in capsys.readouterr().out
+    assert "https://127.0.0.1:" in told
+    assert f"{namespace}/chat" in told
+    assert f"{namespace}/sluicegate-operator" in told
     assert "deletionTimestamp" not in (await client.get(LLM_DEPLOYMENT, namespace, "chat"))["metadata"]
+    assert (
+        "deletionTimestamp"
+        not in (await client.get(DEPLOYMENT, namespace, "sluicegate-operator"))["metadata"]
+    )
 
 
 async def test_uninstall_ends_at_its_deadline_and_names_what_is_left(
-    client: Client, namespace: str, kubeconfig: str
+    client: Client, namespace: str, operator: object, kubeconfig: str
 ) -> None:
     """Nothing is removed beyond the deployment, because a finalizer of somebody else holds it."""
     await _given(client, namespace)
     held = {"metadata": {"finalizers": ["example.org/held"]}}
     await client.patch_merge(LLM_DEPLOYMENT, namespace, "chat", held, MANAGER)
-    sure = Namespace(
-        yes=True, kubeconfig=kubeconfig, context=None, operator_namespace="sluicegate-system", deadline=2.0
-    )
 
-    with pytest.raises(CommandError, match=f"left: 1 llmdeployments: {namespace}/chat") as ended:
-        await _run(uninstall, sure)
+    with pytest.raises(CommandError, match=r"left: 1 llmdeployments: .*chat") as ended:
+        await _uninstall(kubeconfig, namespace, "--yes", "--deadline=2")
 
     assert ended.value.code == Exit.TIMEOUT
     free: dict[str, Any] = {"metadata": {"finalizers": None}}
     await client.patch_merge(LLM_DEPLOYMENT, namespace, "chat", free, MANAGER)
+
+
+async def test_uninstall_of_an_operator_that_is_not_there_is_refused_at_once(
+    namespace: str, operator: object, kubeconfig: str
+) -> None:
+    with pytest.raises(CommandError, match=f"pass --operator-namespace .*{namespace}") as ended:
+        await asyncio.wait_for(_uninstall(kubeconfig, "nowhere", "--yes"), 10)
+
+    assert ended.value.code == Exit.USAGE_OR_PERMISSION
 
 
 async def test_an_object_that_is_not_there_is_named_with_where_it_was_looked_for(
