@@ -84,7 +84,7 @@ class Informer:
         listing = await self._client.list(
             self._resource, self.namespace, label_selector=self._label_selector, keep=self._trim
         )
-        self._cache.replace(listing.items, self._within)
+        self._cache.replace(listing.items, int(listing.resource_version), self._within)
         self._heard(listing.resource_version)
         self.synced.set()
         return listing.resource_version

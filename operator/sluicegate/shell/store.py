@@ -2,6 +2,7 @@
 
 A decision taken on a cache that misses our own last write would write it again: a second ReplicaSet, a
 second set of GPUs. So each write is remembered with its resourceVersion until the cache has passed it.
+resourceVersions of one API server are compared as integers, as its own watch cache does.
 """
 
 from __future__ import annotations
@@ -69,14 +70,18 @@ class Cache:
         if held is not None and version_of(held) <= version_of(obj):
             self._exchange(name_of(obj), held, None)
 
-    def replace(self, listed: Iterable[Manifest], within: Callable[[Manifest], bool]) -> None:
-        """Make what is held `within` a scope equal to what a consistent LIST of that scope answered."""
+    def replace(self, listed: Iterable[Manifest], version: int, within: Callable[[Manifest], bool]) -> None:
+        """Make what is held `within` a scope equal to what a consistent LIST of it answered at a version.
+
+        What is held in a newer state came while the answer was under way, and stays.
+        """
         present = {name_of(obj): obj for obj in listed}
         vanished = [obj for name, obj in self._objects.items() if within(obj) and name not in present]
         for obj in vanished:
-            self._exchange(name_of(obj), obj, None)
-        for name, obj in present.items():
-            self._exchange(name, self._objects.get(name), obj)
+            if version_of(obj) <= version:
+                self._exchange(name_of(obj), obj, None)
+        for obj in present.values():
+            self.put(obj)
 
     def _exchange(self, name: Name, old: Manifest | None, new: Manifest | None) -> None:
         self._everything = None
@@ -122,7 +127,6 @@ class OwnWrites:
     """Our writes that the caches may not have seen yet, by key and kind.
 
     `seen_version(kind, namespace)` is the newest resourceVersion that the kind's informer was told of.
-    resourceVersions are compared as integers, as the API server's own watch cache does.
     """
 
     def __init__(self, caches: Mapping[str, Cache], seen_version: Callable[[str, str], int]) -> None:

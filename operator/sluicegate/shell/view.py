@@ -117,12 +117,16 @@ class View:
         listing = await self._client.list(
             _BY_KIND[kind], key.namespace, label_selector=f"{MANAGED},{label}={value}", keep=trim
         )
-        cache.replace(
-            listing.items,
-            lambda obj: (
-                obj["metadata"]["namespace"] == key.namespace and objects.labels(obj).get(label) == value
-            ),
-        )
+        version = int(listing.resource_version)
+        # A watch that is further by now has seen all of it, and the end of some of it.
+        if self._seen_version(kind, key.namespace) < version:
+            cache.replace(
+                listing.items,
+                version,
+                lambda obj: (
+                    obj["metadata"]["namespace"] == key.namespace and objects.labels(obj).get(label) == value
+                ),
+            )
         self.own_writes.settle(key, kind)
 
     def _seen_version(self, kind: str, namespace: str) -> int:
