@@ -13,7 +13,7 @@ from enum import StrEnum
 from sluicegate_engine.asgi import Headers, Message, Send
 
 _ABORTED = re.compile(rb'"finish_reason": ?"abort"')
-_ERROR_EVENT = re.compile(rb'(?:^|\n)(?:data: \{"error":|event: (?:error|response\.failed)\r?\n)')
+_ERROR_EVENT = re.compile(rb'(?:^|\n)data: \{"error":')
 
 
 class Outcome(StrEnum):

@@ -2,6 +2,7 @@
 
 vLLM serves routes that change the engine or run outside its own limits (/scale_elastic_ep, /invocations,
 /inference/v1/abort_requests and others, more with each release), so this is a list of what is allowed.
+/v1/responses and /v1/messages are not on it: they end an aborted request like a finished one.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ class Route(StrEnum):
     UNKNOWN = "Unknown"
 
 
-_GENERATION = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/responses"})
+_GENERATION = frozenset({"/v1/chat/completions", "/v1/completions"})
 _CHEAP = {
     "/health": "GET",
     "/ping": "GET",
@@ -28,7 +29,6 @@ _CHEAP = {
     "/v1/models": "GET",
     "/tokenize": "POST",
     "/detokenize": "POST",
-    "/v1/messages/count_tokens": "POST",
 }
 
 

@@ -39,6 +39,8 @@ async def other_routes_of_vllm_do_not_exist(pod: Pod) -> None:
         ("POST", "/invocations"),
         ("POST", "/adapters"),
         ("POST", "/collective_rpc"),
+        ("POST", "/v1/responses"),
+        ("POST", "/v1/messages"),
         ("GET", "/metrics"),
         ("GET", "/docs"),
     ):

@@ -7,7 +7,7 @@ import pytest
 from sluicegate_engine.routes import Route, classify
 
 
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages"])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
 def test_generations_take_a_place_in_the_queue(path: str) -> None:
     assert classify("POST", path) is Route.GENERATION
     assert classify("GET", path) is Route.WRONG_METHOD
@@ -22,7 +22,6 @@ def test_generations_take_a_place_in_the_queue(path: str) -> None:
         ("GET", "/version"),
         ("POST", "/tokenize"),
         ("POST", "/detokenize"),
-        ("POST", "/v1/messages/count_tokens"),
     ],
 )
 def test_what_costs_the_engine_nothing_passes_at_once(method: str, path: str) -> None:
@@ -43,6 +42,9 @@ def test_what_costs_the_engine_nothing_passes_at_once(method: str, path: str) ->
         "/load",
         "/docs",
         "/openapi.json",
+        "/v1/responses",
+        "/v1/messages",
+        "/v1/messages/count_tokens",
         "/inference/v1/generate",
         "/inference/v1/abort_requests",
         "/v1/chat/completions/batch",
