@@ -88,8 +88,8 @@ class Model(BaseModel):
 NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 NAME_MAX_LENGTH = 50
 
-# Children's names are the owner's name and one of these: an owner that ends so could claim another's child.
-RESERVED_SUFFIXES = ("-preview", "-control", "-model", "-inspect")
+# Children of an LLMDeployment are named by its name and one of these: another that ends so could claim one.
+RESERVED_SUFFIXES = ("-preview", "-control", "-model")
 COLOUR_SUFFIX_PATTERN = r"-[0-9a-f]{8}$"
 
 ObjectName = Annotated[str, Field(min_length=1, max_length=NAME_MAX_LENGTH, pattern=NAME_PATTERN)]

@@ -1,4 +1,4 @@
-"""Rules of legal names, the same for both kinds: their children are Services, Pods and labels."""
+"""Rules of legal names: children are Services, Jobs and labels, and no child may have two claimants."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _name(obj: Any) -> str:
     return str(obj.metadata.name)
 
 
-NAME_RULES = (
+FORM_RULES = (
     Rule(
         cel=f"self.metadata.name.size() <= {NAME_MAX_LENGTH}",
         message=f"metadata.name may have at most {NAME_MAX_LENGTH} characters: "
@@ -31,6 +31,10 @@ NAME_RULES = (
         "a letter first, no dot",
         holds=lambda obj: re.fullmatch(NAME_PATTERN, _name(obj)) is not None,
     ),
+)
+
+# A ModelVersion needs none of this: its one child is always called <name>-inspect.
+CHILD_RULES = (
     Rule(
         cel=" && ".join(f"!self.metadata.name.endsWith('{suffix}')" for suffix in RESERVED_SUFFIXES)
         + f" && !self.metadata.name.matches('{COLOUR_SUFFIX_PATTERN}')",

@@ -21,7 +21,7 @@ from sluicegate.api.meta import (
     SecretName,
     Timestamp,
 )
-from sluicegate.api.naming_rules import NAME_RULES
+from sluicegate.api.naming_rules import CHILD_RULES, FORM_RULES
 from sluicegate.api.v1alpha1.engine import Device, Engine
 
 KIND = "LLMDeployment"
@@ -290,7 +290,7 @@ class LLMDeployment(Model):
     status: LLMDeploymentStatus = LLMDeploymentStatus()
     """What is, as the operator saw it last."""
 
-    RULES: ClassVar[tuple[Rule, ...]] = NAME_RULES
+    RULES: ClassVar[tuple[Rule, ...]] = (*FORM_RULES, *CHILD_RULES)
 
 
 __all__ = ["API_VERSION", "KIND", "Digest", "LLMDeployment", "LLMDeploymentSpec", "LLMDeploymentStatus"]

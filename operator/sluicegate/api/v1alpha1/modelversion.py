@@ -18,7 +18,7 @@ from sluicegate.api.meta import (
     SecretName,
     Timestamp,
 )
-from sluicegate.api.naming_rules import NAME_RULES
+from sluicegate.api.naming_rules import FORM_RULES
 
 KIND = "ModelVersion"
 
@@ -120,7 +120,7 @@ class ModelVersion(Model):
     """What the inspection found."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
-        *NAME_RULES,
+        *FORM_RULES,
         Rule(
             cel="self.spec == oldSelf.spec",
             message="spec of a ModelVersion never changes: make a new ModelVersion instead",
