@@ -138,6 +138,24 @@ def test_what_others_added_inside_is_replaced() -> None:
     assert action == Replace(SERVICE, "9e2f", "41", "somebody else added to it")
 
 
+def test_a_record_that_others_own_as_well_is_left_alone_for_its_content_never_changes() -> None:
+    record = stamped(
+        {
+            "apiVersion": "apps/v1",
+            "kind": "ControllerRevision",
+            "metadata": {"name": "chat-0a1b2c3d"},
+            "data": {"target": "x"},
+        }
+    )
+    ours = {"f:metadata": {"f:annotations": {f"f:{INTENT}": {}}}, "f:data": {}}
+    shared = {
+        **record,
+        "metadata": {**record["metadata"], "uid": "1", "resourceVersion": "1"},
+        "owned": {"ours": [json.dumps(ours)], "foreign": ["gitops"]},
+    }
+    assert write(record, shared, "why") is None
+
+
 def test_a_list_whose_items_are_no_set_is_whole_or_not_ours() -> None:
     intent = stamped(
         {"apiVersion": "v1", "kind": "X", "metadata": {"name": "x"}, "spec": {"args": ["a", "b"]}}

@@ -20,6 +20,9 @@ from sluicegate.core.plan import Action, Apply, Create, Replace
 
 Fields = Mapping[str, Any]
 
+# Nobody can add to content that never changes: whoever owns some of it has applied the same.
+_IMMUTABLE = frozenset({"ControllerRevision"})
+
 
 def stamped(manifest: Manifest) -> dict[str, Any]:
     """The manifest with the hash of its intent in an annotation."""
@@ -38,7 +41,7 @@ def write(intent: Manifest, live: Manifest | None, reason: str, *, exclusive: bo
     if annotation(live, INTENT) != annotation(intent, INTENT) or not _still_ours(intent, live):
         version = resource_version(live) if exclusive else None
         return Apply(intent, uid(live), reason, version)
-    if live["owned"]["foreign"]:
+    if live["owned"]["foreign"] and intent["kind"] not in _IMMUTABLE:
         return Replace(intent, uid(live), resource_version(live), "somebody else added to it")
     return None
 
