@@ -90,6 +90,96 @@ def test_an_invalid_object_is_refused_with_the_field_and_the_reason() -> None:
         _rendered(a_model_version(), a_deployment(replicas="3"))
 
 
+def test_an_unknown_field_is_named_with_its_path() -> None:
+    deployment = a_deployment(replicaz=3, pod={"tolerations": [{"operator": "Exists", "efect": "x"}]})
+
+    with pytest.raises(CommandError) as refused:
+        _rendered(a_model_version(), {**deployment, "specc": {}})
+
+    assert str(refused.value) == (
+        "LLMDeployment chat: unknown field spec.replicaz, spec.pod.tolerations[0].efect, specc"
+    )
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"kind": "LLMDeploymnt"}, {"apiVersion": "sluicegate.dev/v1"}],
+    ids=["a mistyped kind", "another version"],
+)
+def test_a_kind_that_is_not_there_is_refused_with_those_that_are(wrong: dict[str, str]) -> None:
+    with pytest.raises(CommandError, match=r"sluicegate.dev/v1alpha1 has ModelVersion, LLMDeployment"):
+        _rendered({**a_deployment(), **wrong})
+
+
+@pytest.mark.parametrize(
+    ("metadata", "told"),
+    [
+        (None, "LLMDeployment: metadata.name"),
+        ("chat", "LLMDeployment: metadata.name"),
+        ({}, "LLMDeployment: metadata.name"),
+        ({"name": "chat", "annotations": {"a": b"x"}}, "LLMDeployment chat: holds what JSON cannot"),
+    ],
+    ids=["null", "a string", "nothing", "bytes"],
+)
+def test_metadata_that_cannot_be_is_refused(metadata: Any, told: str) -> None:
+    with pytest.raises(CommandError, match=told):
+        _rendered({**a_deployment(), "metadata": metadata})
+
+
+def _file(folder: Path, text: str) -> str:
+    path = folder / "objects.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_a_list_is_taken_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    inner = {"apiVersion": "sluicegate.dev/v1alpha1", "kind": "LLMDeploymentList", "items": [a_deployment()]}
+    listed = {"apiVersion": "v1", "kind": "List", "items": [a_model_version(), inner]}
+
+    code = main(["render", _file(tmp_path, yaml.safe_dump(listed))])
+
+    assert code == Exit.OK
+    assert "kind: ReplicaSet" in capsys.readouterr().out
+
+
+def test_a_date_is_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    version = yaml.safe_dump(a_model_version()).replace(
+        "metadata:", "metadata:\n  annotations: {released: 2026-01-01, seen: 2026-01-01T00:00:00Z}"
+    )
+
+    assert main(["render", _file(tmp_path, version)]) == Exit.OK
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("apiVersion: v1\nkind: Namespace\nmetadata: {name: x}\n", "nothing of sluicegate.dev in "),
+        ("", "nothing of sluicegate.dev in "),
+        ("apiVersion: sluicegate.dv/v1alpha1\nkind: LLMDeployment\n", "nothing of sluicegate.dev in "),
+        ("- a\n- b\n", "a document in it is no object"),
+        ("apiVersion: sluicegate.dev/v1alpha1\n", "a document in it is no object"),
+        ("a: [", "cannot read"),
+    ],
+    ids=["other kinds", "an empty file", "a mistyped group", "a bare list", "no kind", "no YAML"],
+)
+def test_a_file_with_nothing_to_render_is_said_so(
+    text: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = _file(tmp_path, text)
+
+    assert main(["render", path]) != Exit.OK
+    error = capsys.readouterr().err
+    assert told in error
+    assert path in error
+
+
+def test_a_file_that_is_no_text_is_said_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "image").write_bytes(b"\xff\xfe\x00")
+
+    assert main(["render", str(tmp_path / "image")]) == Exit.USAGE_OR_PERMISSION
+    assert "cannot read" in capsys.readouterr().err
+
+
 def test_a_file_that_is_not_there_is_a_usage_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sluicegate.cli.render import as_yaml, read, render
+from sluicegate.cli.files import read
+from sluicegate.cli.render import as_yaml, render
 from sluicegate.core.observed import Defaults
 
 ROOT = Path(__file__).parents[2]

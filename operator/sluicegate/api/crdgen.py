@@ -93,6 +93,11 @@ def crds() -> tuple[Schema, ...]:
     return tuple(_crd(resource) for resource in RESOURCES)
 
 
+def schemas() -> Mapping[str, Schema]:
+    """The whole schema of each kind."""
+    return {resource.kind: _root(resource.model) for resource in RESOURCES}
+
+
 def _crd(resource: Resource) -> Schema:
     singular = resource.kind.lower()
     version: Schema = {

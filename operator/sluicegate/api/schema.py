@@ -168,6 +168,20 @@ def fields_below(model: type[Model], path: str = "") -> Iterator[tuple[str, Fiel
             yield from fields_below(inner, here)
 
 
+def unknown_fields(schema: Mapping[str, Any], value: Any, path: str = "") -> Iterator[str]:
+    """Path of each field that the schema does not name: a strict client refuses the object for it."""
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from unknown_fields(schema.get("items", {}), item, f"{path}[{index}]")
+    elif isinstance(value, dict) and "properties" in schema:
+        for name, inner in value.items():
+            here = f"{path}.{name}" if path else str(name)
+            if name in schema["properties"]:
+                yield from unknown_fields(schema["properties"][name], inner, here)
+            else:
+                yield here
+
+
 def is_leaf(info: FieldInfo) -> bool:
     """Whether the field holds a value and no further fields."""
     return model_in(info.annotation) is None

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
-from sluicegate.api.meta import API_VERSION, Model
+from sluicegate.api.crdgen import RESOURCES, schemas
+from sluicegate.api.meta import API_VERSION, GROUP, Model
+from sluicegate.api.schema import unknown_fields
 from sluicegate.api.v1alpha1.llmdeployment import LLMDeployment
 from sluicegate.api.v1alpha1.modelversion import ModelVersion
 from sluicegate.cli.command import Command, CommandError, Exit
+from sluicegate.cli.files import Object, read
 from sluicegate.core import children, naming
 from sluicegate.core.exposure import Exposure
 from sluicegate.core.inspection import inspection_job
@@ -24,11 +27,12 @@ from sluicegate.core.preflight import preflight
 from sluicegate.core.target import target_of
 from sluicegate.core.template import pod_template
 
-Object = dict[str, Any]
-M = TypeVar("M", bound=Model)
-
 UNKNOWN_DIGEST = "sha256:" + "0" * 64
 UNKNOWN_UID = "00000000-0000-0000-0000-000000000000"
+PLACEHOLDERS = {"namespace": "default", "uid": UNKNOWN_UID, "generation": 1}
+KINDS: Mapping[tuple[str, str], type[Model]] = {
+    (API_VERSION, resource.kind): resource.model for resource in RESOURCES
+}
 NOT_YET = "1970-01-01T00:00:00Z"
 
 
@@ -42,6 +46,8 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 def _run(args: Namespace) -> int:
     objects = [obj for path in args.files for obj in read(path)]
+    if not any(_is_ours(obj) for obj in objects):
+        raise CommandError(f"nothing of {GROUP} in {', '.join(map(str, args.files))}")
     defaults = Defaults(
         cuda_image=args.engine_image,
         cpu_image=args.engine_image,
@@ -72,15 +78,17 @@ def render(objects: Iterable[Object], defaults: Defaults) -> Iterator[Object]:
     What only a cluster knows is a placeholder: uids, the digest of a version that its spec leaves out, and
     the control token. The Service is as it is once the pods answer.
     """
-    ours = [obj for obj in objects if obj.get("apiVersion") == API_VERSION]
-    versions = [
-        _as_inspected(_parsed(ModelVersion, obj)) for obj in ours if obj.get("kind") == "ModelVersion"
-    ]
+    parsed = [_parsed(obj) for obj in objects if _is_ours(obj)]
+    versions = [_as_inspected(obj) for obj in parsed if isinstance(obj, ModelVersion)]
     for version in versions:
         yield inspection_job(version, defaults)
-    for obj in ours:
-        if obj.get("kind") == "LLMDeployment":
-            yield from _children(_parsed(LLMDeployment, obj), versions, defaults)
+    for obj in parsed:
+        if isinstance(obj, LLMDeployment):
+            yield from _children(obj, versions, defaults)
+
+
+def _is_ours(obj: Object) -> bool:
+    return str(obj.get("apiVersion", "")).partition("/")[0] == GROUP
 
 
 def _children(
@@ -114,25 +122,26 @@ def _children(
     yield children.disruption_budget(deployment, rollout)
 
 
-def read(path: Path) -> list[Object]:
-    """The objects of a YAML file; `-` is the standard input."""
-    try:
-        text = sys.stdin.read() if str(path) == "-" else path.read_text()
-        return [obj for obj in yaml.safe_load_all(text) if isinstance(obj, dict)]
-    except (OSError, yaml.YAMLError) as error:
-        raise CommandError(f"cannot read {path}: {error}", Exit.USAGE_OR_PERMISSION) from error
-
-
-def _parsed(model: type[M], obj: Object) -> M:
-    """The object as the API server would take it: strict in types, with a namespace."""
-    metadata = {"namespace": "default", "uid": UNKNOWN_UID, "generation": 1, **obj.get("metadata", {})}
+def _parsed(obj: Object) -> Model:
+    """The object as a strict client would send it and the API server take it, with a namespace."""
+    model = KINDS.get((obj["apiVersion"], obj["kind"]))
+    if model is None:
+        known = ", ".join(kind for _, kind in KINDS)
+        raise CommandError(f"there is no {obj['kind']} in {obj['apiVersion']}: {API_VERSION} has {known}")
+    given = obj.get("metadata")
+    metadata = {**PLACEHOLDERS, **given} if isinstance(given, dict) else {"name": None}
+    title = f"{obj['kind']} {metadata.get('name') or ''}".strip()
+    if strangers := list(unknown_fields(schemas()[obj["kind"]], obj)):
+        raise CommandError(f"{title}: unknown field {', '.join(strangers)}")
     try:
         return model.model_validate_json(json.dumps({**obj, "metadata": metadata}), strict=True)
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(str(part) for part in found['loc'])}: {found['msg']}" for found in error.errors()
         )
-        raise CommandError(f"{model.__name__} {metadata.get('name', '')}: {problems}") from error
+        raise CommandError(f"{title}: {problems}") from error
+    except TypeError as error:
+        raise CommandError(f"{title}: holds what JSON cannot: {error}") from error
 
 
 def _as_inspected(version: ModelVersion) -> ModelVersion:
