@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import io
 import json
 import os
@@ -49,10 +48,9 @@ class Cluster:
                 self._progress.say(f"the cluster is up: {self.layout.kubeconfig}")
                 return
             machine.install_packages(machine.CLUSTER_TOOLS, self._progress)
-            built = binary.built(self._progress)
             self._remove()
-            machine.require_space(self.layout.state, 3, "a cluster")
-            self._start(built)
+            machine.require_space(self._disk_need(), *binary.disk_needs())
+            self._start(binary.built(self._progress))
             self.set_gpus(gpus)
             self._progress.say(f"the cluster is up: {self.layout.kubeconfig}")
 
@@ -82,6 +80,11 @@ class Cluster:
     def status(self) -> dict[str, Any]:
         """{"waitingFor": name | None, "components": {name: {"pid": its own, "exitCode": int | None}}}"""
         return self._ask("status")
+
+    def _disk_need(self) -> machine.Need:
+        """With both images pulled and the tests' models in place."""
+        remedy = "free some space there, by `make down` in other checkouts too"
+        return machine.Need("a running cluster", self.layout.state, 12, remedy)
 
     def _start(self, built: Path) -> None:
         namespaces.load_kernel_modules(self._progress)
@@ -142,9 +145,8 @@ class Cluster:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        self.layout.lock.parent.mkdir(parents=True, exist_ok=True)
-        with self.layout.lock.open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        self.layout.states.mkdir(exist_ok=True)
+        with self._progress.alone(self.layout.lock):
             yield
 
     # -- components ---------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What the machine must bring: root, Debian packages, disk space. Installs what it can, names the rest."""
+"""What the machine must bring: root, packages, disk space. Installs what it can, names the rest."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import importlib.util
 import os
 import shutil
 import subprocess
+from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 
 from e2e.cluster.command import ExpectedError
+from e2e.cluster.layout import cache_directory
 from e2e.cluster.progress import Progress
 
 CLUSTER_TOOLS = {
@@ -19,13 +22,18 @@ CLUSTER_TOOLS = {
     "iptables": "iptables",
     "conntrack": "conntrack",
     "ip": "iproute2",
-    "openssl": "openssl",
     "docker-registry": "docker-registry",
+}
+# For the build, where Go looks for certificates there, and for the certificates of a control plane.
+KUBERNETES_TOOLS = {
+    "/etc/ssl/certs/ca-certificates.crt": "ca-certificates",
+    "openssl": "openssl",
 }
 IMAGE_TOOLS = {
     "buildah": "buildah",
     "mmdebstrap": "mmdebstrap",
     "docker-registry": "docker-registry",
+    "ip": "iproute2",
 }
 
 
@@ -38,15 +46,37 @@ def require_root(purpose: str) -> None:
         raise MachineError(f"{purpose} needs root (namespaces, mounts, bridges): run it with sudo")
 
 
-def require_space(directory: Path, gib: float, purpose: str) -> None:
-    """Fail early when the file system below `directory` has less than `gib` GiB left."""
-    existing = next(path for path in (directory, *directory.parents) if path.exists())
-    free = shutil.disk_usage(existing).free / 2**30
-    if free < gib:
-        raise MachineError(
-            f"{purpose} needs about {gib:.0f} GiB below {existing}, {free:.1f} GiB are free: "
-            "free some space there, or point XDG_CACHE_HOME at a larger disk"
-        )
+@dataclass(frozen=True)
+class Need:
+    """Disk space: `gib` GiB below `directory`, and what a person can do where it isn't there."""
+
+    purpose: str
+    directory: Path
+    gib: float
+    remedy: str
+
+    @property
+    def existing(self) -> Path:
+        return next(path for path in (self.directory, *self.directory.parents) if path.exists())
+
+
+def cache_need(purpose: str, gib: float) -> Need:
+    remedy = "`make clean-cache` drops what earlier builds left, XDG_CACHE_HOME moves it to another disk"
+    return Need(purpose, cache_directory(), gib, remedy)
+
+
+def require_space(*needs: Need) -> None:
+    """Fail early when a file system has less left than all that is to come to it."""
+    by_device: dict[int, list[Need]] = defaultdict(list)
+    for need in needs:
+        by_device[need.existing.stat().st_dev].append(need)
+    for together in by_device.values():
+        free = shutil.disk_usage(together[0].existing).free / 2**30
+        wanted = sum(need.gib for need in together)
+        if free < wanted:
+            each = ", ".join(f"{need.gib:.0f} below {need.directory} for {need.purpose}" for need in together)
+            remedies = "; ".join(dict.fromkeys(need.remedy for need in together))
+            raise MachineError(f"{wanted:.0f} GiB are needed ({each}), {free:.1f} are free: {remedies}")
 
 
 def _is_there(tool: str) -> bool:

@@ -6,13 +6,11 @@ both: two checkouts build one after the other and share layers.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from e2e.cluster import machine
@@ -37,7 +35,7 @@ _PASSED_ON = ("PIP_INDEX_URL", "UV_DEFAULT_INDEX")
 def build(images: Sequence[Image], progress: Progress) -> dict[str, str]:
     """Make sure that the registry's store has the images; returns their references by key."""
     references = {image.key: image.reference() for image in images}
-    with _locked():
+    with progress.alone(cache_directory() / "images.lock"):
         for image in images:
             reference = references[image.key]
             if _link(reference).exists():
@@ -68,7 +66,7 @@ class _Build:
         machine.require_root("building images")
         machine.install_packages(machine.IMAGE_TOOLS, self._progress)
         self._remove_leftovers()
-        machine.require_space(cache_directory(), image.disk_gib, f"building the {image.key} image")
+        machine.require_space(machine.cache_need(f"building the {image.key} image", image.disk_gib))
         base = self._base()
         self._build(
             reference,
@@ -152,11 +150,3 @@ def _prune(tags: Path) -> None:
 
 def _succeeds(command: Sequence[str]) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
-
-
-@contextmanager
-def _locked() -> Iterator[None]:
-    cache_directory().mkdir(parents=True, exist_ok=True)
-    with (cache_directory() / "images.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
