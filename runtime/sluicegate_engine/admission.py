@@ -71,7 +71,7 @@ class Queue:
 
         Whatever it says, `leave` must follow.
         """
-        ticket = Ticket(self._judge(), wake)
+        ticket = Ticket(self.judge(), wake)
         if ticket.verdict is Verdict.ADMITTED:
             self._in_flight += 1
         elif ticket.verdict is Verdict.QUEUED:
@@ -92,7 +92,8 @@ class Queue:
         if admission is Admission.CLOSED:
             self._turn_away_waiting()
 
-    def _judge(self) -> Verdict:
+    def judge(self) -> Verdict:
+        """What a request would be told now."""
         if self._admission in (Admission.CLOSED, Admission.REFUSING):
             return Verdict.UNAVAILABLE
         if self._in_flight < self._max_concurrent:

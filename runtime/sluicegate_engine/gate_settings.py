@@ -15,8 +15,9 @@ VERSION_HEADER = "x-sluicegate-model-version"
 class GateSettings:
     """`link` is the supervisor's socket; `key` lets its own requests through whatever the gate says.
 
-    `version` is stamped on answers until the supervisor says otherwise. `max_body_bytes` bounds a request,
-    which is read whole before it takes a place in the queue.
+    `version` is stamped on answers until the supervisor says otherwise. A request is read whole before it
+    takes a place in the queue: `max_body_bytes` and `max_read_seconds` bound one, `max_held_bytes` all that
+    are not yet vLLM's.
     """
 
     link: str
@@ -25,6 +26,8 @@ class GateSettings:
     max_concurrent: int
     max_queued: int
     max_body_bytes: int = 32 * 1024 * 1024
+    max_held_bytes: int = 128 * 1024 * 1024
+    max_read_seconds: float = 60
 
     def encode(self) -> str:
         return json.dumps(asdict(self))

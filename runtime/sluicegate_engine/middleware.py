@@ -17,7 +17,7 @@ from sluicegate_engine.admission import Admission, Queue, Verdict
 from sluicegate_engine.answer import Answer, Outcome
 from sluicegate_engine.asgi import App, Headers, Receive, Scope, Send, header
 from sluicegate_engine.gate_settings import KEY_HEADER, VERSION_HEADER, GateSettings
-from sluicegate_engine.inbox import BodyTooLargeError, Inbox
+from sluicegate_engine.inbox import BodyError, Inbox, Limits
 from sluicegate_engine.link import Command, GateLink, Report
 from sluicegate_engine.routes import Route, classify
 
@@ -37,6 +37,9 @@ class Gate:
         self._key = self._settings.key.encode()
         self._version = self._settings.version
         self._queue = Queue(self._settings.max_concurrent, self._settings.max_queued)
+        self._limits = Limits(
+            self._settings.max_body_bytes, self._settings.max_held_bytes, self._settings.max_read_seconds
+        )
         self._outcomes: Counter[str] = Counter()
         self._rejections: Counter[str] = Counter()
         self._link = GateLink(Path(self._settings.link), self._obey, self._report)
@@ -61,30 +64,46 @@ class Gate:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if hmac.compare_digest(header(scope, KEY_HEADER.encode()), self._key):
-            return await self._run(scope, Inbox(receive), Answer(send, self._stamp()))
+            return await self._run(scope, receive, Answer(send, self._stamp()))
         route = classify(scope["method"], scope["path"])
-        if route is Route.GENERATION:
-            return await self._generate(scope, receive, send)
-        answer = Answer(send, self._stamp())
         if route is Route.UNKNOWN:
-            return await answer.fail(404, "NotFound", "no such route")
+            return await Answer(send, self._stamp()).fail(404, "NotFound", "no such route")
         if route is Route.WRONG_METHOD:
-            return await answer.fail(405, "MethodNotAllowed", "this route takes another method")
-        return await self._run(scope, Inbox(receive), answer)
-
-    async def _generate(self, scope: Scope, receive: Receive, send: Send) -> None:
-        inbox = Inbox(receive)
+            said = "this route takes another method"
+            return await Answer(send, self._stamp()).fail(405, "MethodNotAllowed", said)
+        inbox = Inbox(receive, self._limits)
         try:
-            await inbox.read_body(self._settings.max_body_bytes)
-        except BodyTooLargeError:
-            limit = self._settings.max_body_bytes
-            await Answer(send, self._stamp() + _CLOSE).fail(
-                413, "BodyTooLarge", f"a request may have {limit} bytes"
-            )
-            return self._count(Outcome.CLIENT_ERROR)
-        if inbox.gone:
-            return self._count(Outcome.DISCONNECTED)
-        return await self._take_turn(scope, inbox, send)
+            if route is Route.GENERATION:
+                await self._generate(scope, inbox, send)
+            elif await self._read(scope, inbox, send) is None:
+                await self._run(scope, inbox.receive, Answer(send, self._stamp()))
+        finally:
+            inbox.close()
+
+    async def _generate(self, scope: Scope, inbox: Inbox, send: Send) -> None:
+        """Who would be turned away is so before the body is read."""
+        verdict = self._queue.judge()
+        if verdict in _REFUSALS:
+            await self._reject(verdict, Answer(send, self._stamp()))
+            self._count(Outcome.REJECTED)
+        elif (outcome := await self._read(scope, inbox, send)) is not None:
+            self._count(outcome)
+        else:
+            await self._take_turn(scope, inbox, send)
+
+    async def _read(self, scope: Scope, inbox: Inbox, send: Send) -> Outcome | None:
+        """Read the request whole. Returns how it has ended, or None where it goes on."""
+        try:
+            self._limits.check_length(_announced_bytes(scope))
+            await inbox.read_body()
+        except BodyError as error:
+            full = error.status == 429
+            headers = [(b"retry-after", b"1")] if full else _CLOSE
+            await Answer(send, self._stamp()).fail(error.status, error.kind, str(error), headers)
+            if full:
+                self._rejections[error.kind] += 1
+            return Outcome.REJECTED if full else Outcome.CLIENT_ERROR
+        return Outcome.DISCONNECTED if inbox.gone else None
 
     async def _take_turn(self, scope: Scope, inbox: Inbox, send: Send) -> None:
         turn = asyncio.Event()
@@ -101,11 +120,10 @@ class Gate:
                 outcome = Outcome.REJECTED
                 return await self._reject(ticket.verdict, answer)
             try:
-                await self._run(scope, inbox, answer)
+                await self._run(scope, inbox.receive, answer)
             finally:
                 outcome = answer.outcome(inbox.gone)
         finally:
-            inbox.close()
             self._queue.leave(ticket)
             self._count(outcome)
 
@@ -114,10 +132,10 @@ class Gate:
         self._rejections[kind] += 1
         await answer.fail(status, kind, message, [(b"retry-after", seconds)])
 
-    async def _run(self, scope: Scope, inbox: Inbox, answer: Answer) -> None:
+    async def _run(self, scope: Scope, receive: Receive, answer: Answer) -> None:
         """Let vLLM answer. What it fails to handle is answered here: outside, no version would be on it."""
         try:
-            await self._app(scope, inbox.receive, answer.send)
+            await self._app(scope, receive, answer.send)
         except Exception:
             if not answer.started:
                 await answer.fail(500, "InternalError", "the engine's server failed", _CLOSE)
@@ -147,3 +165,9 @@ class Gate:
             dict(self._outcomes),
             dict(self._rejections),
         )
+
+
+def _announced_bytes(scope: Scope) -> int:
+    """What the request says of its body's length; 0 where it says nothing."""
+    length = header(scope, b"content-length")
+    return int(length) if length.isdigit() else 0

@@ -1,4 +1,4 @@
-"""The gate around a small application that the test plays by hand."""
+"""The gate: who passes, who waits, and what every answer says."""
 
 from __future__ import annotations
 
@@ -7,92 +7,12 @@ import json
 from typing import Any
 
 import pytest
-from tests.engine.asgi_client import Call, settle, start
+from tests.engine.asgi_client import settle, start
+from tests.engine.gate import CHUNK, JSON, KEY, STREAM, Engine, Fixture, admitted, error_type
 
 from sluicegate_engine.admission import Admission
-from sluicegate_engine.asgi import App, Receive, Scope, Send
-from sluicegate_engine.gate_settings import KEY_HEADER, VERSION_HEADER, GateSettings
-from sluicegate_engine.link import Command, Report
-from sluicegate_engine.middleware import Gate
-
-KEY = "internal-key"
-JSON = [(b"content-type", b"application/json")]
-STREAM = [(b"content-type", b"text/event-stream; charset=utf-8")]
-CHUNK = b'data: {"choices":[{"text":"a","finish_reason":null}]}\n\n'
-
-
-class Engine:
-    """Stands where vLLM stands: takes requests and answers each when told to."""
-
-    def __init__(self) -> None:
-        self.sends: list[Send] = []
-        self.bodies: list[bytes] = []
-        self.finish: list[asyncio.Event] = []
-        self.error: Exception | None = None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.bodies.append((await receive())["body"])
-        self.sends.append(send)
-        end = asyncio.Event()
-        self.finish.append(end)
-        await end.wait()
-        if self.error is not None:
-            raise self.error
-
-    async def say(
-        self, n: int, *bodies: bytes, status: int = 200, headers: list[tuple[bytes, bytes]] = JSON
-    ) -> None:
-        await self.sends[n]({"type": "http.response.start", "status": status, "headers": headers})
-        for body in bodies:
-            await self.sends[n]({"type": "http.response.body", "body": body, "more_body": True})
-
-    async def end(self, n: int) -> None:
-        await self.sends[n]({"type": "http.response.body", "body": b"", "more_body": False})
-        self.finish[n].set()
-
-    async def answer(self, n: int, body: bytes = b"{}", status: int = 200) -> None:
-        await self.sends[n]({"type": "http.response.start", "status": status, "headers": JSON})
-        await self.sends[n]({"type": "http.response.body", "body": body, "more_body": False})
-        self.finish[n].set()
-
-
-class Fixture:
-    """A gate in front of an engine, with the supervisor's say in the test's hand."""
-
-    def __init__(self, app: App, max_concurrent: int = 1, max_queued: int = 1) -> None:
-        settings = GateSettings("/nowhere", KEY, "v1", max_concurrent, max_queued, max_body_bytes=100)
-        self.gate = Gate(app, settings)
-        self.command(Admission.OPEN)
-
-    def command(self, admission: Admission, version: str = "v1") -> None:
-        self.gate._obey(Command(admission, version))
-
-    def lose_supervisor(self) -> None:
-        self.gate._obey(None)
-
-    @property
-    def report(self) -> Report:
-        return self.gate._report()
-
-
-@pytest.fixture
-def engine() -> Engine:
-    return Engine()
-
-
-@pytest.fixture
-def gate(engine: Engine) -> Fixture:
-    return Fixture(engine)
-
-
-async def admitted(gate: Fixture, **options: Any) -> Call:
-    call = start(gate.gate, **options)
-    await settle()
-    return call
-
-
-def error_type(call: Call) -> str:
-    return str(json.loads(call.body)["error"]["type"])
+from sluicegate_engine.asgi import Receive, Scope, Send
+from sluicegate_engine.gate_settings import KEY_HEADER, VERSION_HEADER
 
 
 async def test_an_answer_passes_with_the_version_on_it(gate: Fixture, engine: Engine) -> None:
@@ -196,22 +116,6 @@ async def test_a_client_that_goes_while_waiting_frees_its_place(gate: Fixture, e
     await settle()
     await engine.answer(1)
     assert (await last.done()).status == 200
-
-
-async def test_a_client_that_goes_before_its_body_is_whole_takes_no_place(gate: Fixture) -> None:
-    call = Call()
-    call.inbox.put_nowait({"type": "http.request", "body": b"{", "more_body": True})
-    call.disconnect()
-    scope = {"type": "http", "method": "POST", "path": "/v1/completions", "headers": []}
-    await gate.gate(scope, call.inbox.get, call.send)
-    assert (call.starts, gate.report.outcomes) == (0, {"disconnected": 1})
-
-
-async def test_a_body_over_the_bound_is_413(gate: Fixture, engine: Engine) -> None:
-    call = await start(gate.gate, "/v1/completions", b"x" * 60, b"x" * 60).done()
-    assert (call.status, error_type(call)) == (413, "BodyTooLarge")
-    assert call.headers[VERSION_HEADER] == "v1"
-    assert engine.bodies == []
 
 
 async def test_a_stream_is_in_flight_until_its_last_byte(gate: Fixture, engine: Engine) -> None:

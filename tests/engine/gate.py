@@ -1,0 +1,85 @@
+"""A gate around a small application that the test plays by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from tests.engine.asgi_client import Call, settle, start
+
+from sluicegate_engine.admission import Admission
+from sluicegate_engine.asgi import App, Receive, Scope, Send
+from sluicegate_engine.gate_settings import GateSettings
+from sluicegate_engine.link import Command, Report
+from sluicegate_engine.middleware import Gate
+
+KEY = "internal-key"
+JSON = [(b"content-type", b"application/json")]
+STREAM = [(b"content-type", b"text/event-stream; charset=utf-8")]
+CHUNK = b'data: {"choices":[{"text":"a","finish_reason":null}]}\n\n'
+
+
+class Engine:
+    """Stands where vLLM stands: takes requests and answers each when told to."""
+
+    def __init__(self) -> None:
+        self.sends: list[Send] = []
+        self.bodies: list[bytes] = []
+        self.finish: list[asyncio.Event] = []
+        self.error: Exception | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.bodies.append((await receive())["body"])
+        self.sends.append(send)
+        end = asyncio.Event()
+        self.finish.append(end)
+        await end.wait()
+        if self.error is not None:
+            raise self.error
+
+    async def say(
+        self, n: int, *bodies: bytes, status: int = 200, headers: list[tuple[bytes, bytes]] = JSON
+    ) -> None:
+        await self.sends[n]({"type": "http.response.start", "status": status, "headers": headers})
+        for body in bodies:
+            await self.sends[n]({"type": "http.response.body", "body": body, "more_body": True})
+
+    async def end(self, n: int) -> None:
+        await self.sends[n]({"type": "http.response.body", "body": b"", "more_body": False})
+        self.finish[n].set()
+
+    async def answer(self, n: int, body: bytes = b"{}", status: int = 200) -> None:
+        await self.sends[n]({"type": "http.response.start", "status": status, "headers": JSON})
+        await self.sends[n]({"type": "http.response.body", "body": body, "more_body": False})
+        self.finish[n].set()
+
+
+class Fixture:
+    """A gate in front of an engine, with the supervisor's say in the test's hand."""
+
+    def __init__(self, app: App, max_concurrent: int = 1, max_queued: int = 1, **limits: Any) -> None:
+        limits = {"max_body_bytes": 100, **limits}
+        settings = GateSettings("/nowhere", KEY, "v1", max_concurrent, max_queued, **limits)
+        self.gate = Gate(app, settings)
+        self.command(Admission.OPEN)
+
+    def command(self, admission: Admission, version: str = "v1") -> None:
+        self.gate._obey(Command(admission, version))
+
+    def lose_supervisor(self) -> None:
+        self.gate._obey(None)
+
+    @property
+    def report(self) -> Report:
+        return self.gate._report()
+
+
+async def admitted(gate: Fixture, body: bytes = b"{}", path: str = "/v1/completions", **options: Any) -> Call:
+    call = start(gate.gate, path, body, **options)
+    await settle()
+    return call
+
+
+def error_type(call: Call) -> str:
+    return str(json.loads(call.body)["error"]["type"])
