@@ -42,6 +42,7 @@ class Cluster:
 
     def up(self, gpus: int = 8) -> None:
         """Start the cluster; do nothing if it is healthy, remove the half-dead rest of an earlier run."""
+        machine.require_platform("a cluster")
         machine.require_root("a cluster")
         with self._locked():
             if self.problem() is None:
@@ -145,7 +146,7 @@ class Cluster:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        self.layout.states.mkdir(exist_ok=True)
+        machine.private_directory(self.layout.states)  # every key of the cluster's control plane is below it
         with self._progress.alone(self.layout.lock):
             yield
 

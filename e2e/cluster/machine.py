@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import platform
 import shutil
+import stat
 import subprocess
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +40,8 @@ IMAGE_TOOLS = {
     "ip": "iproute2",
 }
 
+_NO_SERVICE = "#!/bin/sh\n# While sluicegate installs packages: start no service.\nexit 101\n"
+
 
 class MachineError(ExpectedError):
     """The machine lacks something that can't be installed from here."""
@@ -44,6 +50,23 @@ class MachineError(ExpectedError):
 def require_root(purpose: str) -> None:
     if os.geteuid() != 0:
         raise MachineError(f"{purpose} needs root (namespaces, mounts, bridges): run it with sudo")
+
+
+def require_platform(purpose: str) -> None:
+    """The pinned packages of the engine image are for this one."""
+    here = f"{platform.system()} on {platform.machine()}"
+    if here != "Linux on x86_64":
+        raise MachineError(f"{purpose} needs Linux on x86_64 (amd64), this is {here}")
+
+
+def private_directory(directory: Path) -> None:
+    """Make a directory for this user alone, where anybody may have made one of that name before."""
+    with suppress(FileExistsError):
+        directory.mkdir(mode=0o700)
+    found = directory.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        raise MachineError(f"{directory} is not a directory of this user: look who made it, and remove it")
+    directory.chmod(0o700)
 
 
 @dataclass(frozen=True)
@@ -97,13 +120,30 @@ def install_packages(tools: dict[str, str], progress: Progress) -> None:
         raise MachineError(f"these Debian packages are missing and there is no apt-get: {' '.join(missing)}")
     require_root("installing packages")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    with progress.step(f"installing packages: {' '.join(missing)}"):
+    with progress.step(f"installing packages: {' '.join(missing)}"), services_held_back():
         for command in (["update", "-qq"], ["install", "-qq", "--no-install-recommends", *missing]):
             done = subprocess.run(
                 ["apt-get", *command], env=environment, capture_output=True, text=True, check=False
             )
             if done.returncode:
                 raise MachineError(f"apt-get {command[0]} failed:\n{done.stdout[-900:]}{done.stderr[-900:]}")
+
+
+@contextmanager
+def services_held_back(policy: Path = Path("/usr/sbin/policy-rc.d")) -> Iterator[None]:
+    """While packages are installed, keep their services from starting: only their programs are wanted.
+
+    A policy that the machine has already decides by itself.
+    """
+    if policy.exists() and policy.read_text() != _NO_SERVICE:  # ours may be there since a killed run
+        yield
+        return
+    policy.write_text(_NO_SERVICE)
+    policy.chmod(0o755)
+    try:
+        yield
+    finally:
+        policy.unlink()
 
 
 def require_venv(progress: Progress) -> None:

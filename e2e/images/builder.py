@@ -63,6 +63,7 @@ class _Build:
         self._logs.mkdir(parents=True, exist_ok=True)
 
     def make(self, image: Image, reference: str) -> None:
+        machine.require_platform("building images")
         machine.require_root("building images")
         machine.install_packages(machine.IMAGE_TOOLS, self._progress)
         self._remove_leftovers()
