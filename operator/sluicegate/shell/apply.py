@@ -6,7 +6,7 @@ import contextlib
 from typing import Any
 
 from sluicegate.core import objects
-from sluicegate.core.naming import MANAGER
+from sluicegate.core.naming import INTENT, MANAGED_BY, MANAGER
 from sluicegate.core.objects import Manifest, Ref
 from sluicegate.core.plan import Apply, Create, Delete, Replace, SetFinalizers
 from sluicegate.kube.client import Client
@@ -82,8 +82,13 @@ class Applier:
             live = await self._client.get(resource_of(manifest), ref.namespace, ref.name)
         if objects.controller_uid(live) != owner_uid:
             raise NameTaken(ref, _holder(live))
-        # Ours after all: an answer was lost, or the cache has missed it.
-        return await self._apply(_guarded(manifest, objects.uid(live), None))
+        if objects.labels(live).get(MANAGED_BY) != MANAGER:
+            # Somebody took the label off by which it is watched, so no cache will ever have it.
+            return await self._apply(_guarded(manifest, objects.uid(live), objects.resource_version(live)))
+        if objects.annotation(live, INTENT) != objects.annotation(manifest, INTENT):
+            raise Conflict(409, "Conflict", f"{ref} is there in a state that was not seen yet")
+        # An answer was lost: this is what was to be created.
+        return live
 
     async def _apply(self, intent: Manifest) -> Manifest:
         # By force: a field of ours that somebody else changed is theirs until it is taken back.

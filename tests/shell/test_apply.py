@@ -1,0 +1,83 @@
+"""What becomes of the first write of an object whose name is held already."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.shell.kit import NAMESPACE, a_child, a_key
+from tests.shell.wire import Wire
+from tests.sim.apiserver import ApiServer
+
+from sluicegate.core.intent import stamped
+from sluicegate.core.objects import Manifest
+from sluicegate.core.plan import Create
+from sluicegate.kube.client import Client
+from sluicegate.kube.errors import Conflict
+from sluicegate.kube.resources import SERVICE
+from sluicegate.shell.apply import Applier, NameTaken
+from sluicegate.shell.store import OwnWrites
+
+pytestmark = pytest.mark.looptime(noop_cycles=1)
+
+OWNER = "uid-of-chat"
+
+
+def a_service(rollout: str = "0a1b2c3d") -> dict[str, Any]:
+    spec = {"ports": [{"port": 80}], "selector": {"sluicegate.dev/rollout": rollout}}
+    return stamped(a_child("Service", "chat", spec=spec))
+
+
+class World:
+    """An API server that holds this Service, and an applier whose cache has not heard of it."""
+
+    def __init__(self) -> None:
+        self.wire = Wire(ApiServer(gc_seconds=None))
+        self.client = Client(self.wire)
+        self.applier = Applier(self.client, OwnWrites({}, lambda kind, namespace: 0))
+
+    async def holds(self, service: Manifest) -> None:
+        await self.client.create(service, "sluicegate")
+
+    async def create(self, service: Manifest, owner: str = OWNER) -> None:
+        await self.applier.write(a_key(), owner, Create(service, "why"))
+
+    async def live(self) -> dict[str, Any]:
+        return await self.client.get(SERVICE, NAMESPACE, "chat")
+
+    @property
+    def writes(self) -> list[str]:
+        return [each.method for each in self.wire.writes]
+
+
+async def test_what_is_there_as_it_was_to_be_made_is_not_written_again() -> None:
+    world = World()
+    await world.holds(a_service())
+    await world.create(a_service())
+    assert world.writes == ["POST", "POST"]
+
+
+async def test_ours_in_a_state_that_was_not_seen_is_left_for_a_decision_that_has_seen_it() -> None:
+    world = World()
+    await world.holds(a_service("green"))
+    with pytest.raises(Conflict):
+        await world.create(a_service("blue"))
+    assert (await world.live())["spec"]["selector"] == {"sluicegate.dev/rollout": "green"}
+
+
+async def test_ours_that_no_cache_finds_gets_its_labels_back() -> None:
+    world = World()
+    await world.holds(a_service())
+    theirs = {"metadata": {"labels": {"app.kubernetes.io/managed-by": "theirs"}}}
+    await world.client.patch_merge(SERVICE, NAMESPACE, "chat", theirs, "kubectl")
+    await world.create(a_service())
+    assert (await world.live())["metadata"]["labels"] == a_service()["metadata"]["labels"]
+
+
+async def test_what_belongs_to_another_is_not_touched() -> None:
+    world = World()
+    await world.holds(a_service())
+    before = await world.live()
+    with pytest.raises(NameTaken, match="belongs to LLMDeployment chat"):
+        await world.create(a_service(), owner="uid-of-its-successor")
+    assert await world.live() == before
