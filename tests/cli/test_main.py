@@ -49,6 +49,15 @@ def test_crds_are_printed_and_written(tmp_path: Path, capsys: pytest.CaptureFixt
     ]
 
 
+def test_a_folder_that_cannot_be_written_is_said_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+
+    assert cli.main(["crds", "--directory", str(tmp_path / "file")]) == Exit.USAGE_OR_PERMISSION
+    assert "cannot write into" in capsys.readouterr().err
+
+
 def test_a_kubeconfig_that_is_not_there_is_said_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -30,8 +30,8 @@ class Cluster:
 async def connected(args: Namespace) -> AsyncIterator[Cluster]:
     """The cluster that the flags name. API errors inside end the command with a message."""
     named = getattr(args, "namespace", None)
-    namespace = named or current_namespace(os.environ, args.kubeconfig, args.context)
     try:
+        namespace = named or current_namespace(os.environ, args.kubeconfig, args.context)
         transport = await transport_from(os.environ, args.kubeconfig, args.context)
         async with Client(transport) as client:
             yield Cluster(client, namespace, transport.server)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
+import yaml
 from kubernetes.aio.client.configuration import Configuration
-from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
+from kubernetes.aio.config import ConfigException, load_incluster_config
+from kubernetes.aio.config.kube_config import KubeConfigLoader, KubeConfigMerger
 
 from sluicegate.kube.errors import ConfigurationError
 from sluicegate.kube.transport import HttpTransport
@@ -21,20 +24,41 @@ async def transport_from(
     """
     files = kubeconfig_path(environment, kubeconfig, context)
 
+    where = files or "the pod's service account"
+
     async def load(configuration: Configuration) -> None:
-        if files is None:
-            # Installs a hook that reads the token file again every minute: projected tokens rotate.
-            load_incluster_config(client_configuration=configuration)
-        else:
-            await load_kube_config(files, context, client_configuration=configuration, persist_config=False)
+        with explained(where):
+            if files is None:
+                # Installs a hook that reads the token file again every minute: projected tokens rotate.
+                load_incluster_config(client_configuration=configuration)
+            else:
+                await loader(files, context).load_and_set(configuration)
 
     configuration = Configuration()
+    await load(configuration)
+    with explained(where):
+        # It reads the certificates.
+        return HttpTransport(configuration, renew=load)
+
+
+def loader(files: str, context: str | None) -> KubeConfigLoader:
+    """What reads the kubeconfig, with the context that is named or current chosen."""
+    return KubeConfigLoader(KubeConfigMerger(files).config, active_context=context, config_base_path=None)
+
+
+@contextmanager
+def explained(where: str) -> Iterator[None]:
+    """Turns what goes wrong while a configuration is read into a ConfigurationError that says where.
+
+    The library takes the shape of a kubeconfig for granted: one that has another fails anywhere in it.
+    """
     try:
-        await load(configuration)
-    except ConfigException as wrong:
-        where = files or "the pod's service account"
+        yield
+    except (ConfigException, OSError, yaml.YAMLError, *_OF_ANOTHER_SHAPE) as wrong:
         raise ConfigurationError(f"cannot read {where}: {wrong}; set KUBECONFIG, or run in a pod") from wrong
-    return HttpTransport(configuration, renew=load)
+
+
+_OF_ANOTHER_SHAPE = (TypeError, ValueError, AttributeError, LookupError)
 
 
 def kubeconfig_path(
