@@ -15,7 +15,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m e2e.cluster", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="start the cluster, or reuse it if it is healthy")
-    up.add_argument("--gpus", type=int, default=8, help="GPUs that the node pretends to have")
+    up.add_argument("--gpus", type=int, help="GPUs that the node pretends to have (8 at a start)")
     commands.add_parser("down", help="end everything and remove every trace but the caches")
     commands.add_parser("status", help="components and what is wrong; exit code 1 if anything is")
     commands.add_parser("kubeconfig", help="print the path of the kubeconfig")

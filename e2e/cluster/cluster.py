@@ -25,6 +25,7 @@ from e2e.cluster.layout import Layout
 from e2e.cluster.progress import Progress, WaitError
 
 _FIRST_PORT, _PORTS = 20000, 10000
+_GPUS = 8
 
 
 class ClusterError(ExpectedError):
@@ -40,20 +41,33 @@ class Cluster:
 
     # -- life ---------------------------------------------------------------------------------------------
 
-    def up(self, gpus: int = 8) -> None:
-        """Start the cluster; do nothing if it is healthy, remove the half-dead rest of an earlier run."""
+    def up(self, gpus: int | None = None) -> None:
+        """Start the cluster, or reuse it if it is healthy and of this code; else its rest is removed first.
+
+        `gpus` is what the node pretends to have: 8 where none is given, and a running cluster keeps its own.
+        """
         machine.require_platform("a cluster")
         machine.require_root("a cluster")
         with self._locked():
-            if self.problem() is None:
-                self._progress.say(f"the cluster is up: {self.layout.kubeconfig}")
-                return
-            machine.install_packages(machine.CLUSTER_TOOLS, self._progress)
-            self._remove()
-            machine.require_space(self._disk_need(), *binary.disk_needs())
-            self._start(binary.built(self._progress))
-            self.set_gpus(gpus)
+            if not self._is_reusable():
+                machine.install_packages(machine.CLUSTER_TOOLS, self._progress)
+                self._remove()
+                machine.require_space(self._disk_need(), *binary.disk_needs())
+                self._start(binary.built(self._progress))
+                self.set_gpus(_GPUS)
+            if gpus is not None:
+                self.set_gpus(gpus)
             self._progress.say(f"the cluster is up: {self.layout.kubeconfig}")
+
+    def _is_reusable(self) -> bool:
+        if self.problem() is not None:
+            return False
+        if not configuration.is_current(self.layout):
+            self._progress.say(
+                "the running cluster was made by other code than the checkout's: starting anew"
+            )
+            return False
+        return True
 
     def down(self) -> None:
         """End everything and remove every trace but the caches; fine if nothing is there."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 from pathlib import Path
 
-from e2e.cluster import namespaces
-from e2e.cluster.components import NODE, PAUSE_IMAGE
+from e2e.cluster import binary, namespaces
+from e2e.cluster.components import NODE, PAUSE_IMAGE, REGISTRY_CONFIGURATION
 from e2e.cluster.layout import Layout
 from e2e.cluster.pki import CLUSTER_NAMES, Authority
 
@@ -19,6 +20,22 @@ _CLIENTS = {
     "scheduler": ("system:kube-scheduler", ()),
     "proxy": ("system:kube-proxy", ()),
 }
+
+_CODE = ("components", "configuration", "forwarder", "namespaces", "pki", "supervisor")
+
+
+def code() -> str:
+    """The hash of all that decides how a cluster is made and run."""
+    digest = hashlib.sha256(binary.key().encode())
+    for path in (*(Path(__file__).with_name(f"{name}.py") for name in _CODE), REGISTRY_CONFIGURATION):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def is_current(layout: Layout) -> bool:
+    """Whether a running cluster was made by the code that the checkout holds now."""
+    written = layout.state / "code"
+    return written.exists() and written.read_text() == code()
 
 
 def write(layout: Layout, kube: Path, port: int) -> None:
@@ -43,6 +60,7 @@ def write(layout: Layout, kube: Path, port: int) -> None:
     cni = layout.state / "cni" / "net.d"
     cni.mkdir(parents=True)
     (cni / "10-bridge.conflist").write_text(json.dumps(_CNI, indent=2))
+    (layout.state / "code").write_text(code())
     _write_user_files(layout, kube, authority.kubeconfig("admin", server))
 
 

@@ -20,11 +20,12 @@ def start() -> Iterator[Start]:
 
         def begin(directory: Path, word: str) -> int:
             directory.mkdir(exist_ok=True)
-            process = subprocess.Popen(
-                ["sh", "-c", "read never", "sh", "-m", word], cwd=directory, stdin=subprocess.PIPE
-            )
+            command = ["sh", "-c", "echo ready; read never", "sh", "-m", word]
+            process = subprocess.Popen(command, cwd=directory, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             cleanup.enter_context(process)
             cleanup.callback(process.kill)
+            assert process.stdout
+            process.stdout.readline()  # its command line is its own now
             return process.pid
 
         yield begin
