@@ -62,6 +62,18 @@ def test_every_field_of_a_spec_says_what_a_change_of_it_does(resource: Resource)
 
 
 @pytest.mark.parametrize("resource", KINDS)
+def test_only_fields_that_may_change_say_what_a_change_does(resource: Resource) -> None:
+    """A spec is immutable as a whole, by a rule at the root, or not at all."""
+    rules = [rule["rule"] for rule in _schema(resource)["x-kubernetes-validations"]]
+    immutable = "self.spec == oldSelf.spec" in rules
+    leaves = [info for _, info in schema.fields_below(_spec_model(resource)) if schema.is_leaf(info)]
+
+    assert {schema.change_of(info) is Change.NEVER for info in leaves} == {immutable}
+    spec = _schema(resource)["properties"]["spec"]
+    assert any("A change " in node.get("description", "") for _, node in _nodes(spec, "spec")) != immutable
+
+
+@pytest.mark.parametrize("resource", KINDS)
 def test_every_field_is_described_in_at_most_three_lines(resource: Resource) -> None:
     fields = [
         (path, info)

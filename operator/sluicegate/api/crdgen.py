@@ -29,7 +29,6 @@ class Resource:
     plural: str
     short_name: str
     columns: tuple[Column, ...]
-    immutable: bool = False
     scale: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -61,7 +60,6 @@ RESOURCES = (
             _AGE,
             Column("Source", ".spec.source.uri", wide=True),
         ),
-        immutable=True,
     ),
     Resource(
         model=LLMDeployment,

@@ -25,6 +25,8 @@ class Change(Enum):
     """It is told to the running pods."""
     OPERATOR = "operator"
     """It changes only what the operator does."""
+    NEVER = "never"
+    """It is refused: the spec is immutable."""
 
 
 class ListType(Enum):

@@ -21,6 +21,8 @@ CHANGE_TEXT = {
     Change.TEMPLATE: "A change makes new pods.",
     Change.RUNTIME: "A change is told to the running pods.",
     Change.OPERATOR: "A change is carried out by the operator alone.",
+    # Said once, of the whole spec.
+    Change.NEVER: "",
     None: "",
 }
 INT32_MAX = 2**31 - 1

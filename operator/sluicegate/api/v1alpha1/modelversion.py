@@ -29,14 +29,14 @@ HUB_PATTERN = r"^hf://[A-Za-z0-9][-A-Za-z0-9_.]*/[A-Za-z0-9][-A-Za-z0-9_.]*@[0-9
 class Source(Model):
     """Where the files come from."""
 
-    uri: Annotated[str, Field(min_length=1, max_length=512), Change.OPERATOR]
+    uri: Annotated[str, Field(min_length=1, max_length=512), Change.NEVER]
     """pvc://claim/path, a folder on a PersistentVolumeClaim of this namespace, or
     hf://organisation/name@commit, a Hugging Face repository at a full commit hash."""
     endpoint: Annotated[
-        str | None, Field(min_length=1, max_length=256, pattern=r"^https?://[!-~]+$"), Change.OPERATOR
+        str | None, Field(min_length=1, max_length=256, pattern=r"^https?://[!-~]+$"), Change.NEVER
     ] = None
-    """Address of the hub or of a mirror of it. Only with hf://."""
-    secret_name: Annotated[SecretName | None, Change.OPERATOR] = None
+    """Address of a mirror of the hub. Left out, the public Hugging Face hub. Only with hf://."""
+    secret_name: Annotated[SecretName | None, Change.NEVER] = None
     """Secret whose key "token" holds the hub's access token. Only with hf://."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
@@ -59,7 +59,7 @@ class ModelVersionSpec(Model):
 
     source: Source
     """Where the files come from."""
-    digest: Annotated[Digest | None, Change.OPERATOR] = None
+    digest: Annotated[Digest | None, Change.NEVER] = None
     """Digest that the files must have. Left out, the one found at first is recorded in the status."""
 
 
