@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from e2e.cluster import machine
 from e2e.cluster.components import REGISTRY_CONFIGURATION, registry_environment
@@ -80,7 +81,20 @@ class _Build:
         isolated = ["unshare", "--net", "--pid", "--fork", "--kill-child", "--"]
         push = [sys.executable, "-m", "e2e.images.push", reference]
         self._run(f"storing the {image.key} image", [*isolated, *push])
-        _prune(_tags(reference))
+        self._prune(_tags(reference))
+
+    def _prune(self, tags: Path) -> None:
+        """Drop stale tags, and then the layers that nothing refers to."""
+        if not (dropped := stale(tags)):
+            return
+        repository = tags.parents[1].name
+        for tag in dropped:
+            _succeeds(buildah("rmi", "--force", f"{REGISTRY_HOST}/{repository}:{tag.name}"))
+            shutil.rmtree(tag)
+        _succeeds(buildah("rmi", "--prune"))
+        collect = ["docker-registry", "garbage-collect", "--delete-untagged", str(REGISTRY_CONFIGURATION)]
+        environment = {**os.environ, **registry_environment(0)}
+        self._run("dropping layers that no image needs", collect, env=environment)
 
     def _remove_leftovers(self) -> None:
         """Of killed builds: working containers, and the layers that buildah had half written."""
@@ -105,9 +119,9 @@ class _Build:
         command = buildah("build", *common, f"--file={containerfile}", *options, str(context))
         self._run(f"building {name}", command)
 
-    def _run(self, what: str, command: Sequence[str]) -> None:
+    def _run(self, what: str, command: Sequence[str], **options: Any) -> None:
         self._progress.say(what)
-        self._progress.run(what, command, self._logs / "images.log")
+        self._progress.run(what, command, self._logs / "images.log", **options)
 
 
 def _network_options() -> list[str]:
@@ -131,22 +145,11 @@ def _link(reference: str) -> Path:
     return _tags(reference) / reference.rpartition(":")[2] / "current" / "link"
 
 
-def _prune(tags: Path) -> None:
-    """Keep the tags used last; drop the others, and then the layers that nothing refers to."""
-    used_last = sorted(tags.iterdir(), key=lambda tag: (tag / "current" / "link").stat().st_mtime)
-    if not (stale := used_last[:-KEPT_TAGS]):
-        return
-    repository = tags.parents[1].name
-    for tag in stale:
-        _succeeds(buildah("rmi", "--force", f"{REGISTRY_HOST}/{repository}:{tag.name}"))
-        shutil.rmtree(tag)
-    _succeeds(buildah("rmi", "--prune"))
-    subprocess.run(
-        ["docker-registry", "garbage-collect", "--delete-untagged", str(REGISTRY_CONFIGURATION)],
-        env={**os.environ, **registry_environment(0)},
-        capture_output=True,
-        check=True,
-    )
+def stale(tags: Path) -> list[Path]:
+    """The tags to drop: all but those used last, and what a push that was cut short left without a link."""
+    links = {tag: tag / "current" / "link" for tag in tags.iterdir()}
+    whole = sorted((tag for tag in links if links[tag].exists()), key=lambda tag: links[tag].stat().st_mtime)
+    return [tag for tag in links if tag not in whole[-KEPT_TAGS:]]
 
 
 def _succeeds(command: Sequence[str]) -> bool:
