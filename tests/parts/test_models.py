@@ -1,4 +1,4 @@
-"""The random Llamas that the end-to-end tests tell apart by their answers."""
+"""Models for the end-to-end tests: random ones that are told apart by their answers, and all of them whole."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import numpy as np
-from e2e.models import Shape, tiny_llama
+import pytest
+from e2e.models import Shape, place, tiny_llama
 from safetensors.numpy import load_file
 
 SMALL = Shape(hidden=64, layers=2, heads=1, intermediate=64)
@@ -43,3 +44,35 @@ def test_only_printable_characters_can_be_the_likeliest(tmp_path: Path) -> None:
     likely = {chr(row - 2) for row in range(len(head)) if head[row].any()}
 
     assert likely == {chr(code) for code in range(0x20, 0x7F)}
+
+
+def _half_then_killed(directory: Path) -> None:
+    directory.mkdir()
+    (directory / "weights").write_text("half")
+    raise KeyboardInterrupt
+
+
+def _whole(directory: Path) -> None:
+    directory.mkdir()
+    (directory / "weights").write_text("whole")
+
+
+def test_a_model_whose_making_was_cut_short_is_made_again(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        place(tmp_path / "model", _half_then_killed)
+    assert not (tmp_path / "model").exists()
+
+    place(tmp_path / "model", _whole)
+
+    assert _files(tmp_path / "model") == {"weights": b"whole"}
+
+
+def test_a_model_that_somebody_else_made_meanwhile_is_as_good(tmp_path: Path) -> None:
+    def overtaken(directory: Path) -> None:
+        directory.mkdir()
+        _whole(tmp_path / "model")
+
+    place(tmp_path / "model", overtaken)
+
+    assert _files(tmp_path / "model") == {"weights": b"whole"}
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
