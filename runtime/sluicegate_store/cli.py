@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from sluicegate_store.errors import StoreError, volume_errors
+from sluicegate_store.errors import Reason, StoreError, volume_errors
 from sluicegate_store.ingest import SourceSettings, open_source
 from sluicegate_store.inspection import inspect
 from sluicegate_store.layout import Store
@@ -24,6 +24,7 @@ from sluicegate_store.sidecar import TOKEN_VARIABLE, Sidecar, serve
 
 TERMINATION_LOG = Path("/dev/termination-log")
 LINE_EVERY_SECONDS = 2.0
+_LOG = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,8 +33,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _log_to_stderr()
     if options.termination_log is None and TERMINATION_LOG.exists():
         options.termination_log = TERMINATION_LOG
-    command: Callable[[argparse.Namespace], int] = options.command
-    return command(options)
+    command: Callable[[argparse.Namespace], None] = options.command
+    try:
+        command(options)
+    except StoreError as error:
+        return _refuse(error, options.termination_log)
+    except Exception as error:
+        # foreign input may trip over what nobody has thought of: that too ends in a reason
+        _LOG.exception("unexpected")
+        said = (
+            f"an unexpected {type(error).__name__}, which is a defect; see the container's log and report it"
+        )
+        return _refuse(StoreError(Reason.STORE_FAILED, said), options.termination_log)
+    return 0
 
 
 def _log_to_stderr() -> None:
@@ -84,35 +96,27 @@ def _give_the_hub_library_a_home(writable: Path) -> None:
     os.environ.setdefault("HF_HOME", str(writable / "hub-home"))
 
 
-def _inspect(options: argparse.Namespace) -> int:
+def _inspect(options: argparse.Namespace) -> None:
     # PID 1 of a container ignores a signal without a handler; by an exception, so that scratch space is freed
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     progress = Progress(_lines_to_stderr(time.monotonic))
     _give_the_hub_library_a_home(options.scratch)
     settings = SourceSettings(options.sources, os.environ.get(TOKEN_VARIABLE) or None)
-    try:
-        with volume_errors():
-            source = open_source(options.source, options.endpoint, settings)
-        document = inspect(source, options.source, options.expect, options.scratch, progress).body()
-    except StoreError as error:
-        return _refuse(error, options.termination_log)
+    with volume_errors():
+        source = open_source(options.source, options.endpoint, settings)
+    document = inspect(source, options.source, options.expect, options.scratch, progress).body()
     print(encode(document).decode())
     leave(document, options.termination_log)
-    return 0
 
 
-def _serve(options: argparse.Namespace) -> int:
+def _serve(options: argparse.Namespace) -> None:
     # by no exception: a copy under way would be waited for, and needs no care (see layout)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    try:
-        with volume_errors():
-            store = Store(options.root)
-        _give_the_hub_library_a_home(store.root / "incoming")
-        sidecar = Sidecar(store, options.sources, os.environ)
-        asyncio.run(serve(sidecar, options.pointer, options.host, options.port))
-    except StoreError as error:
-        return _refuse(error, options.termination_log)
-    return 0
+    with volume_errors():
+        store = Store(options.root)
+    _give_the_hub_library_a_home(store.root / "incoming")
+    sidecar = Sidecar(store, options.sources, os.environ)
+    asyncio.run(serve(sidecar, options.pointer, options.host, options.port))
 
 
 def _refuse(error: StoreError, termination_log: Path | None) -> int:

@@ -11,7 +11,7 @@ from io import FileIO
 from pathlib import Path
 
 from sluicegate_store.errors import Reason, StoreError, shorten
-from sluicegate_store.source import SourceFile
+from sluicegate_store.source import SourceFile, require_file_names
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Folder:
         """Names and sizes, sorted. UnsafePath where any entry is a special file or a link that leaves."""
         with os.scandir(self.root) as entries:
             names = sorted(entry.name for entry in entries if self.only in (None, entry.name))
+        require_file_names(names)
         return tuple(file for name in names if (file := self._look(name)))
 
     def _look(self, name: str) -> SourceFile | None:

@@ -24,13 +24,15 @@ from huggingface_hub.hf_api import RepoFile
 
 from sluicegate_store.errors import Reason, StoreError, shorten
 from sluicegate_store.progress import Progress
-from sluicegate_store.source import SourceFile, chunks
+from sluicegate_store.source import SourceFile, chunks, require_file_names
 from sluicegate_store.uri import HubUri
 
 if TYPE_CHECKING:
     from tqdm import tqdm  # type: ignore[import-untyped]
 
 _SILENCE_SECONDS = 30.0
+# what the library trips over where a server answers with a page, or with JSON of another kind
+_NO_HUB = (ValueError, KeyError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,12 @@ class HubSource:
             tree = HfApi(endpoint=endpoint, token=self._token).list_repo_tree(
                 uri.repository, revision=uri.commit
             )
-            files = [entry for entry in tree if isinstance(entry, RepoFile)]
-        self._listed = {f.path: _Listed(f.lfs.sha256 if f.lfs else None, f.blob_id) for f in files}
-        self._files = tuple(sorted(SourceFile(f.path, f.size) for f in files))
+            files = {str(entry.path): entry for entry in tree if isinstance(entry, RepoFile)}
+            self._listed = {
+                name: _Listed(f.lfs.sha256 if f.lfs else None, f.blob_id) for name, f in files.items()
+            }
+            self._files = tuple(sorted(SourceFile(name, int(f.size)) for name, f in files.items()))
+        require_file_names(self._listed)
 
     @property
     def folder(self) -> None:
@@ -114,6 +119,8 @@ class HubSource:
             if isinstance(error.__cause__, HfHubHTTPError):
                 raise _refusal(place, error.__cause__) from error
             raise _unreachable(place, "no usable answer") from error
+        except _NO_HUB as error:
+            raise _unreachable(place, "what it sent is not what a hub sends") from error
         except (httpx2.HTTPError, XetDownloadError) as error:
             raise _unreachable(place, type(error).__name__) from error
         except OSError as error:

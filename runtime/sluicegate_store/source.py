@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from sluicegate_store.errors import Reason, StoreError, shorten
+from sluicegate_store.manifest import is_plain_path
 from sluicegate_store.progress import Progress
 
 if TYPE_CHECKING:
@@ -36,6 +38,16 @@ class Source(Protocol):
 
     def fetch(self, file: SourceFile, target: Path, progress: Progress) -> str:
         """Write the file to `target` and return its SHA-256. Raises StoreError."""
+
+
+def require_file_names(names: Iterable[str]) -> None:
+    """Raise UnsafePath unless each is the plain, printable name of a file in the source's own folder."""
+    for name in names:
+        if "/" in name or not is_plain_path(name):
+            raise StoreError(
+                Reason.UNSAFE_PATH,
+                f"{shorten(name)!r} is no plain file name; rename the file or remove it from the source",
+            )
 
 
 def chunks(stream: FileIO) -> Iterator[memoryview]:

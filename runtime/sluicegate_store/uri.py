@@ -9,8 +9,10 @@ from sluicegate_store.errors import Reason, StoreError, shorten
 from sluicegate_store.manifest import is_plain_path
 
 _CLAIM = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+_HUB_NAME = r"[A-Za-z0-9](?:[\w.-]{0,94}\w)?"
+# as the hub names repositories: no "--", no "..", no ".git" at the end
 _HUB = re.compile(
-    r"(?P<repo>[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95})@(?P<commit>[0-9a-f]{40})", re.ASCII
+    rf"(?!.*(?:--|\.\.|\.git@))(?P<repo>{_HUB_NAME}/{_HUB_NAME})@(?P<commit>[0-9a-f]{{40}})", re.ASCII
 )
 
 

@@ -26,6 +26,7 @@ class Faults:
     status: int = 0
     gated: bool = False
     no_commit_header: bool = False
+    list_instead: str | None = None
     reset_at: dict[str, list[int]] = field(default_factory=dict)
     other_bytes: set[str] = field(default_factory=set)
     one_byte_short: set[str] = field(default_factory=set)
@@ -80,6 +81,8 @@ class Hub:
 
     async def tree(self, request: web.Request) -> web.Response:
         snapshot = self._snapshot(request)
+        if self.faults.list_instead is not None:
+            return web.Response(text=self.faults.list_instead, content_type="application/json")
         if request.query.get("recursive", "false").lower() == "true":
             return web.json_response([_file_entry(snapshot, path) for path in _files(snapshot)])
         entries = [

@@ -132,6 +132,34 @@ def test_the_document_of_a_refusal_never_exceeds_its_bound(message):
     )
 
 
+@pytest.mark.parametrize(
+    ("arguments", "tripped"),
+    [
+        (["inspect", "--source=pvc://claim/m"], "sluicegate_store.cli.inspect"),
+        (["serve", "--pointer=pointer.json", "--port=0"], "sluicegate_store.sidecar.read_pointer"),
+    ],
+    ids=["inspect", "serve"],
+)
+def test_what_nobody_has_thought_of_ends_in_a_reason_too(tmp_path, monkeypatch, capsys, arguments, tripped):
+    def trip(*_: object) -> None:
+        raise ValueError("a secret of the input")
+
+    a_model().write(tmp_path / "claim" / "m")
+    (tmp_path / "pointer.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tripped, trip)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    room = "--scratch=." if "inspect" in arguments else "--root=models"
+
+    code = cli.main([*arguments, room, "--sources=.", "--termination-log=log"])
+
+    error = json.loads((tmp_path / "log").read_text())["error"]
+    assert (code, error["reason"], error["retryable"]) == (1, "StoreFailed", True)
+    assert "ValueError" in error["message"]
+    assert "secret" not in error["message"]
+    assert json.loads(capsys.readouterr().out)["error"] == error
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

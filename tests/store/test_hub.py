@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from pathlib import Path
 
@@ -190,6 +191,34 @@ def test_a_server_that_is_no_hub_is_unreachable(hub, tmp_path):
     hub.hub.faults.no_commit_header = True
 
     assert refusal(hub, tmp_path).reason == Reason.SOURCE_UNREACHABLE
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "<html>Sign in</html>",
+        '{"error": "no"}',
+        "[1]",
+        '[{"type": "file"}]',
+        '[{"type": "file", "path": "a", "size": null, "oid": "0"}]',
+        "null",
+    ],
+)
+def test_a_server_that_lists_something_else_is_unreachable(hub, tmp_path, answer):
+    publish(hub)
+    hub.hub.faults.list_instead = answer
+
+    assert refusal(hub, tmp_path).reason == Reason.SOURCE_UNREACHABLE
+
+
+@pytest.mark.parametrize("name", ["../config.json", "/etc/passwd", "a/config.json", "..", "a\u0007.json", ""])
+def test_a_file_name_that_leads_elsewhere_is_unsafe(hub, tmp_path, name):
+    publish(hub)
+    hub.hub.faults.list_instead = json.dumps([{"type": "file", "path": name, "size": 1, "oid": "0" * 40}])
+
+    error = refusal(hub, tmp_path)
+
+    assert (error.reason, error.retryable) == (Reason.UNSAFE_PATH, False)
 
 
 def test_a_connection_reset_midway_is_resumed(hub, tmp_path):

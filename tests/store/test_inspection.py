@@ -334,6 +334,14 @@ def test_a_dangling_link_is_an_incomplete_checkpoint(tmp_path):
     assert refusal(tmp_path).reason == Reason.CHECKPOINT_INCOMPLETE
 
 
+@pytest.mark.parametrize("name", [b"model\x07.safetensors", b"read\nme", b"\xff.json"])
+def test_a_file_name_that_cannot_be_printed_is_unsafe(tmp_path, name):
+    folder = place(tmp_path, a_model())
+    (folder / os.fsdecode(name)).write_bytes(b"")
+
+    assert refusal(tmp_path).reason == Reason.UNSAFE_PATH
+
+
 @pytest.mark.parametrize("kind", ["fifo", "socket"])
 def test_a_special_file_is_unsafe_and_blocks_nothing(tmp_path, kind, monkeypatch):
     folder = place(tmp_path, a_model())

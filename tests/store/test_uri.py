@@ -10,6 +10,9 @@ from sluicegate_store.uri import ClaimUri, HubUri, parse_uri
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
+NO_REPOSITORIES = ("a--b", "a..b", "model.git", "model-", "model.", "-model", "a" * 97)
+
+
 @pytest.mark.parametrize(
     ("text", "want"),
     [
@@ -39,6 +42,9 @@ def test_a_uri_is_taken_as_it_is_written(text, want):
         (f"hf://org/name@{COMMIT.upper()}", Reason.UNSUPPORTED_FORMAT),
         (f"hf://org/name/more@{COMMIT}", Reason.UNSUPPORTED_FORMAT),
         (f"hf://org/../x@{COMMIT}", Reason.UNSUPPORTED_FORMAT),
+        *((f"hf://org/{name}@{COMMIT}", Reason.UNSUPPORTED_FORMAT) for name in NO_REPOSITORIES),
+        (f"hf://o--rg/name@{COMMIT}", Reason.UNSUPPORTED_FORMAT),
+        (f"hf://org./name@{COMMIT}", Reason.UNSUPPORTED_FORMAT),
         ("s3://bucket/key", Reason.UNSUPPORTED_FORMAT),
         ("/models", Reason.UNSUPPORTED_FORMAT),
         ("", Reason.UNSUPPORTED_FORMAT),
