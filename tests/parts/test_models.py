@@ -1,4 +1,4 @@
-"""Models for the end-to-end tests: random ones that are told apart by their answers, and all of them whole."""
+"""Models for the end-to-end tests: random ones that are told apart by their answers, and whole ones only."""
 
 from __future__ import annotations
 
