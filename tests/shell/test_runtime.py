@@ -14,6 +14,7 @@ from aiohttp.test_utils import TestServer
 from tests.shell.kit import a_key
 
 from sluicegate.core.plan import Ask, Inquire
+from sluicegate.shell import runtime
 from sluicegate.shell.keys import Key
 from sluicegate.shell.runtime import ANSWERS_KEPT, RuntimeCalls
 
@@ -61,6 +62,18 @@ def says(status: int, **body: Any) -> Handler:
     return answer
 
 
+def refuses(status: int, version: str) -> Handler:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return web.json_response({}, status=status, headers={"x-sluicegate-model-version": version})
+
+    return answer
+
+
+async def never(request: web.Request) -> web.StreamResponse:
+    await asyncio.Event().wait()
+    raise AssertionError("unreachable")
+
+
 @asynccontextmanager
 async def a_world() -> AsyncIterator[World]:
     world = World()
@@ -88,12 +101,22 @@ async def test_an_ask_is_one_token_and_its_answer_the_version_of_the_header() ->
     ("answer", "words"),
     [
         (says(503, error="loading"), "HTTP 503 Service Unavailable"),
+        (refuses(503, "v1"), "HTTP 503 Service Unavailable"),
+        (says(429), "HTTP 429 Too Many Requests"),
         (generates(None), "the answer lacks x-sluicegate-model-version"),
         (generates("v1", finish_reason="abort"), "the generation ended with finish_reason abort"),
         (says(200, choices=[]), "the answer lacks"),
         (says(200, error="no"), "the answer lacks choices"),
     ],
-    ids=["refused", "no version", "aborted", "no choice", "error in a 200"],
+    ids=[
+        "refused",
+        "not open yet",
+        "a queue of somebody else's",
+        "no version",
+        "aborted",
+        "no choice",
+        "error in a 200",
+    ],
 )
 async def test_what_is_no_answer_is_an_error_in_words_that_stay_the_same(answer: Handler, words: str) -> None:
     async with a_world() as world:
@@ -108,6 +131,49 @@ async def test_what_is_no_answer_is_an_error_in_words_that_stay_the_same(answer:
         (error,) = said
         assert error is not None
         assert error.startswith(words)
+
+
+async def test_a_full_queue_that_names_its_version_is_an_answer() -> None:
+    async with a_world() as world:
+        world.answer = refuses(429, "v1")
+        world.calls.start(a_key(), world.ask())
+        await world.requeued.get()
+        answer = world.calls.answers(a_key())["service/1"]
+        assert (answer.version, answer.error) == ("v1", None)
+
+
+async def test_a_service_that_does_not_answer_in_time_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "ASK_SECONDS", 0.1)
+    async with a_world() as world:
+        world.answer = never
+        world.calls.start(a_key(), world.ask())
+        await world.requeued.get()
+        error = world.calls.answers(a_key())["service/1"].error
+        assert error is not None
+        assert error.startswith("no answer within")
+
+
+async def test_a_call_begins_when_its_turn_has_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "CALLS_AT_A_TIME", 1)
+    async with a_world() as world:
+        asked, go_on = asyncio.Event(), asyncio.Event()
+
+        async def slowly(request: web.Request) -> web.StreamResponse:
+            asked.set()
+            await go_on.wait()
+            return await generates("v1")(request)
+
+        world.answer = slowly
+        world.calls.start(a_key(), world.ask())
+        await asked.wait()
+        world.calls.start(a_key(), world.ask("service/2"))
+        await asyncio.sleep(0)
+        world.now += timedelta(seconds=5)
+        go_on.set()
+        await world.requeued.get()
+        await world.requeued.get()
+        ages = [world.calls.answers(a_key())[f"service/{number}"].at - START for number in (1, 2)]
+        assert ages == [timedelta(0), timedelta(seconds=5)]
 
 
 async def test_a_service_that_nobody_listens_at_is_an_error() -> None:

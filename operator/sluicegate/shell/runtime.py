@@ -1,7 +1,7 @@
 """Calls to model pods: one generation through a Service, and the status of one pod.
 
-They run beside reconciling and may take their ten seconds: what a decision sees is the last answer, and the
-key comes back as soon as there is a new one.
+They run beside reconciling and may take their time: what a decision sees is the last answer, and the key
+comes back as soon as there is a new one.
 """
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ from sluicegate.core.observed import Answer, RuntimeStatus
 from sluicegate.core.plan import Ask, Inquire
 from sluicegate.shell.keys import Key
 
-TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)
-CALLS_AT_A_TIME = 32
+CONNECT_SECONDS = 5.0
+INQUIRY_SECONDS = 10.0
+# A question waits for its turn among the users' requests.
+ASK_SECONDS = 60.0
+CALLS_AT_A_TIME = 128
 ANSWERS_KEPT = 8
 VERSION_HEADER = "x-sluicegate-model-version"
 FINISHED = frozenset({"stop", "length"})
@@ -37,8 +40,10 @@ class RuntimeCalls:
         self._now = now
         self._requeue = requeue
         # A connection each: one that is kept open would always reach the same pod.
-        connector = aiohttp.TCPConnector(limit=CALLS_AT_A_TIME, force_close=True)
-        self._session = aiohttp.ClientSession(connector=connector, timeout=TIMEOUT)
+        connector = aiohttp.TCPConnector(limit=0, force_close=True)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
+        self._session = aiohttp.ClientSession(connector=connector, timeout=timeout)
+        self._slots = asyncio.Semaphore(CALLS_AT_A_TIME)
         self._answers: dict[Key, dict[str, Answer]] = {}
         self._statuses: dict[Key, dict[str, RuntimeStatus]] = {}
         self._calls: dict[Subject, asyncio.Task[None]] = {}
@@ -91,12 +96,13 @@ class RuntimeCalls:
             self._requeue(subject[0])
 
     async def _ask(self, key: Key, ask: Ask) -> None:
-        at = self._now()
-        try:
-            version = await self._generate(ask)
-            answer = Answer(at, version)
-        except _FAILURES as failure:
-            answer = Answer(at, None, _words(failure))
+        async with self._slots:
+            at = self._now()
+            try:
+                async with asyncio.timeout(ASK_SECONDS):
+                    answer = Answer(at, await self._generate(ask))
+            except _FAILURES as failure:
+                answer = Answer(at, None, _words(failure, ASK_SECONDS))
         answers = self._answers.setdefault(key, {})
         answers.pop(ask.subject, None)
         answers[ask.subject] = answer
@@ -107,6 +113,9 @@ class RuntimeCalls:
         """One token from the Service; returns the version that its header names."""
         prompt = {"model": ask.model, "prompt": "ping", "max_tokens": 1, "temperature": 0}
         async with self._session.post(f"{ask.url}/v1/completions", json=prompt) as response:
+            if response.status == 429 and VERSION_HEADER in response.headers:
+                # Users fill its queue, and a gate queues only for an engine that has generated already.
+                return response.headers[VERSION_HEADER]
             response.raise_for_status()
             body = await response.json()
             reason = body["choices"][0]["finish_reason"]
@@ -115,30 +124,36 @@ class RuntimeCalls:
             return response.headers[VERSION_HEADER]
 
     async def _inquire(self, key: Key, inquire: Inquire) -> None:
-        at = self._now()
-        headers = {"Authorization": f"Bearer {inquire.token}"}
-        try:
-            async with self._session.get(f"{inquire.url}/status", headers=headers) as response:
-                response.raise_for_status()
-                body = await response.json()
-            status = RuntimeStatus(at, body["digest"], bool(body["ready"]), int(body["inFlight"]))
-        except _FAILURES as failure:
-            status = RuntimeStatus(at, None, ready=False, in_flight=0, error=_words(failure))
+        async with self._slots:
+            at = self._now()
+            try:
+                async with asyncio.timeout(INQUIRY_SECONDS):
+                    body = await self._status_of(inquire)
+                status = RuntimeStatus(at, body["digest"], bool(body["ready"]), int(body["inFlight"]))
+            except _FAILURES as failure:
+                words = _words(failure, INQUIRY_SECONDS)
+                status = RuntimeStatus(at, None, ready=False, in_flight=0, error=words)
         self._statuses.setdefault(key, {})[inquire.pod_uid] = status
+
+    async def _status_of(self, inquire: Inquire) -> Any:
+        headers = {"Authorization": f"Bearer {inquire.token}"}
+        async with self._session.get(f"{inquire.url}/status", headers=headers) as response:
+            response.raise_for_status()
+            return await response.json()
 
 
 _FAILURES = (aiohttp.ClientError, TimeoutError, LookupError, TypeError, ValueError)
 
 
-def _words(failure: BaseException) -> str:
+def _words(failure: BaseException, limit: float) -> str:
     """What went wrong in words that stay the same when it happens again: they end up in a status."""
     match failure:
         case aiohttp.ClientResponseError():
             return f"HTTP {failure.status} {failure.message}".strip()
-        case TimeoutError():
-            return f"no answer within {TIMEOUT.total:.0f} s"
-        case aiohttp.ClientConnectorError():
+        case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError():
             return "the connection was refused or could not be made"
+        case TimeoutError():
+            return f"no answer within {limit:.0f} s"
         case aiohttp.ClientError():
             return "the connection broke"
         case KeyError() | IndexError() | TypeError():
