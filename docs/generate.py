@@ -87,6 +87,8 @@ def _node(schema: Mapping[str, Any], keys: list[str]) -> Mapping[str, Any]:
 def _type(node: Mapping[str, Any]) -> str:
     if "enum" in node:
         return ", ".join(f"`{value}`" for value in node["enum"])
+    if "x-kubernetes-int-or-string" in node:
+        return "quantity"
     if node["type"] == "array":
         return f"list of {_type(node['items'])}"
     if "additionalProperties" in node:

@@ -87,11 +87,11 @@ def test_every_field_is_described_in_at_most_three_lines(resource: Resource) -> 
 
 @pytest.mark.parametrize("resource", KINDS)
 def test_every_value_is_bounded(resource: Resource) -> None:
-    bound = {"string": "maxLength", "array": "maxItems"}
+    bounds = {"string": {"maxLength"}, "array": {"maxItems"}, None: {"pattern", "minimum", "maximum"}}
     unbounded = {
         path
         for path, node in _nodes_of(resource)
-        if (node["type"] in bound and bound[node["type"]] not in node and "enum" not in node)
+        if ("enum" not in node and not bounds.get(node.get("type"), set()) <= set(node))
         or ("additionalProperties" in node and "maxProperties" not in node)
     }
 
@@ -100,7 +100,7 @@ def test_every_value_is_bounded(resource: Resource) -> None:
 
 @pytest.mark.parametrize("resource", KINDS)
 def test_every_number_of_a_spec_has_both_bounds_and_a_format(resource: Resource) -> None:
-    numbers = [(path, node) for path, node in _nodes_of(resource) if node["type"] == "integer"]
+    numbers = [(path, node) for path, node in _nodes_of(resource) if node.get("type") == "integer"]
 
     assert {path for path, node in numbers if node["format"] not in ("int32", "int64")} == set()
     assert {
@@ -123,7 +123,7 @@ def test_the_schema_holds_only_what_structural_schemas_know(resource: Resource) 
         ),
         *("format", "pattern", "minLength", "maxLength", "minItems", "maxItems", "maxProperties"),
         *("minimum", "maximum", "x-kubernetes-validations", "x-kubernetes-list-type"),
-        "x-kubernetes-list-map-keys",
+        *("x-kubernetes-list-map-keys", "x-kubernetes-int-or-string"),
     }
 
     assert {key for _, node in _nodes_of(resource) for key in node} - known == set()
@@ -131,7 +131,7 @@ def test_the_schema_holds_only_what_structural_schemas_know(resource: Resource) 
 
 @pytest.mark.parametrize("resource", KINDS)
 def test_every_list_says_how_it_is_merged(resource: Resource) -> None:
-    lists = [(path, node) for path, node in _nodes_of(resource) if node["type"] == "array"]
+    lists = [(path, node) for path, node in _nodes_of(resource) if node.get("type") == "array"]
 
     assert {path for path, node in lists if "x-kubernetes-list-type" not in node} == set()
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from tests.api.cases import CASES, Case, a_deployment, a_model_version
 
 from sluicegate.api.meta import Model
-from sluicegate.api.v1alpha1.llmdeployment import LLMDeployment
+from sluicegate.api.v1alpha1.llmdeployment import LLMDeployment, Resources
 from sluicegate.api.v1alpha1.modelversion import ModelVersion
 
 KINDS: dict[str, type[Model]] = {"LLMDeployment": LLMDeployment, "ModelVersion": ModelVersion}
@@ -39,6 +39,45 @@ def test_an_object_is_judged(case: Case) -> None:
 
 def test_fields_of_newer_definitions_are_ignored() -> None:
     assert _parsed(a_deployment(futureField={"x": 1})) == _parsed(a_deployment())
+
+
+@pytest.mark.parametrize(
+    ("cpu", "text"),
+    [
+        (4, "4"),
+        ("4", "4"),
+        ("4000m", "4"),
+        ("4.0", "4"),
+        ("1.5", "1500m"),
+        ("0.05", "50m"),
+        ("1.001", "1001m"),
+        ("250m", "250m"),
+    ],
+)
+def test_equal_numbers_of_processors_are_one_text(cpu: int | str, text: str) -> None:
+    assert _resources(cpu=cpu).cpu == text
+
+
+@pytest.mark.parametrize(
+    ("memory", "text"),
+    [
+        (1024, "1024"),
+        ("1024", "1024"),
+        ("16Gi", "16Gi"),
+        ("1.5Gi", "1610612736"),
+        ("0.5k", "500"),
+        ("1.001Ki", "1026"),
+    ],
+)
+def test_equal_sizes_of_memory_are_one_text(memory: int | str, text: str) -> None:
+    """Fractions of a byte are rounded up, as the API server does."""
+    assert _resources(memory=memory).memory == text
+
+
+def _resources(**resources: int | str) -> Resources:
+    deployment = _parsed(a_deployment(resources=resources))
+    assert isinstance(deployment, LLMDeployment)
+    return deployment.spec.resources
 
 
 def test_what_is_left_out_has_its_default() -> None:

@@ -96,7 +96,9 @@ def _bounds(generated: Schema, definitions: Mapping[str, Schema]) -> Schema:
         node["items"] = _bounds(generated["items"], definitions)
     if "additionalProperties" in generated or "patternProperties" in generated:
         node |= _map(generated, definitions)
-    if node["type"] == "integer" and "format" not in node:
+    if "x-kubernetes-int-or-string" in node:
+        del node["type"]
+    elif node["type"] == "integer" and "format" not in node:
         node["format"] = "int32" if node.get("maximum", INT32_MAX) <= INT32_MAX else "int64"
     return node
 

@@ -22,12 +22,11 @@ from sluicegate.api.meta import (
     Timestamp,
 )
 from sluicegate.api.naming_rules import CHILD_RULES, FORM_RULES
+from sluicegate.api.quantities import Bytes, Processors
 from sluicegate.api.v1alpha1.engine import Device, Engine
 
 KIND = "LLMDeployment"
 
-Processors = Annotated[str, Field(max_length=8, pattern=r"^[1-9][0-9]*m?$")]
-Bytes = Annotated[str, Field(max_length=16, pattern=r"^[1-9][0-9]*(k|M|G|T|Ki|Mi|Gi|Ti)?$")]
 _SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 LabelKey = Annotated[
     str,
@@ -61,7 +60,8 @@ class Resources(Model):
     accelerator: Accelerator | None = None
     """Accelerators. Left out, CUDA takes as many nvidia.com/gpu as its parallelism needs and CPU none."""
     cpu: Annotated[Processors | None, Change.TEMPLATE] = None
-    """Processors that the engine is promised, such as 4 or 500m. On CPU it computes with as many threads."""
+    """Processors that the engine is promised, such as 4, "1.5" or 500m. On CPU it computes with as many
+    threads."""
     memory: Annotated[Bytes | None, Change.TEMPLATE] = None
     """Memory of the engine, such as 16Gi, promised and limited alike."""
 
