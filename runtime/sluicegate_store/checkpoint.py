@@ -14,7 +14,7 @@ from sluicegate_store.errors import Reason, StoreError, shorten
 from sluicegate_store.folder import Folder
 from sluicegate_store.manifest import FileEntry
 from sluicegate_store.progress import Progress
-from sluicegate_store.selection import CONFIG, INDEX, Selection
+from sluicegate_store.selection import CONFIG, INDEX, MODELOPT, Selection
 from sluicegate_store.source import SourceFile, chunks
 from sluicegate_store.tensors import Header, read_header, scan
 
@@ -23,9 +23,11 @@ JSON_LIMIT = 64 << 20
 
 @dataclass(frozen=True)
 class Outline:
-    """What the small files say: the configuration, and tensor name → weight file where there is an index."""
+    """What the small files say: the configuration, ModelOpt's quantization beside it (empty without), and
+    tensor name → weight file where there is an index."""
 
     config: Mapping[str, Any]
+    modelopt: Mapping[str, Any]
     weight_map: Mapping[str, str] | None
 
 
@@ -49,17 +51,19 @@ def read_outline(folder: Folder, selection: Selection) -> Outline:
             Reason.CONFIG_INVALID,
             f"{CONFIG} names no architectures; add the model class, as transformers writes it",
         )
+    small = {file.name for file in selection.metadata}
+    modelopt = _read_json(folder, MODELOPT, Reason.CONFIG_INVALID) if MODELOPT in small else {}
     names = {file.name for file in selection.weights}
-    if INDEX not in {file.name for file in selection.metadata}:
+    if INDEX not in small:
         if len(names) > 1:
             raise StoreError(
                 Reason.CHECKPOINT_INCOMPLETE,
                 f"{len(names)} weight files but no {INDEX}, so that none can be missed; add the index",
             )
-        return Outline(config, None)
+        return Outline(config, modelopt, None)
     weight_map = _read_weight_map(folder)
     _compare_files(set(weight_map.values()), names)
-    return Outline(config, weight_map)
+    return Outline(config, modelopt, weight_map)
 
 
 def _is_name(value: object) -> bool:

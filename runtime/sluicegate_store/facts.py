@@ -41,7 +41,7 @@ def read_facts(outline: Outline, weights: Weights, files: Iterable[FileEntry]) -
     return {
         "architecture": config["architectures"][0],
         "dtype": _dtype(config, weights.elements),
-        "quantization": _quantization(config),
+        "quantization": _quantization(outline),
         "parameters": sum(weights.elements.values()),
         "contextLength": _number(
             config, "max_position_embeddings", "n_positions", "max_seq_len", "seq_length"
@@ -77,8 +77,8 @@ def _dtype(config: Mapping[str, Any], elements: Mapping[str, int]) -> str:
     return _TORCH_NAMES.get(most, most.lower())
 
 
-def _quantization(config: Mapping[str, Any]) -> str:
-    for section in _sections(config):
+def _quantization(outline: Outline) -> str:
+    for section in _sections(outline.config):
         settings = section.get("quantization_config")
         if settings is None:
             continue
@@ -89,7 +89,13 @@ def _quantization(config: Mapping[str, Any]) -> str:
                 "config.json's quantization_config names no quant_method; add the method",
             )
         return method.upper().replace("-", "_")
-    return "None"
+    return "MODELOPT" if _is_modelopt(outline.modelopt) else "None"
+
+
+def _is_modelopt(settings: Mapping[str, Any]) -> bool:
+    """Whether ModelOpt quantised the weights: older releases of it say so in a file of their own alone."""
+    quantization = settings.get("quantization")
+    return isinstance(quantization, dict) and quantization.get("quant_algo") is not None
 
 
 def _tokenizer_digest(files: Iterable[FileEntry]) -> str | None:

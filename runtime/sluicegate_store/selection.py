@@ -17,6 +17,7 @@ from sluicegate_store.source import SourceFile
 
 CONFIG = "config.json"
 INDEX = "model.safetensors.index.json"
+MODELOPT = "hf_quant_config.json"
 TOKENIZER_FILES = frozenset(
     {
         "tokenizer.json",
@@ -45,7 +46,7 @@ METADATA_FILES = TOKENIZER_FILES | {
     "preprocessor_config.json",
     "processor_config.json",
     "video_preprocessor_config.json",
-    "hf_quant_config.json",
+    MODELOPT,
     "quant_config.json",
     "quantize_config.json",
 }

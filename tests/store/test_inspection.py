@@ -382,6 +382,27 @@ def test_the_quantization_is_the_configs(tmp_path, settings, want):
     assert look(tmp_path).facts["quantization"] == want
 
 
+@pytest.mark.parametrize(
+    ("said", "in_config", "want"),
+    [
+        ({"producer": {"name": "modelopt"}, "quantization": {"quant_algo": "FP8"}}, None, "MODELOPT"),
+        ({"quantization": {"quant_algo": "NVFP4"}}, {"quant_method": "fp8"}, "FP8"),
+        ({"quantization": {"quant_algo": None, "kv_cache_quant_algo": "FP8"}}, None, "None"),
+    ],
+)
+def test_the_quantization_is_modelopts_where_the_config_is_silent(tmp_path, said, in_config, want):
+    model = a_model().config(quantization_config=in_config)
+    place(tmp_path, model.put(hf_quant_config__json=json.dumps(said).encode()))
+
+    assert look(tmp_path).facts["quantization"] == want
+
+
+def test_a_quantization_of_modelopt_that_is_no_json_is_refused(tmp_path):
+    place(tmp_path, a_model().put(hf_quant_config__json=b"{"))
+
+    assert refusal(tmp_path).reason == Reason.CONFIG_INVALID
+
+
 def test_facts_of_a_nested_or_silent_config(tmp_path):
     nested = {"architectures": ["X"], "text_config": {"vocab_size": 7, "torch_dtype": "float16"}}
     folder = place(tmp_path, a_model().put(config__json=json.dumps(nested).encode()))
