@@ -110,11 +110,11 @@ class Condition(Model):
     reason: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Z][A-Za-z0-9]*$")]
     """One word, in CamelCase, that programs may compare."""
     message: Annotated[str, Field(max_length=1024)] = ""
-    """What it waits for, since when, and what unblocks it."""
+    """What it waits for, and what unblocks it."""
     observed_generation: Annotated[int, Field(json_schema_extra={"format": "int64"})]
     """The generation of the spec that this was judged from."""
     last_transition_time: Timestamp
-    """When `status` changed last."""
+    """Since when `status` is what it is."""
 
 
 class Metadata(Model):
