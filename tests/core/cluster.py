@@ -22,12 +22,17 @@ from sluicegate.core.objects import Ref, annotation, is_true, labels, ref, termi
 from sluicegate.core.observed import Answer, Defaults, RuntimeStatus, SeenDeployment
 from sluicegate.core.plan import Action, Apply, Ask, Create, Delete, Inquire, Plan, Replace, SetFinalizers
 from sluicegate.core.planner import plan_deployment
+from sluicegate.core.problem import Problem, name_taken, write_refused
 
 Object = dict[str, Any]
 
 
-class NameTaken(Exception):  # noqa: N818
-    """A name to be created is held by an object that is not ours."""
+class Met(Exception):  # noqa: N818
+    """A write met an obstacle."""
+
+    def __init__(self, obstacle: Problem) -> None:
+        super().__init__(obstacle.message)
+        self.obstacle = obstacle
 
 
 class Cluster:
@@ -40,7 +45,8 @@ class Cluster:
         self.objects: dict[Ref, Object] = {}
         self.answers: dict[str, Answer] = {}
         self.runtimes: dict[str, RuntimeStatus] = {}
-        self.foreign: dict[Ref, str] = {}
+        self.foreign: dict[Ref, str] = {}  # who holds a name
+        self.refused: dict[str, str] = {}  # kind -> why the API server refuses its writes
         self.trouble: dict[str, Mapping[str, Any]] = {}  # version -> status of its pods instead of ready
         self.lies: dict[str, str] = {}  # version -> what its answers name, or "!what went wrong"
         self.other_files: dict[str, str] = {}  # version -> digest that its pods serve
@@ -101,6 +107,15 @@ class Cluster:
         deployment["spec"] = {**deployment["spec"], **spec}
         deployment["metadata"]["generation"] += 1
         self.deployment = frozen(deployment)
+
+    def delete(self) -> None:
+        """Somebody deletes the LLMDeployment; something keeps it for a while."""
+        meta = {**self.deployment["metadata"], "deletionTimestamp": timestamp(self.now)}
+        self.deployment = frozen({**self.deployment, "metadata": meta})
+
+    @property
+    def leaving(self) -> bool:
+        return "deletionTimestamp" in self.deployment["metadata"]
 
     def set_status(self, status: Any) -> None:
         rest = {key: value for key, value in self.deployment.items() if key != "status"}
@@ -215,9 +230,8 @@ class Cluster:
                 return plan
             try:
                 self.carry_out(action)
-            except NameTaken:
-                taken = {ref(action.manifest): self.foreign[ref(action.manifest)]}  # type: ignore[union-attr]
-                plan = plan_deployment(replace(self.seen(), conflicts=taken), self.now)
+            except Met as met:
+                plan = plan_deployment(replace(self.seen(), obstacle=met.obstacle), self.now)
                 plan = replace(plan, actions=(), requeue_after=None)
                 invariants.check_plan(plan)
                 break
@@ -229,9 +243,11 @@ class Cluster:
         before = self._lasting()
         self.log.append(action)
         match action:
+            case Create(manifest) | Apply(manifest) | Replace(manifest) if manifest["kind"] in self.refused:
+                raise Met(write_refused(ref(manifest), self.refused[manifest["kind"]]))
+            case Create(manifest) if ref(manifest) in self.foreign:
+                raise Met(name_taken(ref(manifest), self.foreign[ref(manifest)]))
             case Create(manifest):
-                if ref(manifest) in self.foreign:
-                    raise NameTaken(ref(manifest))
                 assert ref(manifest) not in self.objects, f"{ref(manifest)} exists"
                 self._write(manifest, None, foreign=[])
             case Apply(manifest, uid, _, version):

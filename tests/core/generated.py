@@ -55,7 +55,7 @@ def a_spec(choose: random.Random) -> dict[str, Any]:
 def _value(choose: random.Random, name: str, schema: dict[str, Any]) -> Any:
     if "enum" in schema:
         return choose.choice(schema["enum"])
-    match schema["type"]:
+    match schema.get("type"):
         case "integer":
             low = schema.get("minimum", 0)
             return choose.randint(low, min(schema.get("maximum", low + 100), low + 8))
@@ -196,6 +196,18 @@ def a_child_is_foreign(cluster: Cluster, choose: random.Random) -> None:
     cluster.foreign[Ref(version, kind, "models", name)] = "belongs to Deployment web"
 
 
+def a_kind_is_refused(cluster: Cluster, choose: random.Random) -> None:
+    """By a quota, an admission policy or a lost grant, just when it has to be written."""
+    kind = choose.choice(CHILDREN)
+    cluster.refused[kind] = "exceeded quota: small"
+    for obj in cluster.of_kind(kind):
+        cluster.remove(obj)
+
+
+def it_is_deleted(cluster: Cluster, choose: random.Random) -> None:
+    cluster.delete()
+
+
 def a_model_changes(cluster: Cluster, choose: random.Random) -> None:
     name = choose.choice(VERSIONS)
     model = thawed(cluster.find("ModelVersion", name) or a_model_version(name))
@@ -243,6 +255,8 @@ DAMAGE = (
     a_child_is_deleted,
     *[a_child_is_edited] * 5,
     a_child_is_foreign,
+    a_kind_is_refused,
+    it_is_deleted,
     a_model_changes,
     the_status_is_lost,
     the_operator_restarts,

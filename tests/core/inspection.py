@@ -16,6 +16,7 @@ from sluicegate.core.model_planner import plan_model_version
 from sluicegate.core.objects import Ref, ref
 from sluicegate.core.observed import SeenModelVersion
 from sluicegate.core.plan import Action, Create, Delete, Plan, SetFinalizers
+from sluicegate.core.problem import name_taken
 
 FOUND = json.dumps({"digest": digest("v1"), "sizeBytes": 269_060_552, "files": 5, "facts": FACTS})
 
@@ -39,14 +40,14 @@ class Inspection:
         self.log: list[Action] = []
 
     def seen(self) -> SeenModelVersion:
-        taken = {Ref("batch/v1", "Job", "models", "v1-inspect"): "belongs to CronJob nightly"}
+        taken = name_taken(Ref("batch/v1", "Job", "models", "v1-inspect"), "belongs to CronJob nightly")
         return SeenModelVersion(
             custom_resource=self.model,
             defaults=DEFAULTS,
             jobs=tuple(self.jobs),
             pods=tuple(self.pods),
             users=self.users,
-            conflicts=taken if self.foreign else {},
+            obstacle=taken if self.foreign else None,
         )
 
     def plan(self) -> Plan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -25,7 +26,14 @@ PAST = "2026-01-01T11:59:00.250+00:00"
 def noted(exposes: str | None, since: str | None = PAST) -> dict[str, Any]:
     notes = {naming.EXPOSES: exposes, naming.EXPOSED_SINCE: since}
     kept = {key: value for key, value in notes.items() if value is not None}
-    return {"metadata": {"name": "chat", "annotations": kept}}
+    fields = {"f:metadata": {"f:annotations": {f"f:{key}": {} for key in kept}}}
+    owned = {"ours": [json.dumps(fields)], "foreign": []}
+    return {"metadata": {"name": "chat", "annotations": kept}, "owned": owned}
+
+
+def edited(exposes: str) -> dict[str, Any]:
+    """Somebody else wrote the note."""
+    return {**noted(exposes), "owned": {"ours": ["{}"], "foreign": []}}
 
 
 EXPOSURES: dict[str, tuple[Any, Any, str | None, Exposure]] = {
@@ -47,6 +55,8 @@ EXPOSURES: dict[str, tuple[Any, Any, str | None, Exposure]] = {
         exposed_now("aaaaaaaa", NOW),
     ),
     "a colour that is gone": (noted("cccccccc"), None, "bbbbbbbb", exposed_now("bbbbbbbb", NOW)),
+    "a note of somebody else": (edited("bbbbbbbb"), None, "aaaaaaaa", exposed_now("aaaaaaaa", NOW)),
+    "a budget of somebody else": (None, edited("bbbbbbbb"), "aaaaaaaa", exposed_now("aaaaaaaa", NOW)),
     "no note": (noted(None), noted("aaaaaaaa"), "bbbbbbbb", exposed_now("aaaaaaaa", NOW)),
     "no Service": (None, noted("aaaaaaaa"), "bbbbbbbb", exposed_now("aaaaaaaa", NOW)),
     "no Service, a spoilt budget": (None, noted("cccccccc"), "bbbbbbbb", exposed_now("bbbbbbbb", NOW)),

@@ -243,13 +243,12 @@ def test_an_evicted_pod_that_stays_as_a_record_does_not_count() -> None:
 
 def test_a_deployment_that_is_being_deleted_is_left_to_the_garbage_collector() -> None:
     cluster = a_settled_cluster()
-    deployment = dict(cluster.deployment)
-    deployment["metadata"] = {**deployment["metadata"], "deletionTimestamp": "2026-01-01T12:00:00Z"}
-    cluster.deployment = deployment
+    cluster.delete()
     lose(cluster, ("Service", "chat"))
-    plan = cluster.plan()
-    assert plan.actions == ()
-    assert plan.status is None
+    assert cluster.reconcile().actions == ()
+    assert cluster.status["phase"] == "Terminating"
+    ready, moving = cluster.condition("Ready"), cluster.condition("Reconciling")
+    assert (ready["status"], ready["reason"], moving["reason"]) == ("False", "Terminating", "Terminating")
 
 
 def test_children_come_before_what_needs_them() -> None:

@@ -11,8 +11,6 @@ from tests.builders import (
     READY,
     STARTING,
     ADeployment,
-    a_model_version,
-    a_node,
     ended,
     unschedulable,
     waiting,
@@ -342,22 +340,6 @@ def test_green_pods_that_die_in_the_overlap_give_the_service_back_to_blue() -> N
     assert cluster.answering() == {"v2"}
 
 
-def test_pods_of_a_third_colour_put_the_cutover_off() -> None:
-    cluster = a_settled_cluster()
-    cluster.edit(modelVersion="v2")
-    cluster.turn()
-    cluster.edit(modelVersion="v3")
-    stray = cluster.pods(cluster.rollout_of("v2"))[0]
-    for _ in range(12):
-        cluster.turn()
-        cluster.put(stray)
-    assert cluster.answering() == {"v1"}
-    assert cluster.versions() == ["v1", "v3"]
-    cluster.remove(stray)
-    cluster.settle()
-    assert cluster.answering() == {"v3"}
-
-
 def test_blue_without_a_ready_pod_is_switched_away_from_at_once() -> None:
     cluster = a_settled_cluster()
     cluster.trouble["v1"] = STARTING
@@ -385,67 +367,3 @@ def test_the_overlap_lasts_at_least_a_second_and_blue_two_more() -> None:
     assert alone
     assert alone - both >= timedelta(seconds=1)
     assert cluster.now - alone >= timedelta(seconds=2)
-
-
-GPUS = ADeployment().with_spec(engine={"parallelism": {"tensor": 4}})
-
-
-def test_more_accelerators_than_any_node_has_is_refused_with_numbers_and_recovers() -> None:
-    nodes = [a_node("small", nvidia_com__gpu="1"), a_node("large", nvidia_com__gpu="2")]
-    cluster = Cluster(GPUS.build(), a_model_version("v1"), *nodes)
-    plan = cluster.settle()
-    stalled = cluster.condition("Stalled")
-    assert stalled["reason"] == "InsufficientAccelerators"
-    assert "4 nvidia.com/gpu" in stalled["message"]
-    assert "large, has 2" in stalled["message"]
-    assert cluster.of_kind("ReplicaSet") == ()
-    assert plan.requeue_after is None
-    cluster.put(a_node("huge", nvidia_com__gpu="8"))
-    cluster.settle()
-    assert cluster.condition("Ready")["status"] == "True"
-
-
-def test_a_node_that_leaves_takes_nothing_from_a_deployment_that_runs() -> None:
-    cluster = Cluster(GPUS.build(), a_model_version("v1"), a_node("large", nvidia_com__gpu="4"))
-    cluster.settle()
-    cluster.put(a_node("large", nvidia_com__gpu="0"))
-    plan = cluster.reconcile()
-    assert plan.actions == ()
-    assert cluster.condition("Ready")["status"] == "True"
-
-
-def test_engine_settings_that_cannot_run_are_refused_and_whoever_serves_goes_on() -> None:
-    cluster = a_settled_cluster()
-    cluster.edit(engine={"device": "CPU", "quantization": "FP8"})
-    cluster.settle()
-    assert cluster.condition("Stalled")["reason"] == "EngineRefused"
-    assert cluster.answering() == {"v1"}
-    assert cluster.versions() == ["v1"]
-    cluster.edit(engine={"device": "CPU"})
-    cluster.settle()
-    assert cluster.condition("Ready")["status"] == "True"
-
-
-def test_an_invalid_spec_touches_nothing_and_recovers() -> None:
-    cluster = a_settled_cluster()
-    cluster.remove(cluster.service)
-    cluster.edit(engine={"device": "CPU", "parallelism": {"pipeline": 2}})
-    plan = cluster.reconcile()
-    assert plan.actions == ()
-    assert cluster.condition("Stalled")["reason"] == "InvalidSpec"
-    assert "no pipeline parallelism" in cluster.condition("Ready")["message"]
-    assert cluster.status["observedGeneration"] == 2
-    assert [event.reason for event in plan.events] == ["InvalidSpec", "InvalidSpec"]
-    assert cluster.reconcile().events == ()
-    cluster.edit(engine={"device": "CPU"})
-    cluster.settle()
-    assert cluster.condition("Ready")["status"] == "True"
-
-
-def test_an_invalid_spec_with_an_unreadable_status_is_told_all_the_same() -> None:
-    cluster = a_settled_cluster()
-    cluster.edit(replicas=-1)
-    cluster.set_status({"conditions": "none"})
-    cluster.reconcile()
-    assert cluster.condition("Stalled")["reason"] == "InvalidSpec"
-    assert "spec.replicas" in cluster.condition("Stalled")["message"]

@@ -149,6 +149,37 @@ async def a_foreign_object_of_a_childs_name_is_reported_and_left_alone(a_cluster
 
 
 @case
+async def a_write_that_is_refused_is_told_and_made_when_it_may_be(a_cluster: ClusterOf) -> None:
+    async with a_cluster(a_model_version()) as rig:
+        rig.wire.refuse = lambda method, path: (
+            Response(403, b"exceeded quota: small")
+            if method == "POST" and path.endswith("/replicasets")
+            else None
+        )
+        await rig.create(a_deployment())
+        await rig.settle()
+        stalled = next(each for each in (await rig.status())["conditions"] if each["type"] == "Stalled")
+        assert stalled["reason"] == "WriteRefused"
+        assert "exceeded quota: small" in stalled["message"]
+        assert "ReplicaSet" in stalled["message"]
+        rig.wire.refuse = lambda method, path: None
+        await rig.until_ready()
+
+
+@case
+async def a_note_of_who_serves_that_somebody_edits_is_put_back(a_cluster: ClusterOf) -> None:
+    async with a_cluster(a_model_version(), a_deployment()) as rig:
+        await rig.until_ready()
+        await rig.settle()
+        before = await rig.get(SERVICE, "chat")
+        await rig.patch(SERVICE, "chat", {"metadata": {"annotations": {"sluicegate.dev/exposes": "none"}}})
+        await asyncio.sleep(2)
+        after = await rig.get(SERVICE, "chat")
+        assert after["metadata"]["annotations"]["sluicegate.dev/exposes"] != "none"
+        assert after["spec"]["selector"] == before["spec"]["selector"]
+
+
+@case
 async def a_wiped_status_is_rebuilt_and_nothing_restarts(a_cluster: ClusterOf) -> None:
     async with a_cluster(a_model_version(), a_deployment()) as rig:
         await rig.until_ready()

@@ -31,11 +31,13 @@ class Reason(StrEnum):
     SCALING = "Scaling", "The number of ready pods is not yet the wanted one."
     AWAITING_ANSWER = "AwaitingAnswer", "Pods are ready, and no answer through the Service was seen yet."
     INSPECTING = "Inspecting", "A Job reads and checks the files."
+    TERMINATING = "Terminating", "The object is being deleted, and its children with it."
     SUPERSEDED = "Superseded", "The spec asks for something else now; what it asked for before is removed."
 
     # What needs somebody.
     INVALID_SPEC = "InvalidSpec", "The spec contradicts itself; nothing is touched until it is corrected."
     NAME_CONFLICT = "NameConflict", "An object of somebody else has the name of a child; it is left alone."
+    WRITE_REFUSED = "WriteRefused", "The API server, a quota or an admission policy refuses a child."
     MODEL_VERSION_NOT_FOUND = "ModelVersionNotFound", "The spec names a ModelVersion that does not exist."
     MODEL_VERSION_TERMINATING = "ModelVersionTerminating", "The ModelVersion is being deleted."
     MODEL_VERSION_NOT_READY = "ModelVersionNotReady", "The files of the ModelVersion are not verified."

@@ -1,4 +1,7 @@
-"""What unblocks a deployment, for each reason that it may wait or stand still for."""
+"""What unblocks a deployment, for each reason that it may wait or stand still for.
+
+In capitals stand what only the case at hand tells; NAMESPACE is put in by `advice`.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +23,11 @@ ADVICE: Mapping[Reason, str] = {
     Reason.SCALING: _TIME,
     Reason.AWAITING_ANSWER: "An answer through the Service, which the operator asks for again and again.",
     Reason.INSPECTING: "The end of the inspection Job; large checkpoints take minutes to read.",
-    Reason.SUPERSEDED: _TIME,
+    Reason.TERMINATING: "The end of the deletion: finalizers of others may keep the object.",
+    Reason.SUPERSEDED: "Time alone, unless pods are named that nobody ends: delete those.",
     Reason.INVALID_SPEC: "A corrected spec.",
     Reason.NAME_CONFLICT: "Delete or rename the object in the way, or name the LLMDeployment differently.",
+    Reason.WRITE_REFUSED: "What the API server's words ask for: room in a quota, a grant, another value.",
     Reason.MODEL_VERSION_NOT_FOUND: "Create that ModelVersion here, or correct spec.modelVersion.",
     Reason.MODEL_VERSION_TERMINATING: "Name a ModelVersion that is not being deleted.",
     Reason.MODEL_VERSION_NOT_READY: "The ModelVersion becoming Ready; its own condition says what it lacks.",
@@ -34,9 +39,9 @@ ADVICE: Mapping[Reason, str] = {
     Reason.IMAGE_PULL_FAILED: "An image that exists, and a pull Secret in spec.pod.imagePullSecrets.",
     Reason.STORE_FAILED: "A source that still has the verified files.",
     Reason.ENGINE_CRASH_LOOPING: "Engine settings that the engine accepts: its last words are above; "
-    "kubectl logs POD -c engine has the rest.",
+    "kubectl logs -n NAMESPACE POD -c engine has the rest.",
     Reason.ENGINE_OUT_OF_MEMORY: "More resources.memory, or less engine.kvCache.memoryMiB or maxModelLength.",
-    Reason.ANSWER_FAILED: "An engine that answers: kubectl logs POD -c engine tells more.",
+    Reason.ANSWER_FAILED: "An engine that answers: kubectl logs -n NAMESPACE POD -c engine tells more.",
     Reason.WRONG_DIGEST_SERVED: "The pod is replaced by itself; if not, delete it.",
     Reason.NO_READY_REPLICAS: "A pod becoming ready; pods and events below say what keeps them.",
     Reason.PROGRESS_DEADLINE_EXCEEDED: "A spec whose pods become ready, or a longer "
@@ -54,16 +59,17 @@ ADVICE: Mapping[Reason, str] = {
     Reason.UNSAFE_FORMAT: "A checkpoint in safetensors or GGUF, in a new ModelVersion.",
     Reason.UNSUPPORTED_FORMAT: "A checkpoint in safetensors or GGUF, in a new ModelVersion.",
     Reason.INSUFFICIENT_DISK: "Room on the node's disk, or a node with more of it.",
-    Reason.INSPECTION_FAILED: "An inspection that runs: kubectl describe the Job for what stopped it.",
+    Reason.INSPECTION_FAILED: "An inspection that runs: kubectl describe -n NAMESPACE job VERSION-inspect "
+    "tells what stopped it.",
 }
 
 _KNOWN = {str(reason): reason for reason in Reason}
 
 
-def advice(reason: str) -> str:
+def advice(reason: str, namespace: str = "NAMESPACE") -> str:
     """What unblocks it; "" where there is nothing to do or the reason is newer than this command."""
     known = _KNOWN.get(reason)
-    return ADVICE.get(known, "") if known else ""
+    return ADVICE.get(known, "").replace("NAMESPACE", namespace) if known else ""
 
 
 def meaning(reason: str) -> str:

@@ -133,7 +133,10 @@ def disruption_budget(owner: LLMDeployment, rollout: str) -> Object:
 
 def network_policy(owner: LLMDeployment, operator_namespace: str) -> Object:
     """Everybody may ask and probe; only the operator may control."""
-    operator = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": operator_namespace}}}
+    operator = {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": operator_namespace}},
+        "podSelector": {"matchLabels": dict(naming.OPERATOR_LABELS)},
+    }
     open_ports = [_port(SERVING_PORT), _port(PROBE_PORT), _port(STORE_PORT)]
     return _child(
         owner,

@@ -47,7 +47,11 @@ class Colour:
 
     @property
     def ready_pods(self) -> tuple[Manifest, ...]:
-        return tuple(pod for pod in self.pods if is_true(pod, "Ready") and not terminating(pod))
+        return tuple(pod for pod in self.lasting_pods if is_true(pod, "Ready"))
+
+    @property
+    def lasting_pods(self) -> tuple[Manifest, ...]:
+        return tuple(pod for pod in self.pods if not terminating(pod))
 
     @property
     def objects(self) -> tuple[Manifest, ...]:

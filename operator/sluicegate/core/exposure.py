@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sluicegate.core import naming
+from sluicegate.core.intent import owns_annotation
 from sluicegate.core.objects import Manifest, annotation
 
 
@@ -43,13 +44,19 @@ def exposure(
 
     Of a lost or spoilt one, the colour that the disruption budget protects, or that the status names.
     """
-    noted = annotation(service, naming.EXPOSES) if service else None
+    noted = _noted(service)
     if noted and (noted in _STANDING or noted in colours):
         since = annotation(service, naming.EXPOSED_SINCE) if service else None
         return Exposure(noted, since) if since and _is_past(since, now) else exposed_now(noted, now)
-    protected = annotation(budget, naming.EXPOSES) if budget else None
+    protected = _noted(budget)
     left = next((each for each in (protected, served) if each and each in colours), naming.NO_ROLLOUT)
     return exposed_now(left, now)
+
+
+def _noted(obj: Manifest | None) -> str | None:
+    """What we noted on it. What somebody else wrote there since says nothing."""
+    ours = obj is not None and owns_annotation(obj, naming.EXPOSES)
+    return annotation(obj, naming.EXPOSES) if obj is not None and ours else None
 
 
 _STANDING = frozenset({naming.NO_ROLLOUT, naming.EVERY_ROLLOUT})

@@ -46,6 +46,12 @@ def write(intent: Manifest, live: Manifest | None, reason: str, *, exclusive: bo
     return None
 
 
+def owns_annotation(live: Manifest, key: str) -> bool:
+    """Whether an annotation of the live object is still as one of our writes left it."""
+    metadata = (json.loads(text).get("f:metadata", {}) for text in live["owned"]["ours"])
+    return any(f"f:{key}" in fields.get("f:annotations", {}) for fields in metadata)
+
+
 def _still_ours(intent: Manifest, live: Manifest) -> bool:
     """Whether every field of the intent is owned by one of our entries: a create's or a later apply's."""
     entries = [json.loads(text) for text in live["owned"]["ours"]]

@@ -84,12 +84,8 @@ def _leave(seen: SeenModelVersion, now: datetime) -> Plan:
 
 def _inspect(seen: SeenModelVersion, model: ModelVersion, now: datetime) -> Plan:
     obj, job = seen.custom_resource, next(iter(seen.jobs), None)
-    taken = next(iter(seen.conflicts.items()), None)
-    if taken:
-        text = (
-            f"{taken[0]} exists and is not ours: {taken[1]}. It is left alone; rename it or this ModelVersion"
-        )
-        return _blocked(obj, Problem(Reason.NAME_CONFLICT, text), now)
+    if seen.obstacle:
+        return _blocked(obj, seen.obstacle, now)
     if job is None:
         return _start(seen, model, now)
     pods = _pods_of(job, seen.pods)

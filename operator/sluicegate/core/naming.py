@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
@@ -21,6 +22,12 @@ FINALIZER = "sluicegate.dev/in-use"
 
 EXPOSES = "sluicegate.dev/exposes"
 EXPOSED_SINCE = "sluicegate.dev/exposed-since"
+
+OPERATOR_LABELS: Mapping[str, str] = {
+    "app.kubernetes.io/name": "sluicegate",
+    "app.kubernetes.io/component": "operator",
+}
+"""On the operator's own pods."""
 
 NO_ROLLOUT = "none"
 """Stands for a rollout in a selector that shall match no pod."""

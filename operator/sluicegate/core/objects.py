@@ -5,6 +5,7 @@ An object is the mapping that the API server sent, trimmed by the informer to wh
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 Manifest = Mapping[str, Any]
@@ -51,6 +52,12 @@ def annotation(obj: Manifest, key: str) -> str | None:
 
 def terminating(obj: Manifest) -> bool:
     return obj["metadata"].get("deletionTimestamp") is not None
+
+
+def overdue(obj: Manifest, now: datetime) -> bool:
+    """Whether its deletion, grace period included, should have ended by now."""
+    until = obj["metadata"].get("deletionTimestamp")
+    return until is not None and datetime.fromisoformat(until) < now
 
 
 def controller_uid(obj: Manifest) -> str | None:

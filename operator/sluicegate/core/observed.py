@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sluicegate.core.objects import Manifest, Ref
+from sluicegate.core.objects import Manifest
+from sluicegate.core.problem import Problem
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ class SeenDeployment:
 
     `custom_resource` is a live read; the children come from caches that contain our last writes.
     `model_versions` holds the ModelVersions named by the spec and by the colours' pointers, where they
-    exist. `answers` is keyed by the subject of the Ask, `runtimes` by pod uid. `conflicts` are names
-    that somebody else's objects hold. `nodes` is every node of the cluster.
+    exist. `answers` is keyed by the subject of the Ask, `runtimes` by pod uid. `obstacle` is
+    what the last write met. `nodes` is every node of the cluster.
     """
 
     custom_resource: Manifest
@@ -67,7 +68,7 @@ class SeenDeployment:
     nodes: tuple[Manifest, ...] = ()
     answers: Mapping[str, Answer] = field(default_factory=dict)
     runtimes: Mapping[str, RuntimeStatus] = field(default_factory=dict)
-    conflicts: Mapping[Ref, str] = field(default_factory=dict)
+    obstacle: Problem | None = None
 
 
 @dataclass(frozen=True)
@@ -79,4 +80,4 @@ class SeenModelVersion:
     jobs: tuple[Manifest, ...] = ()
     pods: tuple[Manifest, ...] = ()
     users: tuple[str, ...] = ()
-    conflicts: Mapping[Ref, str] = field(default_factory=dict)
+    obstacle: Problem | None = None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
-from sluicegate.core.objects import Manifest, Ref
+from sluicegate.core.objects import Manifest, Ref, ref
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,13 @@ class Inquire:
     reason: str
 
 
-Action = Create | Apply | Replace | Delete | SetFinalizers | Ask | Inquire
+Write = Create | Apply | Replace | Delete | SetFinalizers
+Action = Write | Ask | Inquire
+
+
+def written(write: Write) -> Ref:
+    """The object that is written."""
+    return write.ref if isinstance(write, Delete | SetFinalizers) else ref(write.manifest)
 
 
 @dataclass(frozen=True)

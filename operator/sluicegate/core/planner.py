@@ -26,9 +26,10 @@ def plan_deployment(seen: SeenDeployment, now: datetime) -> Plan:
         deployment = read(LLMDeployment, seen.custom_resource)
     except ValidationError as error:
         return invalid(seen.custom_resource, error, now)
-    if deployment.metadata.deletion_timestamp:
-        return Plan()
     known = world(seen, deployment, now)
+    if deployment.metadata.deletion_timestamp:
+        # Children go with their owner; all that is left to do is to say so.
+        return Plan(status=report(known))
     actions = tuple(action for decide in DECISIONS for action in decide(known))
     status = report(known)
     return Plan(actions, status, events(deployment, status), _look_again(known))
@@ -124,7 +125,8 @@ def _keep_colour(known: World, colour: Colour) -> Iterator[Action]:
     target = colour.record.target
     record = children.revision(owner, colour.id, target, template, content)
     yield from _keep(record, known.seen.revisions, reason)
-    yield from _keep(children.pointer(owner, colour.id, content), known.seen.config_maps, reason)
+    pointer = children.pointer(owner, colour.id, content)
+    yield from _keep(pointer, known.seen.config_maps, reason, exclusive=True)
     if colour.replica_set is None and known.crowded and colour not in known.exposed:
         return
     pods = children.replica_set(owner, colour.id, target, template, owner.spec.replicas)

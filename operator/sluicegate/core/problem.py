@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sluicegate.api.reasons import Reason
+from sluicegate.core.objects import Ref
 
 
 @dataclass(frozen=True)
@@ -14,3 +15,14 @@ class Problem:
     reason: Reason
     message: str
     stalled: bool = True
+
+
+def name_taken(where: Ref, holder: str) -> Problem:
+    """Somebody else's object has the name of a child."""
+    text = f"{where} exists and is not ours: {holder}. It is left alone; rename it or what needs the name"
+    return Problem(Reason.NAME_CONFLICT, text)
+
+
+def write_refused(where: Ref, said: str) -> Problem:
+    """The API server refuses a write, and will go on to until somebody changes something."""
+    return Problem(Reason.WRITE_REFUSED, f"the API server refuses {where}: {said}")

@@ -31,7 +31,8 @@ _UNDER_WAY = {
     Step.CUTOVER: (Reason.CUTOVER, "takes over: the Service moves to it"),
     Step.DRAINING: (Reason.DRAINING, "serves; the pods before it finish their requests"),
 }
-_EXPECTED = frozenset({Reason.SUPERSEDED, *(reason for reason, _ in _UNDER_WAY.values())})
+_NEVER_READY = frozenset({Reason.NAME_CONFLICT, Reason.TERMINATING})
+_EXPECTED = frozenset({Reason.SUPERSEDED, Reason.TERMINATING, *(reason for reason, _ in _UNDER_WAY.values())})
 
 
 def report(known: World) -> dict[str, Any]:
@@ -45,7 +46,7 @@ def report(known: World) -> dict[str, Any]:
         serving=_serving(known),
         target=spec.model_version,
         url=f"http://{deployment.metadata.name}.{deployment.metadata.namespace}.svc/v1",
-        replicas=len(shown.pods) if shown else 0,
+        replicas=len(shown.lasting_pods) if shown else 0,
         ready_replicas=len(shown.ready_pods) if shown else 0,
         replica_summary=f"{len(shown.ready_pods) if shown else 0}/{spec.replicas}",
         selector=f"{naming.DEPLOYMENT}={deployment.metadata.name}",
@@ -122,17 +123,18 @@ def _rollout(known: World) -> RolloutStatus | None:
 
 def problem_of(known: World) -> Problem | None:
     """What is in the way of the target, most telling first."""
-    for where, why in known.seen.conflicts.items():
-        return Problem(
-            Reason.NAME_CONFLICT,
-            f"{where} exists and is not ours: {why}. It is left alone; rename it or this LLMDeployment",
-        )
+    if known.deployment.metadata.deletion_timestamp:
+        return Problem(Reason.TERMINATING, "it is being deleted, and its children with it", stalled=False)
+    if known.seen.obstacle:
+        return known.seen.obstacle
     if known.problem:
         return known.problem
     target = known.target
     if target is None or known.deployment.spec.replicas == 0:
         return None
     found = diagnose(target.replica_set, target.pods)
+    if not found and (waits := rollout.in_the_way(known, target)):
+        return waits
     late = known.now >= deadline(known, target) and not known.promoted
     if late and not (found and found.stalled):
         words = f": {found.reason}: {found.message}" if found else ""
@@ -143,10 +145,14 @@ def problem_of(known: World) -> Problem | None:
 
 
 def deadline(known: World, target: Colour) -> datetime:
-    """When the target's pods have to be ready: counted from the creation of its record."""
-    made = target.revision or target.replica_set
+    """When the target's pods have to be ready.
+
+    Counted from their ReplicaSet's creation, or from the Service's last move: a colour that is gone back to
+    while its pods drain is an old one.
+    """
+    made = target.replica_set or target.revision
     created = made["metadata"].get("creationTimestamp") if made else None
-    start = datetime.fromisoformat(created) if created else known.now
+    start = max(datetime.fromisoformat(each) for each in (created, known.exposure.since) if each)
     return start + timedelta(seconds=known.deployment.spec.rollout.progress_deadline_seconds)
 
 
@@ -169,7 +175,7 @@ def _verdicts(known: World) -> list[Verdict]:
 
 def _ready(known: World, problem: Problem | None) -> Verdict:
     target, spec = known.target, known.deployment.spec
-    if problem and problem.reason is Reason.NAME_CONFLICT:
+    if problem and problem.reason in _NEVER_READY:
         return _verdict("Ready", False, problem)
     if target is None or not known.promoted:
         blocked = problem or _under_way(known)
@@ -232,16 +238,20 @@ def _route_ready(known: World) -> Verdict:
 
 def _moving(known: World, problem: Problem | None, ready: Verdict) -> Verdict | None:
     """Reconciling: present while something is under way that ends by itself."""
+    if ready.reason is Reason.TERMINATING:
+        return Verdict("Reconciling", True, ready.reason, ready.message)
     if rollout.step(known) is not None or not known.promoted:
         return _verdict("Reconciling", True, problem or _under_way(known))
     target, wanted = known.target, known.deployment.spec.replicas
-    if target and (len(target.ready_pods) != wanted or len(target.pods) != wanted):
+    if target and (len(target.ready_pods) != wanted or len(target.lasting_pods) != wanted):
         text = "waits for the number of ready pods to be spec.replicas"
         return _verdict("Reconciling", True, problem or Problem(Reason.SCALING, text))
     return None if ready.status else Verdict("Reconciling", True, ready.reason, ready.message)
 
 
 def _phase(known: World, verdicts: list[Verdict]) -> Phase:
+    if known.deployment.metadata.deletion_timestamp:
+        return Phase.TERMINATING
     held = {verdict.type: verdict for verdict in verdicts if verdict.status}
     if "Stalled" in held:
         return Phase.STALLED

@@ -33,10 +33,15 @@ def step(world: World) -> Step | None:
     if world.exposure.overlap:
         return Step.CUTOVER
     if world.promoted:
-        return Step.DRAINING if any(colour.pods or colour.replica_set for colour in world.retired) else None
+        return Step.DRAINING if any(map(_drains, world.retired)) else None
     if world.target is None:
         return None
     return Step.VERIFYING if enough_pods(world, world.target) else Step.PROVISIONING
+
+
+def _drains(colour: Colour) -> bool:
+    """Pods without any record of their colour were given its label by hand: nobody ends them."""
+    return colour.replica_set is not None or bool(colour.objects and colour.pods)
 
 
 def enough_pods(world: World, colour: Colour) -> bool:
@@ -66,13 +71,25 @@ def next_exposure(world: World) -> Exposure:
         return _end_of_overlap(world)
     if target is None or world.promoted or not verified(world, target):
         return current
-    others = [colour for colour in world.colours.values() if colour.id != target.id and colour.pods]
     serving = [colour for colour in world.exposed if colour.ready_pods]
-    if serving and target.ready_pods:
-        # The overlap selects every pod of the deployment: one of a third colour would answer too.
-        lone = all(colour.id == current.rollout for colour in others)
-        return exposed_now(naming.EVERY_ROLLOUT, world.now) if lone else current
-    return exposed_now(target.id, world.now)
+    if not serving or not target.ready_pods:
+        return exposed_now(target.id, world.now)
+    return current if _of_a_third(world, target) else exposed_now(naming.EVERY_ROLLOUT, world.now)
+
+
+def _of_a_third(world: World, target: Colour) -> list[Manifest]:
+    """Pods of neither the target nor who serves: the overlap selects every pod of the deployment."""
+    known = (target.id, world.exposure.rollout)
+    return [pod for id, colour in world.colours.items() if id not in known for pod in colour.lasting_pods]
+
+
+def in_the_way(world: World, target: Colour) -> Problem | None:
+    """What a verified target waits for before it may serve beside the present version."""
+    if world.promoted or world.exposure.overlap or not verified(world, target):
+        return None
+    names = ", ".join(name(pod) for pod in _of_a_third(world, target))
+    text = f"waits for pods of neither version to go: {names}. Delete those that nobody ends"
+    return Problem(Reason.SUPERSEDED, text, stalled=False) if names else None
 
 
 def _end_of_overlap(world: World) -> Exposure:

@@ -10,7 +10,7 @@ from sluicegate.api.v1alpha1.llmdeployment import LLMDeployment
 from sluicegate.core import naming
 from sluicegate.core.colours import Colour, colours
 from sluicegate.core.exposure import Exposure, exposure
-from sluicegate.core.objects import Manifest, by_name
+from sluicegate.core.objects import Manifest, by_name, overdue
 from sluicegate.core.observed import SeenDeployment
 from sluicegate.core.pointer import Pointer
 from sluicegate.core.preflight import Preflight, preflight
@@ -62,8 +62,16 @@ class World:
 
     @property
     def crowded(self) -> bool:
-        """Whether two colours hold pods already, so that no other may have some."""
-        return self.exposure.overlap or any(colour.replica_set for colour in self.retired)
+        """Whether two colours hold pods already, so that no other may have some.
+
+        Pods that should have ended by now do not count: their node does not answer any more.
+        """
+        going = (pod for colour in self.retired if colour.objects for pod in colour.pods)
+        return (
+            self.exposure.overlap
+            or any(colour.replica_set for colour in self.retired)
+            or any(not overdue(pod, self.now) for pod in going)
+        )
 
     @property
     def coming(self) -> str | None:

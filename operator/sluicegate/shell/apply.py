@@ -8,7 +8,7 @@ from typing import Any
 from sluicegate.core import objects
 from sluicegate.core.naming import INTENT, MANAGED_BY, MANAGER
 from sluicegate.core.objects import Manifest, Ref
-from sluicegate.core.plan import Apply, Create, Delete, Replace, SetFinalizers
+from sluicegate.core.plan import Apply, Create, Delete, Replace, SetFinalizers, Write
 from sluicegate.kube.client import Client
 from sluicegate.kube.errors import AlreadyExists, Conflict, NotFound
 from sluicegate.kube.resources import find, resource_of
@@ -17,8 +17,6 @@ from sluicegate.shell.store import OwnWrites
 
 STATUS_MANAGER = f"{MANAGER}-status"
 _CONTENT = frozenset({"f:spec", "f:data", "f:rules"})
-
-Write = Create | Apply | Replace | Delete | SetFinalizers
 
 
 class NameTaken(Exception):  # noqa: N818

@@ -5,17 +5,18 @@ Nothing is carried from one pass to the next: each starts from what is there.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from sluicegate.core import naming, objects
-from sluicegate.core.objects import Manifest, Ref
+from sluicegate.core.objects import Manifest
 from sluicegate.core.observed import SeenDeployment, SeenModelVersion
-from sluicegate.core.plan import Action, Ask, Create, Inquire, Plan
+from sluicegate.core.plan import Action, Ask, Create, Inquire, Plan, Write, written
+from sluicegate.core.problem import Problem, name_taken, write_refused
 from sluicegate.kube.client import Client
-from sluicegate.kube.errors import ApiError, NotFound
+from sluicegate.kube.errors import ApiError, BadRequest, Forbidden, Invalid, NotFound
 from sluicegate.kube.resources import Resource
 from sluicegate.shell.apply import Applier, NameTaken
 from sluicegate.shell.keys import Key
@@ -80,8 +81,8 @@ class Reconciler:
         seen = await subject.gather(custom_resource)
         plan = subject.plan(seen, self._now())
         done, failure = await self._act(key, objects.uid(custom_resource), plan.actions)
-        if isinstance(failure, NameTaken):
-            plan = self._without(subject, seen, {failure.ref: failure.holder})
+        if failure and (obstacle := _obstacle(plan.actions[len(done)], failure)):
+            plan = self._before(obstacle, subject, seen)
         self._meter.ready(key, _is_ready(plan))
         generation = int(custom_resource["metadata"]["generation"])
         if failure is None and _is_news(custom_resource) and any(isinstance(each, Create) for each in done):
@@ -112,9 +113,9 @@ class Reconciler:
             done.append(action)
         return tuple(done), None
 
-    def _without(self, subject: Subject[Seen], seen: Seen, conflicts: Mapping[Ref, str]) -> Plan:
-        """What to say about names that others hold. Nothing is done about them but to look again."""
-        plan = subject.plan(replace(seen, conflicts=conflicts), self._now())
+    def _before(self, obstacle: Problem, subject: Subject[Seen], seen: Seen) -> Plan:
+        """What to say about an obstacle. Nothing is done about it but to look again."""
+        plan = subject.plan(replace(seen, obstacle=obstacle), self._now())
         return replace(plan, actions=(), requeue_after=NAME_TAKEN_RETRY)
 
     def _forget(self, key: Key) -> None:
@@ -122,6 +123,15 @@ class Reconciler:
         self._calls.forget(key)
         self._status.forget(key)
         self._meter.forgotten(key)
+
+
+def _obstacle(action: Action, failure: ApiError | NameTaken) -> Problem | None:
+    """What a failure tells the user; None where trying again may be enough."""
+    if isinstance(failure, NameTaken):
+        return name_taken(failure.ref, failure.holder)
+    if isinstance(failure, Forbidden | Invalid | BadRequest) and isinstance(action, Write):
+        return write_refused(written(action), failure.message)
+    return None
 
 
 def _is_news(custom_resource: Manifest) -> bool:
