@@ -78,8 +78,12 @@ def convert(path: Path, name: str, into: Path, progress: Progress) -> None:
     target = _target(reader.tensors)
     outputs = sorted((_output(tensor, shape) for tensor in reader.tensors), key=lambda output: output.name)
     shape.require_all(output.name for output in outputs)
-    rows = next(output.shape[0] for output in outputs if output.name == shape.EMBEDDING)
-    tied = not any(output.name == shape.OUTPUT for output in outputs)
+    vocabularies = {o.name: o.shape[0] for o in outputs if o.name in (shape.EMBEDDING, shape.OUTPUT)}
+    rows, tied = vocabularies[shape.EMBEDDING], shape.OUTPUT not in vocabularies
+    if len(set(vocabularies.values())) > 1:
+        raise StoreError(
+            Reason.CHECKPOINT_CORRUPT, "embedding and output have not the same tokens; export the model again"
+        )
     _write_json(into / "config.json", llama_config(shape, metadata, rows, target.torch, tied))
     _write_json(into / "generation_config.json", generation_config(metadata))
     _write_json(into / "tokenizer.json", tokenizer_json(metadata))
@@ -88,13 +92,19 @@ def convert(path: Path, name: str, into: Path, progress: Progress) -> None:
 
 
 def _output(tensor: Any, shape: LlamaShape) -> _Output:
-    name, heads = llama_tensor(tensor.name, shape)
+    wanted = llama_tensor(tensor.name, shape)
     # GGUF counts dimensions from the fastest; one-dimensional data has one "row" a value
     dimensions = tuple(int(length) for length in reversed(tensor.shape))
+    if not wanted.fits(dimensions):
+        raise StoreError(
+            Reason.CHECKPOINT_CORRUPT,
+            f"{shorten(tensor.name)} has the shape {dimensions}, which the GGUF metadata's sizes do not "
+            "give; export the model again",
+        )
     rows = np.arange(dimensions[0])
-    if heads:
-        rows = _interleaved_rows(dimensions[0], heads, tensor.name)
-    return _Output(name, tensor, rows, dimensions)
+    if wanted.heads:
+        rows = _interleaved_rows(dimensions[0], wanted.heads, tensor.name)
+    return _Output(wanted.name, tensor, rows, dimensions)
 
 
 def _interleaved_rows(count: int, heads: int, name: str) -> npt.NDArray[np.int64]:

@@ -16,15 +16,15 @@ _WHOLE = {
     "output.weight": "lm_head.weight",
 }
 _LAYER = {
-    "attn_norm": "input_layernorm",
-    "attn_q": "self_attn.q_proj",
-    "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj",
-    "attn_output": "self_attn.o_proj",
-    "ffn_norm": "post_attention_layernorm",
-    "ffn_gate": "mlp.gate_proj",
-    "ffn_up": "mlp.up_proj",
-    "ffn_down": "mlp.down_proj",
+    "attn_norm": ("input_layernorm", ("hidden",)),
+    "attn_q": ("self_attn.q_proj", ("queries", "hidden")),
+    "attn_k": ("self_attn.k_proj", ("keys", "hidden")),
+    "attn_v": ("self_attn.v_proj", ("keys", "hidden")),
+    "attn_output": ("self_attn.o_proj", ("hidden", "queries")),
+    "ffn_norm": ("post_attention_layernorm", ("hidden",)),
+    "ffn_gate": ("mlp.gate_proj", ("intermediate", "hidden")),
+    "ffn_up": ("mlp.up_proj", ("intermediate", "hidden")),
+    "ffn_down": ("mlp.down_proj", ("hidden", "intermediate")),
 }
 _LAYER_NAME = re.compile(r"blk\.(\d+)\.(\w+)\.weight", re.ASCII)
 
@@ -53,14 +53,11 @@ class LlamaShape:
         for key in ("llama.expert_count", "split.count"):
             if metadata.integer(key, 0) > 1:
                 raise _unsupported(f"{key} is {metadata.integer(key)}; supported are whole, dense models")
-        scaling = metadata.text("llama.rope.scaling.type", "none")
-        if scaling != "none":
-            raise _unsupported(f"its rope scaling is {shorten(scaling)!r}; supported is none")
         hidden, heads = (
             metadata.integer("llama.embedding_length"),
             metadata.integer("llama.attention.head_count"),
         )
-        return cls(
+        shape = cls(
             layers=metadata.integer("llama.block_count"),
             hidden=hidden,
             intermediate=metadata.integer("llama.feed_forward_length"),
@@ -69,11 +66,25 @@ class LlamaShape:
             head_size=metadata.integer("llama.attention.key_length", hidden // max(1, heads)),
             context_length=metadata.integer("llama.context_length"),
         )
+        _require_plain_attention(metadata, shape.head_size)
+        return shape
+
+    @property
+    def queries(self) -> int:
+        """Rows of a query matrix."""
+        return self.heads * self.head_size
+
+    @property
+    def keys(self) -> int:
+        """Rows of a key matrix, and of a value matrix."""
+        return self.kv_heads * self.head_size
 
     def require_all(self, names: Iterable[str]) -> None:
         """CheckpointIncomplete unless every tensor of the architecture is among the names."""
         wanted = {name for key, name in _WHOLE.items() if key != "output.weight"}
-        wanted |= {f"model.layers.{i}.{part}.weight" for i in range(self.layers) for part in _LAYER.values()}
+        wanted |= {
+            f"model.layers.{i}.{part}.weight" for i in range(self.layers) for part, _ in _LAYER.values()
+        }
         if missing := sorted(wanted - set(names)):
             raise StoreError(
                 Reason.CHECKPOINT_INCOMPLETE,
@@ -81,15 +92,47 @@ class LlamaShape:
             )
 
 
-def llama_tensor(name: str, shape: LlamaShape) -> tuple[str, int]:
-    """transformers' name of a GGUF tensor, and of how many heads it holds rotary rows (0: none)."""
+def _require_plain_attention(metadata: GgufMetadata, head_size: int) -> None:
+    scaling = metadata.text("llama.rope.scaling.type", "none")
+    if scaling != "none":
+        raise _unsupported(f"its rope scaling is {shorten(scaling)!r}; supported is none")
+    for key in ("llama.rope.scaling.factor", "llama.rope.scale_linear"):
+        if (factor := metadata.number(key, 1.0)) not in (0.0, 1.0):
+            raise _unsupported(f"{key} is {factor:g}; supported is no rope scaling")
+    for key in ("llama.rope.dimension_count", "llama.attention.value_length"):
+        if (size := metadata.integer(key, head_size)) != head_size:
+            raise _unsupported(f"{key} is {size}; supported is the size of a head, {head_size}")
+
+
+@dataclass(frozen=True)
+class LlamaTensor:
+    """transformers' name of a tensor, its dimensions (None: any length), and how many heads' rotary rows it
+    holds (0: none)."""
+
+    name: str
+    dimensions: tuple[int | None, ...]
+    heads: int
+
+    def fits(self, dimensions: tuple[int, ...]) -> bool:
+        """Whether these are the dimensions that the architecture asks for."""
+        wanted = self.dimensions
+        return len(wanted) == len(dimensions) and all(
+            want in (None, found) for want, found in zip(wanted, dimensions, strict=True)
+        )
+
+
+def llama_tensor(name: str, shape: LlamaShape) -> LlamaTensor:
+    """What the GGUF tensor of this name is to transformers."""
     if name in _WHOLE:
-        return _WHOLE[name], 0
+        rows = () if name == "output_norm.weight" else (None,)
+        return LlamaTensor(_WHOLE[name], (*rows, shape.hidden), 0)
     match = _LAYER_NAME.fullmatch(name)
     if match is None or match[2] not in _LAYER or int(match[1]) >= shape.layers:
         raise _unsupported(f"tensor {shorten(name)!r} is not part of a plain Llama model")
+    part, sizes = _LAYER[match[2]]
     heads = {"attn_q": shape.heads, "attn_k": shape.kv_heads}.get(match[2], 0)
-    return f"model.layers.{int(match[1])}.{_LAYER[match[2]]}.weight", heads
+    dimensions = tuple(int(getattr(shape, size)) for size in sizes)
+    return LlamaTensor(f"model.layers.{int(match[1])}.{part}.weight", dimensions, heads)
 
 
 def llama_config(

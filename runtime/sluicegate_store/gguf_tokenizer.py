@@ -152,6 +152,12 @@ def _added_tokens(metadata: GgufMetadata) -> list[dict[str, Any]]:
 
 
 def _post_processor(metadata: GgufMetadata, start: bool) -> dict[str, Any]:
+    if metadata.flag(f"{_KEY}.add_eos_token", False):
+        raise StoreError(
+            Reason.UNSUPPORTED_FORMAT,
+            "this GGUF file ends each text with its end token, which is not converted; use the safetensors "
+            "release",
+        )
     if not metadata.flag(f"{_KEY}.add_bos_token", start):
         return _byte_level(use_regex=True)
     identifier = metadata.integer(f"{_KEY}.bos_token_id")

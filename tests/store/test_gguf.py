@@ -120,8 +120,8 @@ class GgufFile:
         writer.add_eos_token_id(0)
         writer.add_chat_template("{{ messages[0].content }}")
         for key, value in self.extra.items():
-            add = {bool: writer.add_bool, int: writer.add_int32, str: writer.add_string}[type(value)]
-            add(key, value)
+            kinds = {"bool": writer.add_bool, "int": writer.add_int32, "float": writer.add_float32}
+            kinds.get(type(value).__name__, writer.add_string)(key, value)
         for name, tensor in self.tensors.items():
             self._add(writer, name, tensor)
         writer.write_header_to_file()
@@ -354,9 +354,9 @@ def without(name: str) -> GgufFile:
     return file
 
 
-def with_tensor(name: str) -> GgufFile:
+def with_tensor(name: str, rows: int = 4, columns: int = 32) -> GgufFile:
     file = GgufFile()
-    file.tensors[name] = values(4, 32, 1)
+    file.tensors[name] = values(rows, columns, 1)
     return file
 
 
@@ -376,6 +376,46 @@ REFUSED = {
         lambda: changed(extra={"llama.rope.scaling.type": "yarn"}),
         Reason.UNSUPPORTED_FORMAT,
         "yarn",
+    ),
+    "rope scaling without a type": (
+        lambda: changed(extra={"llama.rope.scaling.factor": 8.0}),
+        Reason.UNSUPPORTED_FORMAT,
+        "scaling.factor is 8",
+    ),
+    "rope scaling by its old name": (
+        lambda: changed(extra={"llama.rope.scale_linear": 2.0}),
+        Reason.UNSUPPORTED_FORMAT,
+        "scale_linear is 2",
+    ),
+    "rope of a part of a head": (
+        lambda: changed(extra={"llama.rope.dimension_count": 8}),
+        Reason.UNSUPPORTED_FORMAT,
+        "dimension_count is 8",
+    ),
+    "values of another size than keys": (
+        lambda: changed(extra={"llama.attention.value_length": 8}),
+        Reason.UNSUPPORTED_FORMAT,
+        "value_length is 8",
+    ),
+    "an end token on every text": (
+        lambda: changed(extra={"tokenizer.ggml.add_eos_token": True}),
+        Reason.UNSUPPORTED_FORMAT,
+        "end token",
+    ),
+    "a matrix of another shape": (
+        lambda: with_tensor("model.layers.0.mlp.up_proj.weight", INNER + 32, HIDDEN),
+        Reason.CHECKPOINT_CORRUPT,
+        "ffn_up",
+    ),
+    "an embedding of another width": (
+        lambda: with_tensor("model.embed_tokens.weight", VOCABULARY, HIDDEN + 32),
+        Reason.CHECKPOINT_CORRUPT,
+        "token_embd",
+    ),
+    "an output of other tokens": (
+        lambda: with_tensor("lm_head.weight", VOCABULARY + 1, HIDDEN),
+        Reason.CHECKPOINT_CORRUPT,
+        "the same tokens",
     ),
     "rope factors": (lambda: with_tensor("rope_freqs.weight"), Reason.UNSUPPORTED_FORMAT, "rope_freqs"),
     "a layer too many": (lambda: with_tensor("blk.2.attn_q.weight"), Reason.UNSUPPORTED_FORMAT, "blk.2"),
@@ -421,6 +461,22 @@ def test_what_cannot_be_converted_rightly_is_refused(tmp_path, case):
 
     assert error.reason == reason
     assert words in error.message
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"llama.rope.scaling.factor": 1.0},
+        {"llama.rope.scale_linear": 0.0},
+        {"llama.rope.dimension_count": HEAD_SIZE, "llama.attention.value_length": HEAD_SIZE},
+        {"tokenizer.ggml.add_eos_token": False},
+    ],
+)
+def test_metadata_that_says_the_usual_changes_nothing(tmp_path, extra):
+    said, silent = converted(tmp_path, changed(extra=extra), "said"), converted(tmp_path, GgufFile())
+
+    for path in silent.iterdir():
+        assert (said / path.name).read_bytes() == path.read_bytes()
 
 
 def test_a_quantisation_that_cannot_be_undone_is_refused(tmp_path, monkeypatch):
