@@ -194,7 +194,7 @@ async def test_only_a_resource_version_that_moved_is_no_change() -> None:
         assert world.changes == []
 
 
-async def test_nodes_are_held_without_their_heartbeats() -> None:
+async def test_only_what_a_node_has_room_for_makes_it_change() -> None:
     server, changes = ApiServer(), list[object]()
     client = Client(server)
     node = {
@@ -209,11 +209,16 @@ async def test_nodes_are_held_without_their_heartbeats() -> None:
     async with running(informer.run()):
         await informer.synced.wait()
         await asyncio.sleep(1)
-        for beat in ("10:00", "10:05"):
-            ready = [{"type": "Ready", "status": "True", "lastHeartbeatTime": f"2026-01-01T{beat}:00Z"}]
-            status = {"conditions": ready}
-            await client.patch_merge(NODE, "", "gpu-1", {"status": status}, "kubelet", subresource="status")
-            await asyncio.sleep(300)
+        for status in ("True", "False"):
+            ready = [{"type": "Ready", "status": status, "lastHeartbeatTime": "2026-01-01T00:00:00Z"}]
+            beat = {"status": {"conditions": ready}}
+            await client.patch_merge(NODE, "", "gpu-1", beat, "kubelet", subresource="status")
+        await client.patch_merge(NODE, "", "gpu-1", {"metadata": {"labels": {"a": "b"}}}, "kubectl")
+        await asyncio.sleep(1)
+        assert len(changes) == 1
+        room = {"status": {"allocatable": {"nvidia.com/gpu": "7"}}}
+        await client.patch_merge(NODE, "", "gpu-1", room, "kubelet", subresource="status")
+        await asyncio.sleep(1)
         assert len(changes) == 2
 
 

@@ -6,7 +6,6 @@ that many objects have in common (labels, owners, field sets) are kept once.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -31,27 +30,16 @@ _METADATA = (
     "deletionTimestamp",
 )
 _OWNER = ("apiVersion", "kind", "name", "uid", "controller")
-_WORKLOAD_STATUS = (
-    "observedGeneration",
-    "replicas",
-    "readyReplicas",
-    "availableReplicas",
-    "active",
-    "succeeded",
-    "failed",
-    "conditions",
-)
-_POD_STATUS = ("phase", "reason", "message", "podIP", "conditions")
-_CONTAINER = ("name", "ready", "started", "restartCount")
-_STATE = ("reason", "message", "exitCode", "startedAt", "finishedAt")
-_CONDITION = ("type", "status", "reason", "message", "lastTransitionTime")
+_CONTAINER = ("name", "restartCount")
+_STATE = ("reason", "message", "exitCode")
+_CONDITION = ("type", "status", "message")
 
 
 def trim(obj: Manifest) -> Trimmed:
     """The object with what is kept of its kind; KeyError for a kind that no cache holds.
 
-    Added to it are `owned`, all that core.intent reads of managedFields, and instead of a Secret's values
-    `dataDigest`. A ControllerRevision's `data` is one JSON text.
+    Added to it is `owned`, all that core.intent reads of managedFields. A ControllerRevision's `data` is one
+    JSON text. What is left out wakes nobody when it changes, either.
     """
     kept = _BY_KIND[obj["kind"]](obj)
     shared: Trimmed = _shared({"apiVersion": obj["apiVersion"], "kind": obj["kind"], **kept})
@@ -82,32 +70,24 @@ def _owned(managed_fields: Iterable[Manifest]) -> Trimmed:
 
 
 def _replica_set(obj: Manifest) -> Trimmed:
-    return {
-        **_child(obj),
-        "spec": _only(obj["spec"], ("replicas", "selector")),
-        "status": _status(obj, _WORKLOAD_STATUS),
-    }
+    # The template is read live where it is needed.
+    return {**_child(obj), "spec": {}, "status": {"conditions": _conditions(obj, "ReplicaFailure")}}
 
 
 def _job(obj: Manifest) -> Trimmed:
-    return {**_child(obj), "status": _status(obj, _WORKLOAD_STATUS)}
+    return {**_child(obj), "status": {"conditions": _conditions(obj, "Failed", "Complete")}}
 
 
 def _controller_revision(obj: Manifest) -> Trimmed:
-    return {**_child(obj), "revision": obj.get("revision"), "data": _json(obj.get("data"))}
+    return {**_child(obj), "data": _json(obj.get("data"))}
 
 
 def _service(obj: Manifest) -> Trimmed:
-    return {**_child(obj), "spec": _only(obj["spec"], ("type", "selector", "clusterIP", "ports"))}
+    return {**_child(obj), "spec": _only(obj["spec"], ("clusterIP",))}
 
 
 def _config_map(obj: Manifest) -> Trimmed:
     return {**_child(obj), "data": obj.get("data") or {}}
-
-
-def _secret(obj: Manifest) -> Trimmed:
-    data = _json(obj.get("data") or {})
-    return {**_child(obj), "dataDigest": hashlib.sha256(data.encode()).hexdigest()}
 
 
 def _pod(obj: Manifest) -> Trimmed:
@@ -117,21 +97,17 @@ def _pod(obj: Manifest) -> Trimmed:
         for field in ("initContainerStatuses", "containerStatuses")
         if field in status
     }
+    conditions = _conditions(obj, "Ready", "PodScheduled")
     return {
         "metadata": _owned_metadata(obj["metadata"]),
-        "spec": _only(obj["spec"], ("nodeName",)),
-        "status": {**_status(obj, _POD_STATUS), **containers},
+        "status": {**_only(status, ("phase", "podIP")), "conditions": conditions, **containers},
     }
 
 
 def _node(obj: Manifest) -> Trimmed:
-    conditions = (obj.get("status") or {}).get("conditions") or ()
-    # The heartbeat stays out: it would make every node change each few minutes.
-    ready = [_only(each, ("type", "status", "reason")) for each in conditions if each["type"] == "Ready"]
     return {
-        "metadata": _only(obj["metadata"], _METADATA),
-        "spec": _only(obj.get("spec") or {}, ("taints", "unschedulable")),
-        "status": {**_only(obj.get("status") or {}, ("allocatable", "capacity")), "conditions": ready},
+        "metadata": _only(obj["metadata"], ("name", "resourceVersion")),
+        "status": _only(obj.get("status") or {}, ("allocatable",)),
     }
 
 
@@ -149,11 +125,9 @@ def _container(status: Manifest) -> Trimmed:
     return {**_only(status, _CONTAINER), **states}
 
 
-def _status(obj: Manifest, fields: tuple[str, ...]) -> Trimmed:
-    status = _only(obj.get("status") or {}, fields)
-    if "conditions" in status:
-        status["conditions"] = [_only(each, _CONDITION) for each in status["conditions"]]
-    return status
+def _conditions(obj: Manifest, *kinds: str) -> list[Trimmed]:
+    found = (obj.get("status") or {}).get("conditions") or ()
+    return [_only(each, _CONDITION) for each in found if each["type"] in kinds]
 
 
 def _owned_metadata(metadata: Manifest) -> Trimmed:
@@ -187,7 +161,7 @@ _BY_KIND: Mapping[str, Callable[[Manifest], Trimmed]] = {
     "Pod": _pod,
     "Service": _service,
     "ConfigMap": _config_map,
-    "Secret": _secret,
+    "Secret": _child,
     "PodDisruptionBudget": _child,
     "NetworkPolicy": _child,
     "Job": _job,
