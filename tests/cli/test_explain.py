@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.cli.builders import (
+    NOW,
     a_condition,
     a_deployment,
     a_model_version,
@@ -16,12 +17,13 @@ from tests.cli.builders import (
 
 from sluicegate.api.reasons import Reason
 from sluicegate.cli.advice import ADVICE, NOTHING_TO_DO, advice, meaning
-from sluicegate.cli.explain import EVENTS_SHOWN, explanation
+from sluicegate.cli.explain import EVENTS_SHOWN, as_json, as_text
 from sluicegate.cli.view import Object, View
 
 
 def _told(view: View, events: tuple[Object, ...] | None = ()) -> list[str]:
-    return [" ".join(line.split()) for line in explanation(view, events)]
+    lines = "\n".join(as_text(as_json(view, events), NOW)).splitlines()
+    return [" ".join(line.split()) for line in lines]
 
 
 def test_a_ready_deployment_is_said_to_be_ready_and_nothing_else() -> None:
@@ -73,14 +75,22 @@ def test_a_stalled_condition_that_is_over_is_not_told() -> None:
 def test_a_spec_that_the_operator_has_not_seen_waits_for_the_operator() -> None:
     view = a_view(a_deployment(a_condition("Ready", "True", "Serving"), observed=0))
 
-    assert _told(view)[0] == "chat waits for the operator, which has not seen its present spec."
+    assert _told(view)[:2] == [
+        "chat waits for the operator, which has not seen its present spec.",
+        "Unblocked by a running operator: kubectl get pods -A -l app.kubernetes.io/part-of=sluicegate "
+        "shows whether there is one",
+    ]
 
 
 def test_a_deployment_that_is_left_alone_says_how_to_end_that() -> None:
     deployment = a_deployment(a_condition("Ready", "True", "Serving"))
     deployment["metadata"]["annotations"] = {"sluicegate.dev/reconcile": "Disabled"}
 
-    assert "Unblocked by: kubectl annotate llmd chat sluicegate.dev/reconcile-" in _told(a_view(deployment))
+    assert _told(a_view(deployment))[:2] == [
+        "chat waits for the end of its hold: the annotation sluicegate.dev/reconcile=Disabled stops the "
+        "operator.",
+        "Unblocked by kubectl annotate -n demo llmd chat sluicegate.dev/reconcile-",
+    ]
 
 
 def test_a_rollout_in_progress_is_told_with_its_step() -> None:
@@ -152,6 +162,49 @@ def test_events_that_may_not_be_read_are_said_to_be_missing() -> None:
 def test_every_reason_to_wait_says_what_unblocks_it() -> None:
     assert set(ADVICE) | NOTHING_TO_DO == set(Reason)
     assert set(ADVICE) & NOTHING_TO_DO == set()
+
+
+def test_commands_that_are_advised_name_the_namespace() -> None:
+    commands = [text for text in ADVICE.values() if "kubectl" in text]
+
+    assert commands
+    assert all("-n NAMESPACE" in text for text in commands)
+    assert "-n demo POD" in advice(Reason.ANSWER_FAILED, "demo")
+
+
+def test_json_tells_the_same_with_times_for_programs() -> None:
+    view = a_view(
+        a_deployment(
+            a_condition("Ready", "False", "Unschedulable", "no room"), serving=serving(), url="http://x"
+        ),
+        a_model_version("smollm2-2"),
+        pods=(a_pod("chat-1", ready=False, phase="Pending"),),
+    )
+
+    assert as_json(view, (a_warning("FailedScheduling", "0/1 nodes"),)) == {
+        "name": "chat",
+        "namespace": "demo",
+        "state": "NotReady",
+        "since": before(minutes=3, seconds=20),
+        "reason": "Unschedulable",
+        "waitsFor": "no room",
+        "meaning": Reason.UNSCHEDULABLE.meaning,
+        "unblockedBy": ADVICE[Reason.UNSCHEDULABLE],
+        "serving": serving(),
+        "url": "http://x",
+        "rollout": None,
+        "modelVersions": [{"name": "smollm2-2", "state": "Ready", "since": before(hours=2), "message": ""}],
+        "pods": [{"name": "chat-1", "state": "Pending", "createdAt": before(minutes=5), "message": ""}],
+        "warnings": [
+            {
+                "lastSeen": before(minutes=1),
+                "reason": "FailedScheduling",
+                "object": "Pod chat-x",
+                "message": "0/1 nodes",
+            }
+        ],
+    }
+    assert as_json(view, None)["warnings"] is None
 
 
 def test_a_reason_that_this_command_does_not_know_is_no_error() -> None:

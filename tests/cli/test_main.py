@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,14 @@ def test_every_command_is_there_and_says_what_it_does(capsys: pytest.CaptureFixt
         *("run", "crds", "render", "status", "explain", "uninstall")
     ]
     assert all(command.summary in " ".join(told.split()) for command in cli.COMMANDS)
+
+
+def test_the_version_is_that_of_the_distribution(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+
+    assert ended.value.code == Exit.OK
+    assert capsys.readouterr().out == f"sluicegate {metadata.version('sluicegate')}\n"
 
 
 @pytest.mark.parametrize("argv", [[], ["bogus"], ["status"], ["status", "x", "--bogus"]])

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
-from collections.abc import Iterator, Sequence
+import json
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
-from sluicegate.cli.advice import advice, meaning
 from sluicegate.cli.cluster import connected
-from sluicegate.cli.command import Command, Exit, add_object_flags
+from sluicegate.cli.command import Command, Exit, add_object_flags, add_output_flag
 from sluicegate.cli.table import table
+from sluicegate.cli.verdict import State, verdict
 from sluicegate.cli.view import Object, View, events_around, last_seen, pod_state, since, view
-from sluicegate.core import naming
 from sluicegate.core.diagnosis import diagnose
 from sluicegate.core.objects import condition, is_true, name
 
@@ -21,114 +22,156 @@ Events = Sequence[Object] | None
 """The newest first; None where they may not be read."""
 
 
+def _add_arguments(parser: ArgumentParser) -> None:
+    add_object_flags(parser)
+    add_output_flag(parser)
+
+
 async def _run(args: Namespace) -> int:
     async with connected(args) as cluster:
         seen = await view(cluster, args.name, datetime.now(UTC))
         events = await events_around(cluster, seen)
-    print("\n".join(explanation(seen, events)))
+    told = as_json(seen, events)
+    print(json.dumps(told, indent=2) if args.output == "json" else "\n".join(as_text(told, seen.now)))
     return Exit.OK
 
 
-def explanation(seen: View, events: Events) -> Iterator[str]:
-    """The lines of the answer: the verdict, then what it rests on."""
-    yield from _verdict(seen)
-    yield from _section("Model versions", _model_versions(seen))
-    yield from _section("Pods", _pods(seen))
-    yield from _section("Warnings", _warnings(events, seen))
+def as_json(seen: View, events: Events) -> dict[str, Any]:
+    """The verdict, then what it rests on. Times are the API's timestamps."""
+    meta, found = seen.deployment["metadata"], verdict(seen)
+    return {
+        "name": meta["name"],
+        "namespace": meta["namespace"],
+        "state": str(found.state),
+        "since": found.since,
+        "reason": found.reason,
+        "waitsFor": found.waits_for,
+        "meaning": found.meaning,
+        "unblockedBy": found.unblocked_by,
+        "serving": seen.status.get("serving"),
+        "url": seen.status.get("url", ""),
+        "rollout": seen.status.get("rollout"),
+        "modelVersions": list(_model_versions(seen)),
+        "pods": list(_pods(seen)),
+        "warnings": None if events is None else list(_warnings(events)),
+    }
 
 
-def _verdict(seen: View) -> Iterator[str]:
-    title = str(seen.deployment["metadata"]["name"])
-    ready = condition(seen.deployment, "Ready")
-    if seen.held:
-        yield f"{title} is left alone: the annotation {naming.RECONCILE}=Disabled stops the operator."
-        yield f"Unblocked by: kubectl annotate llmd {title} {naming.RECONCILE}-"
-    elif ready is None or not seen.observed:
-        yield f"{title} waits for the operator, which has not seen its present spec."
-        yield "Unblocked by: a running operator; see kubectl get pods --namespace sluicegate-system"
-    elif ready["status"] == "True":
-        yield f"{title} is ready: {_answering(seen)}, for {since(ready['lastTransitionTime'], seen.now)}."
+def _model_versions(seen: View) -> Iterator[Mapping[str, str]]:
+    wanted = seen.deployment["spec"]["modelVersion"]
+    if wanted not in seen.model_versions:
+        yield {"name": wanted, "state": "does not exist", "since": "", "message": ""}
+    for version, obj in seen.model_versions.items():
+        ready = condition(obj, "Ready")
+        if ready is None:
+            yield {"name": version, "state": "not inspected yet", "since": "", "message": ""}
+            continue
+        well = ready["status"] == "True"
+        yield {
+            "name": version,
+            "state": "Ready" if well else str(ready["reason"]),
+            "since": ready["lastTransitionTime"],
+            "message": "" if well else str(ready.get("message", "")),
+        }
+
+
+def _pods(seen: View) -> Iterator[Mapping[str, str]]:
+    """The pods, and before them why there are none where the API server refuses them."""
+    for found in seen.replica_sets:
+        if problem := diagnose(found, ()):
+            yield {
+                "name": name(found),
+                "state": str(problem.reason),
+                "createdAt": "",
+                "message": problem.message,
+            }
+    for pod in seen.pods:
+        problem = None if is_true(pod, "Ready") else diagnose(None, (pod,))
+        yield {
+            "name": name(pod),
+            "state": pod_state(pod),
+            "createdAt": pod["metadata"].get("creationTimestamp", ""),
+            "message": problem.message if problem else "",
+        }
+
+
+def _warnings(events: Sequence[Object]) -> Iterator[Mapping[str, str]]:
+    for event in [event for event in events if event.get("type") == "Warning"][:EVENTS_SHOWN]:
+        regarding = event.get("regarding") or {}
+        yield {
+            "lastSeen": last_seen(event),
+            "reason": str(event.get("reason", "")),
+            "object": f"{regarding.get('kind', '')} {regarding.get('name', '')}",
+            "message": str(event.get("note", "")),
+        }
+
+
+def as_text(told: Mapping[str, Any], now: datetime) -> Iterator[str]:
+    """The lines for people of what `as_json` told."""
+    yield from _verdict(told, now)
+    yield from _section(
+        "Model versions",
+        [
+            (
+                each["name"],
+                each["state"],
+                each["since"] and f"for {since(each['since'], now)}",
+                each["message"],
+            )
+            for each in told["modelVersions"]
+        ],
+    )
+    yield from _section(
+        "Pods",
+        [
+            (
+                each["name"],
+                each["state"],
+                each["createdAt"] and f"age {since(each['createdAt'], now)}",
+                each["message"],
+            )
+            for each in told["pods"]
+        ],
+    )
+    if told["warnings"] is None:
+        yield "\nWarnings\n  not shown: your role may not list events.k8s.io/events here"
+        return
+    yield from _section(
+        "Warnings",
+        [
+            (f"{since(each['lastSeen'], now)} ago", each["reason"], each["object"], each["message"])
+            for each in told["warnings"]
+        ],
+    )
+
+
+def _verdict(told: Mapping[str, Any], now: datetime) -> Iterator[str]:
+    title, ago = told["name"], since(told["since"], now)
+    if told["state"] == State.READY:
+        yield f"{title} is ready: {_answering(told)}, for {ago}."
+    elif told["state"] == State.NOT_READY:
+        yield f"{title} is not ready: {told['reason']}, for {ago}."
     else:
-        yield f"{title} is not ready: {ready['reason']}, for {since(ready['lastTransitionTime'], seen.now)}."
-        yield from table(_reasoning(seen, ready), indent="  ")
-    yield from _rollout(seen)
-
-
-def _reasoning(seen: View, ready: Object) -> list[tuple[str, str]]:
-    """The condition that stopped it says more than Ready does, where there is one."""
-    stalled = condition(seen.deployment, "Stalled")
-    told = stalled if stalled and stalled["status"] == "True" else ready
+        yield f"{title} waits for {told['waitsFor']}."
     rows = [
-        ("Waits for", told.get("message", "")),
-        ("Meaning", meaning(told["reason"])),
-        ("Unblocked by", advice(told["reason"])),
-        ("Meanwhile", _answering(seen)),
+        ("Waits for", told["reason"] and told["waitsFor"]),
+        ("Meaning", told["meaning"]),
+        ("Unblocked by", told["unblockedBy"]),
+        ("Meanwhile", told["reason"] and _answering(told)),
     ]
-    return [(title, text) for title, text in rows if text]
-
-
-def _answering(seen: View) -> str:
-    serving = (seen.status.get("serving") or {}).get("version")
-    if not serving:
-        return "nothing answers"
-    address = seen.status.get("url")
-    return f"{serving} answers" + (f" at {address}" if address else "")
-
-
-def _rollout(seen: View) -> Iterator[str]:
-    rollout = seen.status.get("rollout")
-    if rollout:
+    yield from table([(head, text) for head, text in rows if text], indent="  ")
+    if rollout := told["rollout"]:
         yield (
             f"A rollout to {rollout['toVersion']} is in progress: {rollout['step']}, "
-            f"for {since(rollout['stepStartedAt'], seen.now)}."
+            f"for {since(rollout['stepStartedAt'], now)}."
         )
 
 
-def _model_versions(seen: View) -> list[tuple[str, ...]]:
-    wanted = seen.deployment["spec"]["modelVersion"]
-    rows = [_model_version_row(version, obj, seen) for version, obj in seen.model_versions.items()]
-    return rows if wanted in seen.model_versions else [(wanted, "does not exist", "", ""), *rows]
-
-
-def _model_version_row(version: str, obj: Object, seen: View) -> tuple[str, ...]:
-    ready = condition(obj, "Ready")
-    if ready is None:
-        return version, "not inspected yet", "", ""
-    state = "Ready" if ready["status"] == "True" else f"{ready['reason']}"
-    message = "" if ready["status"] == "True" else str(ready.get("message", ""))
-    return version, state, f"for {since(ready['lastTransitionTime'], seen.now)}", message
-
-
-def _pods(seen: View) -> list[tuple[str, ...]]:
-    refused = [
-        (name(found), str(problem.reason), "", problem.message)
-        for found in seen.replica_sets
-        if (problem := diagnose(found, ()))
-    ]
-    return refused + [_pod_row(pod, seen) for pod in seen.pods]
-
-
-def _pod_row(pod: Object, seen: View) -> tuple[str, ...]:
-    problem = None if is_true(pod, "Ready") else diagnose(None, (pod,))
-    age = since(pod["metadata"].get("creationTimestamp", ""), seen.now)
-    return name(pod), pod_state(pod), f"age {age}", problem.message if problem else ""
-
-
-def _warnings(events: Events, seen: View) -> list[tuple[str, ...]]:
-    if events is None:
-        return [("not shown: your role may not list events.k8s.io/events here",)]
-    warnings = [event for event in events if event.get("type") == "Warning"]
-    return [_event_row(event, seen) for event in warnings[:EVENTS_SHOWN]]
-
-
-def _event_row(event: Object, seen: View) -> tuple[str, ...]:
-    regarding = event.get("regarding") or {}
-    return (
-        f"{since(last_seen(event), seen.now)} ago",
-        str(event.get("reason", "")),
-        f"{regarding.get('kind', '')} {regarding.get('name', '')}",
-        str(event.get("note", "")),
-    )
+def _answering(told: Mapping[str, Any]) -> str:
+    version = (told["serving"] or {}).get("version")
+    if not version:
+        return "nothing answers"
+    return f"{version} answers" + (f" at {told['url']}" if told["url"] else "")
 
 
 def _section(title: str, rows: list[tuple[str, ...]]) -> Iterator[str]:
@@ -138,5 +181,5 @@ def _section(title: str, rows: list[tuple[str, ...]]) -> Iterator[str]:
 
 
 COMMAND = Command(
-    "explain", "say what a deployment waits for, since when, and what unblocks it", add_object_flags, _run
+    "explain", "say what a deployment waits for, since when, and what unblocks it", _add_arguments, _run
 )

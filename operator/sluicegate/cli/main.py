@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Awaitable, Sequence
+from importlib import metadata
 from typing import NoReturn
 
 from sluicegate.cli import crds, explain, render, run, status, uninstall
@@ -21,6 +22,14 @@ COMMANDS: tuple[Command, ...] = (
 )
 
 
+class _Version(argparse.Action):
+    """Asks for the version only where it is asked for: it is read from the installed distribution."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(f"sluicegate {metadata.version('sluicegate')}")
+        parser.exit(Exit.OK)
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """argparse's own exit code is 2, which here means a timeout."""
@@ -30,6 +39,7 @@ class _Parser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     top = _Parser(prog="sluicegate", description="Serve language models on Kubernetes.")
+    top.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in COMMANDS:
         sub = commands.add_parser(command.name, help=command.summary, description=_sentence(command.summary))
