@@ -154,33 +154,9 @@ async def start_pod(
 
     `options` are numbers of its command line, such as {"max_queued": 1}.
     """
-    snapshots = directory / "models" / "snapshots"
-    snapshots.mkdir(parents=True)
-    pointer: dict[str, Any] = {"version": VERSION, "digest": DIGEST}
-    (snapshots / DIGEST[7:]).symlink_to(model)
-    if draft is not None:
-        pointer["draft"] = {"version": "draft", "digest": DRAFT_DIGEST}
-        (snapshots / DRAFT_DIGEST[7:]).symlink_to(draft)
-    (directory / "pointer.json").write_text(json.dumps(pointer))
-    (directory / "token").write_text(TOKEN + "\n")
-    serving, probe, control = free_ports(3)
-    chosen: dict[str, object] = {
-        "pointer": directory / "pointer.json",
-        "models": directory / "models",
-        "served-model-name": "chat",
-        "host": "127.0.0.1",
-        "serving-port": serving,
-        "probe-port": probe,
-        "control-port": control,
-        "control-token-file": directory / "token",
-        "max-concurrent": 2,
-        "max-queued": 2,
-        "linger-seconds": 0.3,
-        "termination-log": directory / "termination-log",
-        "engine-module": module,
-        **{name.replace("_", "-"): value for name, value in (options or {}).items()},
-    }
-    arguments = [text for name, value in chosen.items() for text in (f"--{name}", str(value))]
+    _write_files(directory, model, draft)
+    ports = free_ports(3)
+    arguments = _arguments(directory, module, ports, options or {})
     with (directory / "log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "sluicegate_engine", "run", *arguments, "--", *flags),
@@ -193,8 +169,40 @@ async def start_pod(
             stdout=log,
             stderr=log,
         )
-    urls = [f"http://127.0.0.1:{port}" for port in (serving, probe, control)]
+    urls = [f"http://127.0.0.1:{port}" for port in ports]
     return Pod(process, directory, aiohttp.ClientSession(), *urls)
+
+
+def _write_files(directory: Path, model: Path, draft: Path | None) -> None:
+    """The store's snapshots, the pointer and the control token."""
+    snapshots = directory / "models" / "snapshots"
+    snapshots.mkdir(parents=True)
+    pointer: dict[str, Any] = {"version": VERSION, "digest": DIGEST}
+    (snapshots / DIGEST[7:]).symlink_to(model)
+    if draft is not None:
+        pointer["draft"] = {"version": "draft", "digest": DRAFT_DIGEST}
+        (snapshots / DRAFT_DIGEST[7:]).symlink_to(draft)
+    (directory / "pointer.json").write_text(json.dumps(pointer))
+    (directory / "token").write_text(TOKEN + "\n")
+
+
+def _arguments(directory: Path, module: str, ports: Sequence[int], options: Mapping[str, float]) -> list[str]:
+    """The supervisor's own flags; `ports` are for serving, probes and control."""
+    chosen: dict[str, object] = {
+        "pointer": directory / "pointer.json",
+        "models": directory / "models",
+        "served-model-name": "chat",
+        "host": "127.0.0.1",
+        **dict(zip(("serving-port", "probe-port", "control-port"), ports, strict=True)),
+        "control-token-file": directory / "token",
+        "max-concurrent": 2,
+        "max-queued": 2,
+        "linger-seconds": 0.3,
+        "termination-log": directory / "termination-log",
+        "engine-module": module,
+        **{name.replace("_", "-"): value for name, value in options.items()},
+    }
+    return [text for name, value in chosen.items() for text in (f"--{name}", str(value))]
 
 
 def is_running(pid: int) -> bool:

@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 import pytest
 from tests.store.builders import Array, a_model
-from tests.store.test_inspection import look
+from tests.store.inspecting import look
 
 from sluicegate_store import cli
 from sluicegate_store.errors import Reason

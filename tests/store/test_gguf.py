@@ -13,146 +13,31 @@ import numpy as np
 import pytest
 from tests.store.builders import mounts
 from tests.store.conftest import RunningHub
+from tests.store.gguf_file import (
+    HEAD_SIZE,
+    HEADS,
+    HIDDEN,
+    INNER,
+    KV_HEADS,
+    TOKENS,
+    VOCABULARY,
+    GgufFile,
+    converted,
+    original,
+    refusal,
+    values,
+)
 
 from sluicegate_store import gguf_convert
 from sluicegate_store.errors import Reason, StoreError
-from sluicegate_store.gguf_convert import convert, to_bfloat16
+from sluicegate_store.gguf_convert import to_bfloat16
 from sluicegate_store.ingest import ingest, open_source
 from sluicegate_store.inspection import inspect
 from sluicegate_store.layout import Store
 from sluicegate_store.progress import Progress
 from sluicegate_store.tensors import read_header
 
-HIDDEN, HEADS, KV_HEADS, HEAD_SIZE, INNER, VOCABULARY = 64, 4, 2, 16, 96, 12
-TOKENS = ["<|end|>", "<|start|>", "<tool>", "a", "b", "ab", "Ġ", "1", "2", "12", "Ċ", "c"]
-KINDS = [3, 3, 4, 1, 1, 1, 1, 1, 1, 1, 1, 1]
 GOLDEN = "sha256:13a1ec6ecb05e96501c1fc9fbc62c0137351704bfce7301bb55175b7b635edee"
-
-
-def values(rows: int, columns: int, seed: int) -> np.ndarray[Any, Any]:
-    """Numbers that look random and are the same everywhere."""
-    count = np.arange(rows * columns, dtype=np.uint64) * np.uint64(2654435761) + np.uint64(seed)
-    return ((count % np.uint64(2001)).astype(np.float32) / 1000 - 1).reshape(rows, columns)
-
-
-def llama_cpp_order(weight: np.ndarray[Any, Any], heads: int) -> np.ndarray[Any, Any]:
-    """What llama.cpp's converter does to q and k, as its source says it."""
-    return (
-        weight.reshape(heads, 2, weight.shape[0] // heads // 2, *weight.shape[1:])
-        .swapaxes(1, 2)
-        .reshape(weight.shape)
-    )
-
-
-def original() -> dict[str, np.ndarray[Any, Any]]:
-    tensors = {
-        "model.embed_tokens.weight": values(VOCABULARY, HIDDEN, 1),
-        "model.norm.weight": values(1, HIDDEN, 2)[0],
-    }
-    shapes = {
-        "self_attn.q_proj": (HEADS * HEAD_SIZE, HIDDEN),
-        "self_attn.k_proj": (KV_HEADS * HEAD_SIZE, HIDDEN),
-        "self_attn.v_proj": (KV_HEADS * HEAD_SIZE, HIDDEN),
-        "self_attn.o_proj": (HIDDEN, HEADS * HEAD_SIZE),
-        "mlp.gate_proj": (INNER, HIDDEN),
-        "mlp.up_proj": (INNER, HIDDEN),
-        "mlp.down_proj": (HIDDEN, INNER),
-    }
-    for layer in range(2):
-        for seed, (name, shape) in enumerate(shapes.items()):
-            tensors[f"model.layers.{layer}.{name}.weight"] = values(*shape, 10 * layer + seed)
-        for name in ("input_layernorm", "post_attention_layernorm"):
-            tensors[f"model.layers.{layer}.{name}.weight"] = values(1, HIDDEN, layer)[0]
-    return tensors
-
-
-GGUF_NAMES = {
-    "model.embed_tokens": "token_embd",
-    "model.norm": "output_norm",
-    "lm_head": "output",
-    "model.layers": "blk",
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-    "input_layernorm": "attn_norm",
-    "post_attention_layernorm": "ffn_norm",
-}
-
-
-def gguf_name(name: str) -> str:
-    for theirs, ours in GGUF_NAMES.items():
-        name = name.replace(theirs, ours)
-    return name
-
-
-class GgufFile:
-    """A Llama in GGUF: change what a test is about, then write."""
-
-    def __init__(self, kind: gguf.GGMLQuantizationType = gguf.GGMLQuantizationType.Q8_0) -> None:
-        self.kind = kind
-        self.architecture, self.heads = "llama", HEADS
-        self.tensors = original()
-        self.tokens, self.kinds, self.merges = list(TOKENS), list(KINDS), ["a b", "1 2"]
-        self.model, self.split = "gpt2", "smollm"
-        self.extra: dict[str, Any] = {}
-
-    def write(self, path: Path) -> Path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        writer = gguf.GGUFWriter(path, self.architecture)
-        writer.add_context_length(512)
-        writer.add_embedding_length(HIDDEN)
-        writer.add_block_count(2)
-        writer.add_feed_forward_length(INNER)
-        writer.add_head_count(self.heads)
-        writer.add_head_count_kv(KV_HEADS)
-        writer.add_rope_freq_base(50000.0)
-        writer.add_layer_norm_rms_eps(1e-5)
-        writer.add_tokenizer_model(self.model)
-        writer.add_tokenizer_pre(self.split)
-        writer.add_token_list(self.tokens)
-        writer.add_token_types(self.kinds)
-        writer.add_token_merges(self.merges)
-        writer.add_bos_token_id(1)
-        writer.add_eos_token_id(0)
-        writer.add_chat_template("{{ messages[0].content }}")
-        for key, value in self.extra.items():
-            kinds = {"bool": writer.add_bool, "int": writer.add_int32, "float": writer.add_float32}
-            kinds.get(type(value).__name__, writer.add_string)(key, value)
-        for name, tensor in self.tensors.items():
-            self._add(writer, name, tensor)
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-        writer.close()
-        return path
-
-    def _add(self, writer: gguf.GGUFWriter, name: str, tensor: np.ndarray[Any, Any]) -> None:
-        if "q_proj" in name:
-            tensor = llama_cpp_order(tensor, HEADS)
-        if "k_proj" in name:
-            tensor = llama_cpp_order(tensor, KV_HEADS)
-        if tensor.ndim == 1:
-            writer.add_tensor(gguf_name(name), np.ascontiguousarray(tensor))
-        else:
-            data = gguf.quants.quantize(np.ascontiguousarray(tensor), self.kind)
-            writer.add_tensor(gguf_name(name), data, raw_dtype=self.kind)
-
-
-def converted(tmp_path: Path, file: GgufFile, name: str = "out") -> Path:
-    out = tmp_path / name
-    out.mkdir()
-    convert(file.write(tmp_path / f"{name}.gguf"), "m.gguf", out, Progress())
-    return out
-
-
-def refusal(tmp_path: Path, file: GgufFile) -> StoreError:
-    with pytest.raises(StoreError) as caught:
-        converted(tmp_path, file)
-    return caught.value
 
 
 def read_tensors(path: Path) -> dict[str, tuple[str, np.ndarray[Any, Any]]]:
@@ -339,164 +224,3 @@ def test_conversion_asks_for_room_before_it_writes_tensors(tmp_path, monkeypatch
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
 
     assert refusal(tmp_path, GgufFile()).reason == Reason.INSUFFICIENT_DISK
-
-
-def changed(**values: Any) -> GgufFile:
-    file = GgufFile()
-    for name, value in values.items():
-        setattr(file, name, value)
-    return file
-
-
-def without(name: str) -> GgufFile:
-    file = GgufFile()
-    del file.tensors[name]
-    return file
-
-
-def with_tensor(name: str, rows: int = 4, columns: int = 32) -> GgufFile:
-    file = GgufFile()
-    file.tensors[name] = values(rows, columns, 1)
-    return file
-
-
-REFUSED = {
-    "another architecture": (lambda: changed(architecture="qwen2"), Reason.UNSUPPORTED_FORMAT, "qwen2"),
-    "experts": (
-        lambda: changed(extra={"llama.expert_count": 8}),
-        Reason.UNSUPPORTED_FORMAT,
-        "expert_count is 8",
-    ),
-    "a split file": (
-        lambda: changed(extra={"split.count": 3}),
-        Reason.UNSUPPORTED_FORMAT,
-        "split.count is 3",
-    ),
-    "rope scaling": (
-        lambda: changed(extra={"llama.rope.scaling.type": "yarn"}),
-        Reason.UNSUPPORTED_FORMAT,
-        "yarn",
-    ),
-    "rope scaling without a type": (
-        lambda: changed(extra={"llama.rope.scaling.factor": 8.0}),
-        Reason.UNSUPPORTED_FORMAT,
-        "scaling.factor is 8",
-    ),
-    "rope scaling by its old name": (
-        lambda: changed(extra={"llama.rope.scale_linear": 2.0}),
-        Reason.UNSUPPORTED_FORMAT,
-        "scale_linear is 2",
-    ),
-    "rope of a part of a head": (
-        lambda: changed(extra={"llama.rope.dimension_count": 8}),
-        Reason.UNSUPPORTED_FORMAT,
-        "dimension_count is 8",
-    ),
-    "values of another size than keys": (
-        lambda: changed(extra={"llama.attention.value_length": 8}),
-        Reason.UNSUPPORTED_FORMAT,
-        "value_length is 8",
-    ),
-    "an end token on every text": (
-        lambda: changed(extra={"tokenizer.ggml.add_eos_token": True}),
-        Reason.UNSUPPORTED_FORMAT,
-        "end token",
-    ),
-    "a matrix of another shape": (
-        lambda: with_tensor("model.layers.0.mlp.up_proj.weight", INNER + 32, HIDDEN),
-        Reason.CHECKPOINT_CORRUPT,
-        "ffn_up",
-    ),
-    "an embedding of another width": (
-        lambda: with_tensor("model.embed_tokens.weight", VOCABULARY, HIDDEN + 32),
-        Reason.CHECKPOINT_CORRUPT,
-        "token_embd",
-    ),
-    "an output of other tokens": (
-        lambda: with_tensor("lm_head.weight", VOCABULARY + 1, HIDDEN),
-        Reason.CHECKPOINT_CORRUPT,
-        "the same tokens",
-    ),
-    "rope factors": (lambda: with_tensor("rope_freqs.weight"), Reason.UNSUPPORTED_FORMAT, "rope_freqs"),
-    "a layer too many": (lambda: with_tensor("blk.2.attn_q.weight"), Reason.UNSUPPORTED_FORMAT, "blk.2"),
-    "another tokenizer": (lambda: changed(model="llama"), Reason.UNSUPPORTED_FORMAT, "'llama'"),
-    "an unknown split": (lambda: changed(split="tekken"), Reason.UNSUPPORTED_FORMAT, "'tekken'"),
-    "a missing tensor": (
-        lambda: without("model.layers.0.mlp.up_proj.weight"),
-        Reason.CHECKPOINT_INCOMPLETE,
-        "mlp.up_proj",
-    ),
-    "no embedding": (
-        lambda: without("model.embed_tokens.weight"),
-        Reason.CHECKPOINT_INCOMPLETE,
-        "embed_tokens",
-    ),
-    "a token twice": (lambda: changed(tokens=["a"] * 12), Reason.CHECKPOINT_CORRUPT, "twice"),
-    "untyped tokens": (lambda: changed(kinds=[1]), Reason.CHECKPOINT_CORRUPT, "types"),
-    "a merge of one": (lambda: changed(merges=["ab"]), Reason.CHECKPOINT_CORRUPT, "'ab'"),
-    "a special token out of range": (
-        lambda: changed(extra={"tokenizer.ggml.padding_token_id": 99}),
-        Reason.CHECKPOINT_CORRUPT,
-        "99",
-    ),
-    "heads that do not divide": (lambda: changed(heads=5), Reason.CHECKPOINT_CORRUPT, "attn_q"),
-    "a negative number": (
-        lambda: changed(extra={"llama.expert_count": -1}),
-        Reason.CHECKPOINT_CORRUPT,
-        "expert_count is negative",
-    ),
-    "a flag that is a word": (
-        lambda: changed(extra={"tokenizer.ggml.add_bos_token": "yes"}),
-        Reason.CHECKPOINT_CORRUPT,
-        "add_bos_token",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_be_converted_rightly_is_refused(tmp_path, case):
-    build, reason, words = REFUSED[case]
-
-    error = refusal(tmp_path, build())
-
-    assert error.reason == reason
-    assert words in error.message
-
-
-@pytest.mark.parametrize(
-    "extra",
-    [
-        {"llama.rope.scaling.factor": 1.0},
-        {"llama.rope.scale_linear": 0.0},
-        {"llama.rope.dimension_count": HEAD_SIZE, "llama.attention.value_length": HEAD_SIZE},
-        {"tokenizer.ggml.add_eos_token": False},
-    ],
-)
-def test_metadata_that_says_the_usual_changes_nothing(tmp_path, extra):
-    said, silent = converted(tmp_path, changed(extra=extra), "said"), converted(tmp_path, GgufFile())
-
-    for path in silent.iterdir():
-        assert (said / path.name).read_bytes() == path.read_bytes()
-
-
-def test_a_quantisation_that_cannot_be_undone_is_refused(tmp_path, monkeypatch):
-    def unknown(*_: Any) -> None:
-        raise NotImplementedError
-
-    monkeypatch.setattr(gguf, "dequantize", unknown)
-    error = refusal(tmp_path, GgufFile())
-
-    assert error.reason == Reason.UNSUPPORTED_FORMAT
-    assert "Q8_0" in error.message
-
-
-def test_a_gguf_file_cut_anywhere_is_corrupt_and_never_a_crash(tmp_path):
-    whole = GgufFile().write(tmp_path / "whole.gguf").read_bytes()
-    for number, length in enumerate([0, 3, 4, 8, 23, 24, 100, 1000, len(whole) // 2, len(whole) - 1]):
-        (tmp_path / "cut.gguf").write_bytes(whole[:length])
-        out = tmp_path / str(number)
-        out.mkdir()
-
-        with pytest.raises(StoreError) as caught:
-            convert(tmp_path / "cut.gguf", "cut.gguf", out, Progress())
-        assert caught.value.reason == Reason.CHECKPOINT_CORRUPT, length

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.store.builders import Array, Model, a_model, a_sharded_model, mounts
 from tests.store.conftest import RunningHub
-from tests.store.test_inspection import look as look_at_claim
+from tests.store.inspecting import look as look_at_claim
 
 from sluicegate_store.errors import Reason, StoreError
 from sluicegate_store.ingest import ingest, open_source

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from tests.store.builders import Model, a_model, mounts
-from tests.store.test_inspection import look
+from tests.store.inspecting import look
 
 from sluicegate_store.errors import Reason, StoreError
 from sluicegate_store.ingest import ingest

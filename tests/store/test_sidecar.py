@@ -11,7 +11,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from tests.store.builders import a_model
 from tests.store.conftest import RunningHub
-from tests.store.test_inspection import look
+from tests.store.inspecting import look
 
 from sluicegate_store import sidecar as module
 from sluicegate_store.errors import Reason, StoreError
