@@ -16,7 +16,8 @@ from sluicegate.shell.outcome import Behind, Disabled, Done, Failed, Gone, Outco
 from sluicegate.shell.workqueue import WorkQueue
 
 WORKERS = 8
-BEHIND_SECONDS = 0.05
+# The cache's own news brings a key back at once. This is for writes that it has nothing to tell of.
+BEHIND_SECONDS = 0.5
 
 logger = logging.getLogger(__name__)
 
