@@ -54,7 +54,7 @@ class DirectorySource:
     def fetch(self, file: SourceFile, target: Path, progress: Progress) -> str:
         """Copy a file, hashing what is written."""
         digest = hashlib.sha256()
-        with self._folder.open(file.name) as stream, target.open("xb", buffering=0) as out:
+        with self._folder.open(file.name) as stream, target.open("xb") as out:
             for chunk in chunks(stream):
                 digest.update(chunk)
                 out.write(chunk)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -32,13 +33,8 @@ class Folder:
         path = self.root / name
         if path.is_symlink() and not self._holds(os.path.realpath(path)):
             raise _leaves(name)
-        try:
+        with _file_errors(name):
             found = path.stat()
-        except FileNotFoundError as error:
-            raise StoreError(
-                Reason.CHECKPOINT_INCOMPLETE,
-                f"{shorten(name)} is a link to a file that does not exist; copy the file into the source",
-            ) from error
         if stat.S_ISDIR(found.st_mode):
             return None
         if not stat.S_ISREG(found.st_mode):
@@ -50,17 +46,8 @@ class Folder:
         """A file for reading. What was opened is checked, not what the name meant a moment earlier."""
         # O_NONBLOCK: opening a FIFO must not wait for a writer
         flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
-        try:
+        with _file_errors(name):
             descriptor = os.open(self.root / name, flags)
-        except FileNotFoundError as error:
-            raise StoreError(
-                Reason.CHECKPOINT_INCOMPLETE, f"{shorten(name)} is not there; complete the source"
-            ) from error
-        except PermissionError as error:
-            raise StoreError(
-                Reason.SOURCE_FORBIDDEN,
-                f"{shorten(name)} may not be read by uid {os.getuid()}; make the files world-readable",
-            ) from error
         with FileIO(descriptor, "rb") as stream:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise _special(name)
@@ -70,6 +57,29 @@ class Folder:
 
     def _holds(self, real: str) -> bool:
         return real.startswith(f"{self.root}/") if self.root != Path("/") else True
+
+
+@contextmanager
+def _file_errors(name: str) -> Iterator[None]:
+    """Turn what the operating system says about one file into a StoreError."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise StoreError(
+            Reason.CHECKPOINT_INCOMPLETE,
+            f"{shorten(name)} is not there, or a link to a file that does not exist; complete the source",
+        ) from error
+    except PermissionError as error:
+        raise StoreError(
+            Reason.SOURCE_FORBIDDEN,
+            f"{shorten(name)} may not be read by uid {os.getuid()}; make the files world-readable",
+        ) from error
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise StoreError(
+                Reason.UNSAFE_PATH, f"{shorten(name)} is a link in a circle; put the file itself there"
+            ) from error
+        raise
 
 
 def _leaves(name: str) -> StoreError:

@@ -140,7 +140,8 @@ class Store:
 def _intact(folder: Path, entry: FileEntry, progress: Progress) -> bool:
     try:
         return hash_file(Folder(folder), SourceFile(entry.path, entry.size), progress) == entry
-    except StoreError:
+    except (StoreError, OSError):
+        # a disk that cannot give the bytes back has lost them: they are fetched again
         return False
 
 

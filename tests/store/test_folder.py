@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import socket
 
@@ -13,6 +14,7 @@ from tests.store.inspecting import as_an_ordinary_user, look, place, refusal
 from sluicegate_store.directory import DirectorySource
 from sluicegate_store.errors import Reason, StoreError
 from sluicegate_store.progress import Progress
+from sluicegate_store.source import SourceFile
 from sluicegate_store.uri import ClaimUri
 
 
@@ -111,3 +113,39 @@ def test_a_folder_that_may_not_be_read_is_forbidden(tmp_path):
     folder.chmod(0o755)
 
     assert error.reason == Reason.SOURCE_FORBIDDEN
+
+
+def test_a_file_that_the_volume_takes_in_part_is_an_error(tmp_path):
+    place(tmp_path, a_model().put(tokenizer__json=b"x" * 1500))
+    source, (soft, hard) = (
+        DirectorySource(ClaimUri("claim", "m"), tmp_path),
+        resource.getrlimit(resource.RLIMIT_FSIZE),
+    )
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            source.fetch(SourceFile("tokenizer.json", 1500), tmp_path / "copy", Progress())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "README.md"])
+def test_links_in_a_circle_are_unsafe(tmp_path, name):
+    folder = place(tmp_path, a_model())
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to("other")
+    (folder / "other").symlink_to(name)
+
+    error = refusal(tmp_path)
+    assert (error.reason, error.retryable) == (Reason.UNSAFE_PATH, False)
+
+
+def test_a_link_that_becomes_a_circle_after_it_was_listed_is_unsafe(tmp_path):
+    folder = place(tmp_path, a_model())
+    source = DirectorySource(ClaimUri("claim", "m"), tmp_path)
+    (folder / "config.json").unlink()
+    (folder / "config.json").symlink_to("config.json")
+
+    with pytest.raises(StoreError) as caught, source.folder.open("config.json"):
+        pass
+    assert caught.value.reason == Reason.UNSAFE_PATH

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import itertools
 import os
@@ -17,10 +18,14 @@ import pytest
 from tests.store.builders import Model, a_model, mounts
 from tests.store.inspecting import look
 
+from sluicegate_store import layout
 from sluicegate_store.errors import Reason, StoreError
+from sluicegate_store.folder import Folder
 from sluicegate_store.ingest import ingest
 from sluicegate_store.layout import Store
+from sluicegate_store.manifest import FileEntry
 from sluicegate_store.progress import Progress
+from sluicegate_store.source import SourceFile
 
 STEPS = ("link", "rename", "replace", "fsync", "chmod", "mkdir")
 
@@ -97,6 +102,22 @@ def test_a_damaged_snapshot_is_replaced_from_the_source(tmp_path, claim, file):
     damage(take(tmp_path, digest) / file)
 
     assert content(take(tmp_path, digest)) == a_model().files
+
+
+def test_a_snapshot_that_the_disk_cannot_read_back_is_replaced(tmp_path, claim, monkeypatch):
+    digest = look(tmp_path).manifest.digest
+    snapshot = take(tmp_path, digest)
+    lost, real = (snapshot / "config.json").stat().st_ino, layout.hash_file
+
+    def fail(folder: Folder, file: SourceFile, progress: Progress) -> FileEntry:
+        if (folder.root / file.name).stat().st_ino == lost:
+            raise OSError(errno.EIO, "Input/output error")
+        return real(folder, file, progress)
+
+    monkeypatch.setattr(layout, "hash_file", fail)
+    assert take(tmp_path, digest) == snapshot
+    assert content(snapshot) == a_model().files
+    assert (snapshot / "config.json").stat().st_ino != lost
 
 
 def test_a_damaged_snapshot_is_never_given_out_when_the_source_is_gone(tmp_path, claim):
