@@ -110,8 +110,8 @@ class Inspection:
         ended = {"terminated": {"exitCode": exit_code, "reason": reason, "message": message}}
         self.pod(phase="Failed", containerStatuses=[{"name": "inspect", "state": ended}])
 
-    def job_condition(self, kind: str) -> None:
-        done = {"conditions": [{"type": kind, "status": "True"}]}
+    def job_condition(self, kind: str, message: str = "") -> None:
+        done = {"conditions": [{"type": kind, "status": "True", "message": message}]}
         self.jobs = [frozen({**job, "status": done}) for job in self.jobs]
 
     # what tests look at

@@ -10,6 +10,7 @@ import pytest
 from tests.builders import FACTS, ADeployment, a_model_version, digest, unschedulable, waiting
 from tests.core.inspection import FOUND, Inspection, failure, under_way, verified
 
+from sluicegate.core.conditions import timestamp
 from sluicegate.core.model_planner import human_size, users
 from sluicegate.core.plan import Create, Delete, SetFinalizers
 
@@ -160,6 +161,19 @@ def test_attempts_come_later_and_later_up_to_ten_minutes() -> None:
     assert waits[-1] == pytest.approx(600, abs=2)
 
 
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_job_is_counted_once_whatever_the_api_servers_clock_says(hours: int) -> None:
+    inspection = under_way()
+    (job,) = inspection.jobs
+    made = timestamp(inspection.now + timedelta(hours=hours))
+    inspection.jobs = [{**job, "metadata": {**job["metadata"], "creationTimestamp": made}}]
+    inspection.end(failure("SourceUnreachable", retryable=True), 1, "Error")
+    for _ in range(3):
+        inspection.reconcile()
+        assert inspection.status["attempts"] == 1
+    assert inspection.jobs
+
+
 def test_a_job_deleted_by_hand_is_made_again_but_not_sooner() -> None:
     inspection = under_way()
     inspection.jobs.clear()
@@ -203,6 +217,23 @@ def test_a_job_that_ended_without_a_result_is_tried_again(kind: str, pod: str) -
     inspection.reconcile()
     assert inspection.condition("Ready")["reason"] == "InspectionFailed"
     assert inspection.status["attempts"] == 1
+
+
+def test_an_inspection_that_hangs_ends_some_day_and_says_why() -> None:
+    inspection = under_way()
+    assert inspection.jobs[0]["spec"]["activeDeadlineSeconds"] == 24 * 60 * 60
+    inspection.job_condition("Failed", "Job was active longer than specified deadline")
+    inspection.reconcile()
+    message = inspection.condition("Ready")["message"]
+    assert message == ("the inspection ended without a result: Job was active longer than specified deadline")
+
+
+def test_a_suspended_job_is_told_of_and_left_alone() -> None:
+    inspection = under_way()
+    inspection.job_condition("Suspended")
+    assert inspection.reconcile().actions == ()
+    assert "Job v1-inspect is suspended: resume it" in inspection.condition("Ready")["message"]
+    assert inspection.condition("Reconciling")["reason"] == "Inspecting"
 
 
 def test_a_result_that_is_still_on_its_way_is_waited_for() -> None:

@@ -66,6 +66,14 @@ def test_a_replica_set_keeps_why_it_makes_no_pods() -> None:
     assert (kept["spec"], kept["status"]) == ({}, {"conditions": [refused]})
 
 
+def test_a_job_keeps_how_it_ended_and_whether_it_is_held_back() -> None:
+    conditions = [
+        {"type": kind, "status": "True"} for kind in ("Suspended", "Complete", "Failed", "FailureTarget")
+    ]
+    kept = trim(with_meta(a_child("Job", spec={}, status={"active": 1, "conditions": conditions}), uid="u"))
+    assert kept["status"] == {"conditions": conditions[:3]}
+
+
 def test_a_pod_keeps_where_it_is_whether_it_is_ready_and_why_its_containers_wait_or_ended() -> None:
     ended = {"reason": "Error", "exitCode": 1, "message": "no memory", "containerID": "x"}
     status = {

@@ -27,6 +27,9 @@ from sluicegate.core.template import (
     source_volumes,
 )
 
+# A terabyte at 12 MB/s. What takes longer hangs: a file server that is gone blocks a read for ever.
+DEADLINE_SECONDS = 86_400
+
 
 @dataclass(frozen=True)
 class Findings:
@@ -66,7 +69,11 @@ def inspection_job(model: ModelVersion, defaults: Defaults) -> dict[str, Any]:
                 "labels": labels,
                 "ownerReferences": [reference],
             },
-            "spec": {"backoffLimit": 0, "template": {"metadata": {"labels": labels}, "spec": pod}},
+            "spec": {
+                "backoffLimit": 0,
+                "activeDeadlineSeconds": DEADLINE_SECONDS,
+                "template": {"metadata": {"labels": labels}, "spec": pod},
+            },
         }
     )
 

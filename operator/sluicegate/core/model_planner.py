@@ -15,7 +15,16 @@ from sluicegate.core import naming
 from sluicegate.core.conditions import Verdict, conditions, shortened, timestamp
 from sluicegate.core.diagnosis import diagnose
 from sluicegate.core.inspection import Findings, inspection_job, outcome
-from sluicegate.core.objects import Manifest, is_true, name, ref, resource_version, terminating, uid
+from sluicegate.core.objects import (
+    Manifest,
+    condition,
+    is_true,
+    name,
+    ref,
+    resource_version,
+    terminating,
+    uid,
+)
 from sluicegate.core.observed import SeenModelVersion
 from sluicegate.core.plan import Create, Delete, Event, Plan, SetFinalizers
 from sluicegate.core.problem import Problem
@@ -94,7 +103,8 @@ def _inspect(seen: SeenModelVersion, model: ModelVersion, now: datetime) -> Plan
         status = _verified(obj, now) | _recorded(found)
         return Plan((), status, _news(obj, status))
     if found is None or terminating(job):
-        return _under_way(obj, model, diagnose(None, pods) if found is None else None, now)
+        problem = None if found else _suspended(job) or diagnose(None, pods)
+        return _under_way(obj, model, problem, now)
     return _failed(obj, model, job, found, now)
 
 
@@ -106,7 +116,16 @@ def _without_result(job: Manifest, pods: Iterable[Manifest]) -> Problem | None:
     phases = {(pod.get("status") or {}).get("phase") for pod in pods}
     if phases - {"Failed", "Succeeded"} or not (is_true(job, "Failed") or is_true(job, "Complete")):
         return None
-    return Problem(Reason.INSPECTION_FAILED, "the inspection's pod is gone without a result", stalled=False)
+    said = (condition(job, "Failed") or {}).get("message") or "its pod is gone"
+    return Problem(Reason.INSPECTION_FAILED, f"the inspection ended without a result: {said}", stalled=False)
+
+
+def _suspended(job: Manifest) -> Problem | None:
+    """Somebody holds the Job back. Whoever queues Jobs does so, and lets them go: it is not taken back."""
+    if not is_true(job, "Suspended"):
+        return None
+    text = f"Job {name(job)} is suspended: resume it, or delete it to have another one made"
+    return Problem(Reason.INSPECTING, text, stalled=False)
 
 
 def _start(seen: SeenModelVersion, model: ModelVersion, now: datetime) -> Plan:
@@ -137,10 +156,13 @@ def _retry_at(model: ModelVersion) -> datetime:
 
 def _failed(obj: Manifest, model: ModelVersion, job: Manifest, problem: Problem, now: datetime) -> Plan:
     """A failed Job is counted once, kept for its log until the next attempt is due, and then removed."""
-    counted = model.status.last_attempt_time
-    if counted is None or job["metadata"].get("creationTimestamp", "") > counted:
+    if model.status.last_attempt_uid != uid(job):
         plan = _blocked(obj, problem, now, FIRST_RETRY)
-        failure = {"attempts": model.status.attempts + 1, "lastAttemptTime": timestamp(now)}
+        failure = {
+            "attempts": model.status.attempts + 1,
+            "lastAttemptTime": timestamp(now),
+            "lastAttemptUid": uid(job),
+        }
         return replace(plan, status={**(plan.status or {}), **failure})
     wait = _retry_at(model) - now
     if wait > timedelta(0):

@@ -75,7 +75,7 @@ def _replica_set(obj: Manifest) -> Trimmed:
 
 
 def _job(obj: Manifest) -> Trimmed:
-    return {**_child(obj), "status": {"conditions": _conditions(obj, "Failed", "Complete")}}
+    return {**_child(obj), "status": {"conditions": _conditions(obj, "Failed", "Complete", "Suspended")}}
 
 
 def _controller_revision(obj: Manifest) -> Trimmed:

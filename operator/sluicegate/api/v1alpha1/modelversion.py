@@ -101,6 +101,8 @@ class ModelVersionStatus(Model):
     """Number of inspections that failed in a row."""
     last_attempt_time: Timestamp | None = None
     """When the last of them failed. The next one starts later and later, at most 10 minutes after it."""
+    last_attempt_uid: Annotated[str, Field(max_length=64)] = ""
+    """uid of the last of their Jobs, which is counted once."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16), ListMap(("type",))] = ()
     """Aspects of the state. Ready is always there; Reconciling and Stalled only while they hold."""
 
