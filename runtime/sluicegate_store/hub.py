@@ -23,6 +23,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.hf_api import RepoFile
 
 from sluicegate_store.errors import Reason, StoreError, shorten
+from sluicegate_store.manifest import SHA256
 from sluicegate_store.progress import Progress
 from sluicegate_store.source import SourceFile, chunks, require_file_names
 from sluicegate_store.uri import HubUri
@@ -60,7 +61,7 @@ class HubSource:
             self._listed = {
                 name: _Listed(f.lfs.sha256 if f.lfs else None, f.blob_id) for name, f in files.items()
             }
-            self._files = tuple(sorted(SourceFile(name, int(f.size)) for name, f in files.items()))
+            self._files = tuple(sorted(_source_file(name, f) for name, f in files.items()))
         require_file_names(self._listed)
 
     @property
@@ -127,6 +128,14 @@ class HubSource:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise
             raise _unreachable(place, "the download ended early or was not what was announced") from error
+
+
+def _source_file(name: str, listed: RepoFile) -> SourceFile:
+    """ValueError where what stands for a SHA-256 is none: it becomes the name of a file."""
+    sha256 = listed.lfs.sha256 if listed.lfs else None
+    if sha256 is not None and not SHA256.fullmatch(sha256):
+        raise ValueError("not a SHA-256")
+    return SourceFile(name, int(listed.size), sha256)
 
 
 def _refusal(place: str, error: HfHubHTTPError) -> StoreError:

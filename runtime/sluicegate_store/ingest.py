@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,8 +40,14 @@ def open_source(uri: str, endpoint: str | None, settings: SourceSettings) -> Sou
     return DirectorySource(parsed, settings.mounts)
 
 
-def fetch(source: Source, files: tuple[SourceFile, ...], into: Path, progress: Progress) -> list[FileEntry]:
-    """Bring files over; entries carry the SHA-256 of what arrived."""
+def fetch(
+    source: Source,
+    files: tuple[SourceFile, ...],
+    into: Path,
+    progress: Progress,
+    arrived: Callable[[SourceFile, FileEntry], None] = lambda *_: None,
+) -> list[FileEntry]:
+    """Bring files over; entries carry the SHA-256 of what arrived. `arrived` is told of each."""
     total = sum(file.size for file in files)
     require_room(into, total, "fetching the model")
     progress.begin("Fetching", total)
@@ -49,6 +56,7 @@ def fetch(source: Source, files: tuple[SourceFile, ...], into: Path, progress: P
         target = into / file.name
         digest = source.fetch(file, target, progress)
         entries.append(FileEntry(file.name, target.stat().st_size, digest))
+        arrived(file, entries[-1])
     return entries
 
 
@@ -88,20 +96,41 @@ def ingest(
         with store.incoming() as work:
             files = work / "files"
             files.mkdir()
-            manifest = _bring(source, selection, work, files, progress)
+            manifest = _bring(store, source, selection, work, files, progress)
             require_digest(digest, manifest, source_uri)
             progress.begin("Publishing", 0)
             return store.publish(work, files, manifest)
 
 
-def _bring(source: Source, selection: Selection, work: Path, files: Path, progress: Progress) -> Manifest:
+def _bring(
+    store: Store, source: Source, selection: Selection, work: Path, files: Path, progress: Progress
+) -> Manifest:
     if selection.format == "safetensors":
-        return Manifest.of(fetch(source, selection.metadata + selection.weights, files, progress))
+        return Manifest.of(_fetch_missing(store, source, selection, files, progress))
     convert_gguf(source, selection, work, files, progress)
     folder = Folder(files.resolve())
     made = folder.files()
     progress.begin("Hashing", sum(file.size for file in made))
     return Manifest.of(hash_file(folder, file, progress) for file in made)
+
+
+def _fetch_missing(
+    store: Store, source: Source, selection: Selection, into: Path, progress: Progress
+) -> list[FileEntry]:
+    """As `fetch`, but without what an earlier try has brought, and keeping what arrives for a later one.
+
+    That is only worth it where the source tells the hash before the bytes: the large files of a hub.
+    """
+
+    def keep(file: SourceFile, entry: FileEntry) -> None:
+        if file.sha256 is not None:
+            store.keep(into / file.name, entry)
+
+    wanted = selection.metadata + selection.weights
+    held = [entry for file in wanted if (entry := store.take(file, into / file.name, progress))]
+    names = {entry.path for entry in held}
+    missing = tuple(file for file in wanted if file.name not in names)
+    return held + fetch(source, missing, into, progress, keep)
 
 
 def require_digest(expected: str, manifest: Manifest, source_uri: str) -> None:

@@ -82,6 +82,26 @@ class Store:
         self._discard(path)
         return None
 
+    def keep(self, file: Path, entry: FileEntry) -> None:
+        """Hold a verified file for the next try, should this one not come to its end."""
+        self._adopt(file, entry)
+
+    def take(self, file: SourceFile, target: Path, progress: Progress) -> FileEntry | None:
+        """Link what an earlier try kept of this content to `target`; None where that is nothing sound."""
+        if file.sha256 is None or not (blob := self._blob(file.sha256)).exists():
+            return None
+        progress.begin("Verifying", file.size)
+        if not _intact(blob.parent, FileEntry(blob.name, file.size, file.sha256), progress):
+            return None
+        os.link(blob, target)
+        return FileEntry(file.name, file.size, file.sha256)
+
+    def drop_unused(self) -> None:
+        """Remove the contents that no snapshot holds. Only while nothing is being fetched."""
+        for blob in self._blobs.glob("*/*"):
+            if blob.stat().st_nlink == 1:
+                blob.unlink()
+
     def publish(self, work: Path, files: Path, manifest: Manifest) -> Path:
         """Make `files`, whose hashes the caller has just taken, readable as a snapshot; return its folder.
 
@@ -108,20 +128,26 @@ class Store:
 
     def _adopt(self, file: Path, entry: FileEntry) -> Path:
         """The blob of this content: the one already held if it is sound, else this file."""
-        shelf = self._blobs / entry.sha256[:2]
+        blob = self._blob(entry.sha256)
+        shelf = blob.parent
         shelf.mkdir(exist_ok=True)
-        blob = shelf / entry.sha256
         # set before the name exists; safetensors writes 0600, which other users cannot read
         file.chmod(0o444)
         _sync(file)
         try:
             os.link(file, blob)
         except FileExistsError:
-            if not _intact(shelf, FileEntry(blob.name, entry.size, entry.sha256), Progress()):
-                file.replace(blob)
+            known = FileEntry(blob.name, entry.size, entry.sha256)
+            if not (blob.samefile(file) or _intact(shelf, known, Progress())):
+                # snapshots have links of their own, and this file is still to be one of a snapshot's
+                blob.unlink()
+                os.link(file, blob)
         _sync(shelf)
         _sync(self._blobs)
         return blob
+
+    def _blob(self, sha256: str) -> Path:
+        return self._blobs / sha256[:2] / sha256
 
     def _write_manifest(self, work: Path, manifest: Manifest) -> None:
         draft = work / "manifest.json"

@@ -11,7 +11,7 @@ from typing import Any
 
 SCHEMA = "sluicegate.dev/manifest/v1"
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, order=True)
@@ -53,7 +53,7 @@ class Manifest:
         except (KeyError, TypeError) as error:
             raise ValueError("not a manifest") from error
         manifest = cls.of(entries)
-        if manifest.canonical() != text or not all(_SHA256.fullmatch(entry.sha256) for entry in entries):
+        if manifest.canonical() != text or not all(SHA256.fullmatch(entry.sha256) for entry in entries):
             raise ValueError("not a manifest in canonical form")
         return manifest
 

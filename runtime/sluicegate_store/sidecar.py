@@ -83,6 +83,7 @@ class Sidecar:
         for target in await asyncio.to_thread(self._begin, pointer):
             self._version = target.version
             await self._ingest(target)
+        await asyncio.to_thread(self._end)
         self._ready, self._error = True, None
         self._progress.begin("Ready", 0)
 
@@ -90,6 +91,10 @@ class Sidecar:
         with volume_errors():
             self._store.clean_incoming()
             return read_pointer(pointer.read_bytes())
+
+    def _end(self) -> None:
+        with volume_errors():
+            self._store.drop_unused()
 
     async def _ingest(self, target: Target) -> None:
         settings = SourceSettings(self._mounts, self._environment.get(target.token_variable) or None)

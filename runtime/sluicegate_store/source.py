@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -20,10 +20,12 @@ CHUNK = 4 << 20
 
 @dataclass(frozen=True, order=True)
 class SourceFile:
-    """A regular file at the top level of a source: its name and size in bytes."""
+    """A regular file at the top level of a source: its name, its size in bytes and, where the source tells
+    before a byte is read, its SHA-256."""
 
     name: str
     size: int
+    sha256: str | None = field(default=None, compare=False)
 
 
 class Source(Protocol):

@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from tests.store.builders import Array, Model, a_model, a_sharded_model, mounts
+from tests.store.builders import FIRST, SECOND, Array, Model, a_model, a_sharded_model, mounts
 from tests.store.conftest import RunningHub
 from tests.store.inspecting import look as look_at_claim
 
@@ -229,6 +229,49 @@ def test_a_connection_reset_midway_is_resumed(hub, tmp_path):
 
     gets = [path for method, path, _ in hub.hub.requests if method == "GET" and path.endswith(".safetensors")]
     assert len(gets) == 3
+
+
+def test_another_try_fetches_what_the_first_one_did_not_bring(hub, tmp_path):
+    publish(hub, a_sharded_model())
+    digest, store = look(hub, tmp_path).manifest.digest, Store(tmp_path / "store")
+    hub.hub.faults.reset_at = {SECOND: [0] * 50}
+    with pytest.raises(StoreError) as caught:
+        ingest(store, URI, hub.endpoint, digest, mounts(tmp_path), Progress())
+    assert caught.value.reason == Reason.SOURCE_UNREACHABLE
+    assert not list((store.root / "incoming").iterdir())
+    hub.hub.faults.reset_at = {}
+    hub.hub.requests.clear()
+
+    snapshot = ingest(store, URI, hub.endpoint, digest, mounts(tmp_path), Progress())
+
+    assert {path.name: path.read_bytes() for path in snapshot.iterdir()} == a_sharded_model().files
+    assert not [path for _, path, _ in hub.hub.requests if path.endswith(FIRST)]
+    assert [path for _, path, _ in hub.hub.requests if path.endswith(SECOND)]
+
+
+def test_what_a_first_try_brought_and_the_disk_lost_is_fetched_again(hub, tmp_path):
+    publish(hub, a_sharded_model())
+    digest, store = look(hub, tmp_path).manifest.digest, Store(tmp_path / "store")
+    hub.hub.faults.reset_at = {SECOND: [0] * 50}
+    with pytest.raises(StoreError):
+        ingest(store, URI, hub.endpoint, digest, mounts(tmp_path), Progress())
+    (kept,) = (store.root / "blobs").glob("*/*/*")
+    kept.chmod(0o644)
+    kept.write_bytes(kept.read_bytes()[:-1] + b"!")
+    hub.hub.faults.reset_at = {}
+
+    snapshot = ingest(store, URI, hub.endpoint, digest, mounts(tmp_path), Progress())
+
+    assert {path.name: path.read_bytes() for path in snapshot.iterdir()} == a_sharded_model().files
+
+
+def test_a_hash_that_is_none_is_not_what_a_hub_sends(hub, tmp_path):
+    publish(hub)
+    lfs = {"oid": "../" * 5 + "etc/passwd", "size": 1, "pointerSize": 1}
+    file = {"type": "file", "path": "model.safetensors", "size": 1, "oid": "0" * 40, "lfs": lfs}
+    hub.hub.faults.list_instead = json.dumps([file])
+
+    assert refusal(hub, tmp_path).reason == Reason.SOURCE_UNREACHABLE
 
 
 def test_a_connection_that_is_reset_each_time_is_unreachable_and_leaves_nothing(hub, tmp_path):

@@ -27,7 +27,7 @@ from sluicegate_store.manifest import FileEntry
 from sluicegate_store.progress import Progress
 from sluicegate_store.source import SourceFile
 
-STEPS = ("link", "rename", "replace", "fsync", "chmod", "mkdir")
+STEPS = ("link", "unlink", "rename", "replace", "fsync", "chmod", "mkdir")
 
 
 @pytest.fixture

@@ -168,6 +168,19 @@ async def test_a_draft_without_a_secret_is_asked_for_without_the_models_token(st
     assert {sent for _, _, sent in hub.hub.requests} == {None}
 
 
+async def test_what_an_earlier_try_left_goes_when_all_is_in_place(tmp_path):
+    a_model().write(tmp_path / "claim" / "m")
+    store = Store(tmp_path / "models")
+    left = store.root / "blobs" / "sha256" / "00" / ("0" * 64)
+    left.parent.mkdir()
+    left.write_bytes(b"x")
+
+    await Sidecar(store, tmp_path, {}).run(pointer(tmp_path, look(tmp_path).manifest.digest))
+
+    assert not left.exists()
+    assert len(list((store.root / "blobs").glob("*/*/*"))) == len(set(a_model().files.values()))
+
+
 def on_a_hub(running: RunningHub, name: str, seed: int, tmp_path: Path) -> dict[str, Any]:
     """A model published on a hub, as a part of a pointer."""
     a_model(seed).write(running.hub.root / "org" / name / COMMIT)
