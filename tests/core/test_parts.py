@@ -156,10 +156,9 @@ BEFORE = Condition(
     [
         (True, "True", "2025-01-01T00:00:00Z"),
         (False, "False", "2026-01-01T12:00:00Z"),
-        (None, "Unknown", "2026-01-01T12:00:00Z"),
     ],
 )
-def test_a_transition_time_is_that_of_the_last_change(status: bool | None, shown: str, since: str) -> None:
+def test_a_transition_time_is_that_of_the_last_change(status: bool, shown: str, since: str) -> None:
     (found,) = conditions([Verdict("Ready", status, Reason.SERVING)], [BEFORE], 7, NOW)
     assert (found["status"], found["lastTransitionTime"], found["observedGeneration"]) == (shown, since, 7)
 

@@ -11,32 +11,30 @@ from sluicegate.kube.transport import Response
 
 
 @pytest.mark.parametrize(
-    ("code", "reason", "want", "retryable"),
+    ("code", "reason", "want"),
     [
-        (400, "BadRequest", errors.BadRequest, False),
-        (401, "Unauthorized", errors.Forbidden, False),
-        (403, "Forbidden", errors.Forbidden, False),
-        (404, "NotFound", errors.NotFound, False),
-        (405, "MethodNotAllowed", errors.ApiError, False),
-        (409, "AlreadyExists", errors.AlreadyExists, False),
-        (409, "Conflict", errors.Conflict, False),
-        (410, "Expired", errors.Gone, False),
-        (422, "Invalid", errors.Invalid, False),
-        (429, "TooManyRequests", errors.Throttled, True),
-        (500, "InternalError", errors.Unavailable, True),
-        (503, "ServiceUnavailable", errors.Unavailable, True),
-        (504, "Timeout", errors.Unavailable, True),
+        (400, "BadRequest", errors.BadRequest),
+        (401, "Unauthorized", errors.Forbidden),
+        (403, "Forbidden", errors.Forbidden),
+        (404, "NotFound", errors.NotFound),
+        (405, "MethodNotAllowed", errors.ApiError),
+        (409, "AlreadyExists", errors.AlreadyExists),
+        (409, "Conflict", errors.Conflict),
+        (410, "Expired", errors.Gone),
+        (422, "Invalid", errors.Invalid),
+        (429, "TooManyRequests", errors.Throttled),
+        (500, "InternalError", errors.Unavailable),
+        (503, "ServiceUnavailable", errors.Unavailable),
+        (504, "Timeout", errors.Unavailable),
     ],
 )
-def test_code_and_reason_decide_the_class(
-    code: int, reason: str, want: type[errors.ApiError], retryable: bool
-) -> None:
+def test_code_and_reason_decide_the_class(code: int, reason: str, want: type[errors.ApiError]) -> None:
     answer = refusal(code, reason)
 
     error = from_response(answer.status, answer.headers, answer.body)
 
     assert type(error) is want
-    assert (error.code, error.reason, error.message, error.retryable) == (code, reason, "no", retryable)
+    assert (error.code, error.reason, error.message) == (code, reason, "no")
 
 
 def test_causes_name_fields() -> None:

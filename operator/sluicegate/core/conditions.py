@@ -18,7 +18,7 @@ class Verdict:
     """One aspect as judged now."""
 
     type: str
-    status: bool | None
+    status: bool
     reason: Reason
     message: str = ""
 
@@ -37,7 +37,7 @@ def conditions(
 
 
 def _condition(verdict: Verdict, before: Condition | None, generation: int, now: datetime) -> dict[str, Any]:
-    status = "Unknown" if verdict.status is None else str(verdict.status)
+    status = str(verdict.status)
     unchanged = before is not None and before.status == status
     return {
         "type": verdict.type,

@@ -33,9 +33,6 @@ class ApiError(Exception):
     `retry_after` is in seconds, None where the server named no time.
     """
 
-    retryable = False
-    """Whether the same request, unchanged, may succeed later."""
-
     def __init__(
         self,
         code: int,
@@ -83,13 +80,9 @@ class Invalid(ApiError):
 class Throttled(ApiError):
     """429: too many requests. Come back after `retry_after`."""
 
-    retryable = True
-
 
 class Unavailable(ApiError):
     """5xx, a reset connection, a timeout or a torn answer. A write may or may not have happened."""
-
-    retryable = True
 
 
 _BY_CODE: Mapping[int, type[ApiError]] = {
