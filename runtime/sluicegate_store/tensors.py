@@ -29,12 +29,15 @@ _BITS = {
 _NON_FINITE: dict[str, np.unsignedinteger[Any]] = {
     "F64": np.uint64(0x7FF0_0000_0000_0000),
     "F32": np.uint32(0x7F80_0000),
+    "C64": np.uint32(0x7F80_0000),
     "F16": np.uint16(0x7C00),
     "BF16": np.uint16(0x7F80),
     "F8_E5M2": np.uint8(0x7C),
     "F8_E4M3": np.uint8(0x7F),
     "F8_E8M0": np.uint8(0xFF),
 }
+# These have one NaN, where others have the negative zero, and no infinity.
+_ONE_NAN = {"F8_E4M3FNUZ": np.uint8(0x80), "F8_E5M2FNUZ": np.uint8(0x80)}
 
 
 @dataclass(frozen=True)
@@ -142,16 +145,21 @@ def scan(stream: FileIO, header: Header, file: str, progress: Progress) -> str:
 
 
 def _check_finite(piece: memoryview, tensor: Tensor, file: str) -> None:
-    mask = _NON_FINITE.get(tensor.dtype)
-    if mask is None:
-        return
-    bits: npt.NDArray[Any] = np.frombuffer(piece, dtype=mask.dtype)
-    if ((bits & mask) == mask).any():
+    if not _is_finite(piece, tensor.dtype):
         raise StoreError(
             Reason.NON_FINITE_WEIGHTS,
             f"tensor {shorten(tensor.name)!r} in {shorten(file)} holds NaN or infinity; "
             "the checkpoint is damaged: export it again",
         )
+
+
+def _is_finite(piece: memoryview, dtype: str) -> bool:
+    if (nan := _ONE_NAN.get(dtype)) is not None:
+        return not (np.frombuffer(piece, nan.dtype) == nan).any()
+    if (mask := _NON_FINITE.get(dtype)) is None:
+        return True
+    bits: npt.NDArray[Any] = np.frombuffer(piece, mask.dtype)
+    return not ((bits & mask) == mask).any()
 
 
 def _read_exactly(stream: FileIO, count: int, file: str) -> bytes:

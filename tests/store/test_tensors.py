@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import struct
 from io import FileIO
 from pathlib import Path
@@ -61,6 +62,10 @@ def test_a_tensor_larger_than_the_buffer_is_read_in_pieces(tmp_path, monkeypatch
         ("F8_E4M3", b"\x7f", b"\x7e"),
         ("F8_E4M3", b"\xff", b"\xfe"),
         ("F8_E8M0", b"\xff", b"\x7f"),
+        ("F8_E4M3FNUZ", b"\x80", b"\xff"),
+        ("F8_E5M2FNUZ", b"\x80", b"\x7f"),
+        ("C64", struct.pack("<ff", math.nan, 0), struct.pack("<ff", 1, 2)),
+        ("C64", struct.pack("<ff", 0, math.inf), struct.pack("<ff", 1, 2)),
     ],
 )
 def test_nan_and_infinity_are_found_and_the_largest_finite_value_is_not(tmp_path, dtype, bad, fine):
