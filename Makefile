@@ -2,43 +2,55 @@
 # outside the checkout, so that a second one is ready in minutes.
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sluicegate
-UV := $(or $(shell command -v uv),$(CACHE)/tools/bin/uv)
+TOOLS := $(CACHE)/tools-$(shell sha256sum requirements/build.txt | cut -c 1-8)
+UV := $(or $(shell command -v uv),$(TOOLS)/bin/uv)
+PYTHON := $(or $(shell command -v python3),/usr/bin/python3)
 VENV := $(CURDIR)/.venv
 BIN := $(VENV)/bin
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up down status images lint quick contract e2e engine nightly test bench-operator demo crds generate \
-  requirements
+.PHONY: help venv up down status images clean-cache lint quick contract e2e engine nightly test bench-operator demo \
+  crds generate requirements
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(VENV)/.made ## the virtual environment .venv with everything for development
 
-$(VENV)/.made: requirements/dev.txt requirements/build.txt pyproject.toml | $(UV)
+$(VENV)/.made: requirements/dev.txt requirements/build.txt pyproject.toml | $(PYTHON) $(UV)
 	@$(UV) venv --quiet --allow-existing --python python3 $(VENV)
 	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt requirements/build.txt
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(CACHE)/tools/bin/uv:
+# Made aside and moved, one at a time: other checkouts share it, and a killed run leaves nothing in its place.
+$(TOOLS)/bin/uv: | $(PYTHON)
 	@python3 -c 'import ensurepip' 2>/dev/null || { apt-get update -qq \
-	  && apt-get install -qq --no-install-recommends python3 python3-venv ca-certificates; }
-	@python3 -m venv $(CACHE)/tools
-	@$(CACHE)/tools/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.txt
+	  && apt-get install -qq --no-install-recommends python3-venv ca-certificates; }
+	@mkdir -p $(CACHE)
+	@flock $(CACHE)/tools.lock sh -ec 'test ! -x $@ || exit 0; new=$(CACHE)/tools-incoming; rm -rf $$new $(TOOLS); \
+	  python3 -m venv $$new; \
+	  $$new/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.txt; \
+	  mv $$new $(TOOLS)'
 
-up: ## start the local cluster, or reuse it
+/usr/bin/python3:
+	@apt-get update -qq && apt-get install -qq --no-install-recommends python3
+
+up: | $(PYTHON) ## start the local cluster, or reuse it
 	@python3 -m e2e.cluster up
 
-down: ## end the local cluster and remove all it left
+down: | $(PYTHON) ## end the local cluster and remove all it left
 	@python3 -m e2e.cluster down
 
-status: ## the local cluster's components
+status: | $(PYTHON) ## the local cluster's components
 	@python3 -m e2e.cluster status
 
-images: ## build the two images
+images: | $(PYTHON) ## build the two images and print their references
 	@python3 -m e2e.images build
+
+clean-cache: ## remove what all checkouts share: built parts, images, models, tools (end their clusters first)
+	@rm -rf '$(CACHE)'
 
 lint: venv ## style, types, layers
 	@ruff check .
@@ -78,12 +90,10 @@ bench-operator: venv ## the operator's figures beside their bars; OUTPUT=json fo
 # Only one that is named on the command line: many shells export KUBECONFIG for other purposes.
 ifeq ($(origin KUBECONFIG),command line)
 demo: venv
-	@test -n '$(IMAGES)' || { echo 'error: name images that this cluster can pull: make demo KUBECONFIG=... \
-	IMAGES={"small":"registry/sluicegate:tag","engine":"registry/sluicegate-engine:tag"}' >&2; exit 2; }
-	@python -m e2e.demo --kubeconfig $(KUBECONFIG) --images '$(IMAGES)'
+	@python -m e2e.demo --kubeconfig '$(KUBECONFIG)' --small-image '$(SMALL_IMAGE)' --engine-image '$(ENGINE_IMAGE)'
 else
-demo: venv up ## a model's answer on the local cluster (or with KUBECONFIG=... IMAGES=... on another)
-	@images=$$(python3 -m e2e.images build --json) && python -m e2e.demo --images "$$images"
+demo: venv up ## a model's answer on the local cluster (or on another: KUBECONFIG=... SMALL_IMAGE=... ENGINE_IMAGE=...)
+	@python -m e2e.demo
 endif
 
 crds: venv ## write the CustomResourceDefinitions from the models

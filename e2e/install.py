@@ -47,7 +47,7 @@ class Installation:
     async def ready(self, client: Client, within: float = 120.0) -> None:
         """Returns when the Deployment has rolled out and its one pod leads."""
         deadline = time.monotonic() + within
-        while not _rolled_out(await client.get(resources.DEPLOYMENT, NAMESPACE, OPERATOR)):
+        while not rolled_out(await client.get(resources.DEPLOYMENT, NAMESPACE, OPERATOR)):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"the operator is not ready: kubectl -n {NAMESPACE} describe pods")
             await asyncio.sleep(0.3)
@@ -79,7 +79,6 @@ class Installation:
         folder = self.checkout / ".cluster" / "overlay"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        name, _, tag = images.small.rpartition(":")
         settings = [
             f"SLUICEGATE_ENGINE_IMAGE_CPU={images.engine}",
             f"SLUICEGATE_ENGINE_IMAGE_CUDA={images.engine}",
@@ -91,7 +90,7 @@ class Installation:
             "kind": "Kustomization",
             "namespace": NAMESPACE,
             "resources": ["../../manifests/kustomize/base"],
-            "images": [{"name": "sluicegate", "newName": name, "newTag": tag}],
+            "images": [{"name": "sluicegate", **parts(images.small)}],
             "configMapGenerator": [
                 {"name": "sluicegate-settings", "behavior": "merge", "literals": settings}
             ],
@@ -100,10 +99,23 @@ class Installation:
         return folder
 
 
-def _rolled_out(deployment: dict[str, Any]) -> bool:
-    status, wanted = deployment.get("status") or {}, deployment["spec"]["replicas"]
+def parts(reference: str) -> dict[str, str]:
+    """An image reference as an entry of a kustomization's `images` takes it."""
+    name, _, digest = reference.partition("@")
+    if digest:
+        return {"newName": name, "digest": digest}
+    name, _, tag = reference.rpartition(":")
+    if not name or "/" in tag:  # the colon, if any, was a port's
+        name, tag = reference, "latest"
+    return {"newName": name, "newTag": tag}
+
+
+def rolled_out(deployment: dict[str, Any]) -> bool:
+    """Whether a Deployment's pods are all of its current template, and ready."""
+    status, wanted = deployment.get("status") or {}, (deployment.get("spec") or {}).get("replicas")
     return bool(
-        status.get("observedGeneration") == deployment["metadata"]["generation"]
+        wanted
+        and status.get("observedGeneration") == deployment["metadata"]["generation"]
         and status.get("updatedReplicas") == wanted
         and status.get("readyReplicas") == wanted
         and status.get("replicas") == wanted

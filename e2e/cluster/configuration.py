@@ -65,10 +65,15 @@ def write(layout: Layout, kube: Path, port: int) -> None:
 
 
 def _write_user_files(layout: Layout, kube: Path, kubeconfig: str) -> None:
-    layout.kubectl.parent.mkdir(parents=True, exist_ok=True)
+    write_kubectl(layout, kube)
     private = os.open(layout.kubeconfig, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(private, "w") as file:
         file.write(kubeconfig)
+
+
+def write_kubectl(layout: Layout, kube: Path) -> None:
+    """The kubectl that comes with the cluster's binary; for the checkout's cluster unless told otherwise."""
+    layout.kubectl.parent.mkdir(parents=True, exist_ok=True)
     layout.kubectl.write_text(
         f'#!/bin/sh\nKUBECONFIG="${{KUBECONFIG:-{layout.kubeconfig}}}" exec {kube} kubectl "$@"\n'
     )
