@@ -8,11 +8,11 @@ from __future__ import annotations
 import argparse
 import os
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from e2e.cluster.cluster import Cluster
+from e2e.cluster.command import exit_with, run
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PACKAGES = CHECKOUT / ".cluster" / "engine-tests"
@@ -34,16 +34,12 @@ def main() -> int:
 def _install_packages() -> None:
     """pytest, beside the image and not in it."""
     install = ["uv", "pip", "install", "--quiet", "--require-hashes", "--python-version=3.11"]
-    subprocess.run([*install, f"--target={PACKAGES}", f"--requirement={LOCK}"], check=True)
+    run([*install, f"--target={PACKAGES}", f"--requirement={LOCK}"])
 
 
 def _pull(cluster: Cluster, image: str) -> None:
-    images = subprocess.run(
-        _ctr(cluster, "images", "list", "-q", f"name=={image}"), check=True, capture_output=True, text=True
-    )
-    if not images.stdout.strip():
-        pull = _ctr(cluster, "images", "pull", "--plain-http", image)
-        subprocess.run(cluster.inside(pull), check=True, stdout=subprocess.DEVNULL)
+    if not run(_ctr(cluster, "images", "list", "-q", f"name=={image}")).strip():
+        run(cluster.inside(_ctr(cluster, "images", "pull", "--plain-http", image)))
 
 
 def _run(cluster: Cluster, image: str, arguments: Sequence[str]) -> list[str]:
@@ -74,4 +70,4 @@ def _ctr(cluster: Cluster, *command: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)
