@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
+import pytest
 from tests.sim.apiserver import ApiServer
 
 from sluicegate.core.objects import controller_uid
@@ -41,6 +43,14 @@ async def served(world: World) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
+def a_socket(family: socket.AddressFamily) -> socket.socket:
+    """One of this family alone."""
+    made = socket.socket(family)
+    if family is socket.AF_INET6:
+        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    return made
+
+
 async def get(url: str) -> tuple[int, str]:
     async with aiohttp.ClientSession() as session, session.get(url) as response:
         return response.status, await response.text()
@@ -52,6 +62,17 @@ async def test_ready_once_every_cache_is_filled() -> None:
         assert await get(f"{url}/readyz") == (503, "the cache of Pod is not filled yet")
         world.informer.synced.set()
         assert await get(f"{url}/readyz") == (200, "ok")
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+async def test_the_port_is_held_in_clusters_of_either_ip_family(family: socket.AddressFamily) -> None:
+    world = World()
+    with a_socket(socket.AF_INET6) as free:
+        free.bind(("::", 0))
+        port = int(free.getsockname()[1])
+    async with http_server(port, world.health, world.metrics.exposition):
+        with a_socket(family) as late, pytest.raises(OSError, match="in use"):
+            late.bind(("", port))
 
 
 async def test_unhealthy_when_a_kind_has_been_silent_for_too_long() -> None:

@@ -16,9 +16,12 @@ Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 @asynccontextmanager
 async def http_server(
-    port: int, health: Health, exposition: Callable[[], bytes], host: str = "0.0.0.0"
+    port: int, health: Health, exposition: Callable[[], bytes], host: str | None = None
 ) -> AsyncIterator[int]:
-    """Serves inside the context; gives the port, which is chosen by the system where `port` is 0."""
+    """Serves inside the context, by IPv4 and IPv6 unless a host is named.
+
+    Gives the port, which is chosen by the system where `port` is 0.
+    """
     app = web.Application()
     app.router.add_get("/healthz", _probe(health.unhealthy))
     app.router.add_get("/readyz", _probe(health.unready))
