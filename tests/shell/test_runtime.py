@@ -214,6 +214,10 @@ async def test_an_inquiry_carries_the_token_and_reads_the_status() -> None:
         assert world.requests == [("/status", None, "Bearer secret")]
 
 
+def test_an_inquiry_does_not_show_its_token() -> None:
+    assert "secret" not in repr(Inquire("chat-1", "uid-1", "http://10.0.0.1", "secret", "why"))
+
+
 async def test_a_refused_inquiry_is_no_ready_pod() -> None:
     async with a_world() as world:
         world.answer = says(401)

@@ -5,7 +5,7 @@ Every prefix of the actions is safe to stop after, and at most one of them destr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -81,7 +81,7 @@ class Inquire:
     pod: str
     pod_uid: str
     url: str
-    token: str
+    token: str = field(repr=False)
     reason: str
 
 
