@@ -16,7 +16,7 @@ from typing import Any
 
 from e2e import install
 from e2e.cluster import Cluster, Layout, binary, configuration
-from e2e.cluster.command import ExpectedError, exit_with, run
+from e2e.cluster.command import CommandError, ExpectedError, exit_with, run
 from e2e.cluster.progress import Progress
 from e2e.images import ENGINE, SMALL, build
 from e2e.lab.weights import place_smollm2
@@ -91,7 +91,10 @@ def _target_of(kubeconfig: str, progress: Progress) -> Target:
     if not path.is_file():
         raise ExpectedError(f"{path} is no file: KUBECONFIG=... names the kubeconfig of the cluster to use")
     target = Target(path, _kubectl(progress))
-    target.kubectl("get", "--raw=/readyz", "--request-timeout=10s")
+    try:
+        target.kubectl("get", "--raw=/readyz", "--request-timeout=10s")
+    except CommandError as error:
+        raise ExpectedError(f"the cluster that {path} names is not ready; look at both: {error}") from error
     return target
 
 
