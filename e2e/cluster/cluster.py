@@ -88,6 +88,9 @@ class Cluster:
                 return f"{name}, which ended with code {component['exitCode']}: {self.log(name)}"
         if status["waitingFor"]:
             return str(status["waitingFor"])
+        for file in (self.layout.kubectl, self.kubeconfig):
+            if not file.exists():
+                return f"{file}, which is gone"
         path = '{.status.conditions[?(@.type=="Ready")].status}'
         done = self._kubectl("get", "node", NODE, f"-o=jsonpath={path}", "--request-timeout=5s")
         return None if done.stdout == "True" else f"node {NODE} to be Ready"

@@ -38,3 +38,12 @@ def test_a_supervisor_that_does_not_answer_yet_is_waited_for(tmp_path: Path) -> 
     with subprocess.Popen(["sleep", "60"]) as supervisor:
         assert cluster.missing_at_start(supervisor) == "the supervisor"
         supervisor.kill()
+
+
+def test_a_cluster_whose_kubeconfig_was_removed_is_not_healthy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = Cluster(Layout(tmp_path / "checkout", states=tmp_path))
+    monkeypatch.setattr(cluster, "status", lambda: {"waitingFor": None, "components": {}})
+
+    assert cluster.problem() == f"{cluster.layout.kubectl}, which is gone"
