@@ -36,20 +36,28 @@ class Verdict(StrEnum):
 
 @dataclass(eq=False)
 class Ticket:
-    """One request's place. `wake` is called once when a queued ticket gets another verdict."""
+    """One request's place. `wake` is called once when a queued ticket gets another verdict.
+
+    `sequences` is what the request has the engine compute at a time.
+    """
 
     verdict: Verdict
+    sequences: int
     wake: Callable[[], None]
 
 
 class Queue:
-    """First come, first served: at most `max_concurrent` in the engine and `max_queued` waiting."""
+    """First come, first served: `max_concurrent` sequences in the engine, `max_queued` requests waiting, at most.
+
+    A request of many sequences waits until there is room for all, and those behind it with it.
+    """
 
     def __init__(self, max_concurrent: int, max_queued: int) -> None:
         self._max_concurrent = max_concurrent
         self._max_queued = max_queued
         self._admission = Admission.CLOSED
         self._in_flight = 0
+        self._sequences = 0
         self._waiting: dict[Ticket, None] = {}
 
     @property
@@ -66,14 +74,14 @@ class Queue:
         """Number of requests that wait for their turn."""
         return len(self._waiting)
 
-    def offer(self, wake: Callable[[], None]) -> Ticket:
+    def offer(self, wake: Callable[[], None], sequences: int = 1) -> Ticket:
         """Take a new request in: its ticket says Admitted, Queued, Full or Unavailable.
 
-        Whatever it says, `leave` must follow.
+        Whatever it says, `leave` must follow. `sequences` may not be more than `max_concurrent`.
         """
-        ticket = Ticket(self.judge(), wake)
+        ticket = Ticket(self.judge(sequences), sequences, wake)
         if ticket.verdict is Verdict.ADMITTED:
-            self._in_flight += 1
+            self._start(ticket)
         elif ticket.verdict is Verdict.QUEUED:
             self._waiting[ticket] = None
         return ticket
@@ -82,6 +90,7 @@ class Queue:
         """Give the place back, in the engine or in the queue. A second call does nothing."""
         if ticket.verdict is Verdict.ADMITTED:
             self._in_flight -= 1
+            self._sequences -= ticket.sequences
         self._waiting.pop(ticket, None)
         ticket.verdict = Verdict.LEFT
         self._admit_next()
@@ -92,19 +101,26 @@ class Queue:
         if admission is Admission.CLOSED:
             self._turn_away_waiting()
 
-    def judge(self) -> Verdict:
+    def judge(self, sequences: int = 1) -> Verdict:
         """What a request would be told now."""
         if self._admission in (Admission.CLOSED, Admission.REFUSING):
             return Verdict.UNAVAILABLE
-        if self._in_flight < self._max_concurrent:
+        if not self._waiting and self._has_room(sequences):
             return Verdict.ADMITTED
         return Verdict.QUEUED if len(self._waiting) < self._max_queued else Verdict.FULL
 
     def _admit_next(self) -> None:
-        while self._waiting and self._in_flight < self._max_concurrent:
+        while self._waiting and self._has_room(next(iter(self._waiting)).sequences):
             ticket = self._pop_first(Verdict.ADMITTED)
-            self._in_flight += 1
+            self._start(ticket)
             ticket.wake()
+
+    def _has_room(self, sequences: int) -> bool:
+        return self._sequences + sequences <= self._max_concurrent
+
+    def _start(self, ticket: Ticket) -> None:
+        self._in_flight += 1
+        self._sequences += ticket.sequences
 
     def _turn_away_waiting(self) -> None:
         while self._waiting:

@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--control-token-file", type=Path, required=True, help="bearer token of the control port"
     )
-    run.add_argument("--max-concurrent", type=_positive, required=True, help="requests in vLLM at a time")
+    run.add_argument("--max-concurrent", type=_positive, required=True, help="sequences in vLLM at a time")
     run.add_argument("--max-queued", type=_natural, required=True, help="requests waiting; 429 beyond")
     run.add_argument("--drain-seconds", type=float, default=60, help="time for requests in flight to finish")
     run.add_argument("--linger-seconds", type=float, default=5, help="time to serve on once not ready")

@@ -81,6 +81,11 @@ class Inbox:
             more = message.get("more_body", False)
         self._body = b"".join(parts)
 
+    @property
+    def body(self) -> bytes:
+        """The body that was read, until the application takes it."""
+        return self._body or b""
+
     async def wait(self, turn: asyncio.Event) -> None:
         """Wait for the turn, or until the client is gone."""
         self._next = asyncio.ensure_future(self._receive())

@@ -16,6 +16,7 @@ from pathlib import Path
 from sluicegate_engine.admission import Admission, Queue, Verdict
 from sluicegate_engine.answer import Answer, Outcome
 from sluicegate_engine.asgi import App, Headers, Receive, Scope, Send, header
+from sluicegate_engine.demand import sequences
 from sluicegate_engine.gate_settings import KEY_HEADER, VERSION_HEADER, GateSettings
 from sluicegate_engine.inbox import BodyError, Inbox, Limits
 from sluicegate_engine.link import Command, GateLink, Report
@@ -106,8 +107,13 @@ class Gate:
         return Outcome.DISCONNECTED if inbox.gone else None
 
     async def _take_turn(self, scope: Scope, inbox: Inbox, send: Send) -> None:
+        wanted, most = sequences(inbox.body), self._settings.max_concurrent
+        if wanted > most:
+            said = f"prompts times n are more than the {most} sequences that are computed at a time"
+            await Answer(send, self._stamp()).fail(400, "TooManySequences", said)
+            return self._count(Outcome.CLIENT_ERROR)
         turn = asyncio.Event()
-        ticket = self._queue.offer(turn.set)
+        ticket = self._queue.offer(turn.set, wanted)
         outcome = Outcome.DISCONNECTED
         self._link.changed()
         try:

@@ -15,8 +15,8 @@ def open_queue(max_concurrent: int = 1, max_queued: int = 2) -> Queue:
     return queue
 
 
-def offer(queue: Queue, woken: list[int] | None = None, name: int = 0) -> Ticket:
-    return queue.offer(lambda: (woken if woken is not None else []).append(name))
+def offer(queue: Queue, woken: list[int] | None = None, name: int = 0, sequences: int = 1) -> Ticket:
+    return queue.offer(lambda: (woken if woken is not None else []).append(name), sequences)
 
 
 def test_requests_up_to_the_bound_start_at_once_and_the_next_ones_wait() -> None:
@@ -33,6 +33,17 @@ def test_who_waits_longest_starts_first() -> None:
         queue.leave(ticket)
     assert woken == [1, 2, 3]
     assert tickets[3].verdict is Verdict.ADMITTED
+
+
+def test_a_request_of_many_sequences_waits_for_room_for_all_and_nobody_passes_it() -> None:
+    queue, woken = open_queue(max_concurrent=3, max_queued=3), list[int]()
+    first, heavy = offer(queue), offer(queue, woken, 1, sequences=3)
+    light = offer(queue, woken, 2)
+    assert (heavy.verdict, light.verdict, queue.in_flight) == (Verdict.QUEUED, Verdict.QUEUED, 1)
+    queue.leave(first)
+    assert (woken, light.verdict, queue.in_flight) == ([1], Verdict.QUEUED, 1)
+    queue.leave(heavy)
+    assert woken == [1, 2]
 
 
 def test_who_leaves_the_queue_is_not_woken_and_frees_the_place() -> None:
@@ -106,13 +117,15 @@ def test_any_order_of_events_keeps_the_bounds_and_loses_nobody() -> None:
     queue, present, woken = open_queue(3, 5), list[Ticket](), list[int]()
     for n in range(5000):
         if chance.random() < 0.55:
-            present.append(offer(queue, woken, n))
+            present.append(offer(queue, woken, n, chance.choice((1, 1, 2, 3))))
         elif present:
             queue.leave(present.pop(chance.randrange(len(present))))
-        states = [ticket.verdict for ticket in present]
-        assert queue.in_flight == states.count(Verdict.ADMITTED) <= 3
-        assert queue.queued == states.count(Verdict.QUEUED) <= 5
-        assert queue.queued == 0 or queue.in_flight == 3
+        running = [ticket.sequences for ticket in present if ticket.verdict is Verdict.ADMITTED]
+        waiting = [ticket.sequences for ticket in present if ticket.verdict is Verdict.QUEUED]
+        assert (queue.in_flight, queue.queued) == (len(running), len(waiting))
+        assert sum(running) <= 3
+        assert len(waiting) <= 5
+        assert not waiting or sum(running) + waiting[0] > 3
         present = [t for t in present if t.verdict is not Verdict.FULL]
     assert woken == sorted(woken)
     assert len(woken) > 500

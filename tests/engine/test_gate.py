@@ -57,6 +57,26 @@ async def test_requests_beyond_the_bound_wait_and_then_run_in_order(engine: Engi
     assert (gate.report.in_flight, gate.report.queued) == (0, 0)
 
 
+async def test_what_takes_many_places_in_the_engine_waits_for_them(engine: Engine) -> None:
+    gate = Fixture(engine, max_concurrent=2, max_queued=2)
+    running, heavy = await admitted(gate), await admitted(gate, b'{"prompt":["a","b"]}')
+    assert (gate.report.in_flight, gate.report.queued) == (1, 1)
+    await engine.answer(0)
+    await running.done()
+    await settle()
+    assert (gate.report.in_flight, gate.report.queued) == (1, 0)
+    await engine.answer(1)
+    assert (await heavy.done()).status == 200
+
+
+async def test_more_sequences_than_the_engine_computes_at_a_time_are_400(engine: Engine) -> None:
+    gate = Fixture(engine, max_concurrent=2)
+    call = await start(gate.gate, "/v1/completions", b'{"prompt":"a","n":3}').done()
+    assert (call.status, error_type(call)) == (400, "TooManySequences")
+    assert call.headers[VERSION_HEADER] == "v1"
+    assert (engine.bodies, gate.report.outcomes) == ([], {"client_error": 1})
+
+
 async def test_beyond_the_queue_the_answer_is_429_with_retry_after(gate: Fixture, engine: Engine) -> None:
     await admitted(gate)
     await admitted(gate)
