@@ -17,6 +17,8 @@ _CONNECT_SECONDS = 10.0
 _RETRY_SECONDS = 0.05
 _ANSWER_SECONDS = 600.0
 _TOKENS = 4
+# The bound is ours alone: by itself the client gives up after half of it.
+_UNBOUNDED = aiohttp.ClientTimeout(total=None)
 
 
 async def warm_up(session: aiohttp.ClientSession, base_url: str, model: str, key: str) -> None:
@@ -35,24 +37,32 @@ async def warm_up(session: aiohttp.ClientSession, base_url: str, model: str, key
         raise _failed(f"got no answer ({type(error).__name__}: {error})") from None
     if status != 200:
         raise _failed(f"was answered with HTTP {status}: {str(answer)[:300]}")
-    reason = answer.get("choices", [{}])[0].get("finish_reason")
+    reason = _finish_reason(answer)
     if reason not in ("stop", "length"):
         raise _failed(f"ended with finish_reason {reason!r} instead of stop or length")
 
 
 async def _post(
     session: aiohttp.ClientSession, url: str, request: dict[str, object], key: str
-) -> tuple[int, dict[str, list[dict[str, object]]]]:
+) -> tuple[int, object]:
     # The gate reports an instant before the server accepts connections.
     deadline = asyncio.get_running_loop().time() + _CONNECT_SECONDS
     while True:
         try:
-            async with session.post(url, json=request, headers={KEY_HEADER: key}) as response:
+            headers = {KEY_HEADER: key}
+            async with session.post(url, json=request, headers=headers, timeout=_UNBOUNDED) as response:
                 return response.status, await response.json(content_type=None)
         except aiohttp.ClientConnectorError:
             if asyncio.get_running_loop().time() > deadline:
                 raise
             await asyncio.sleep(_RETRY_SECONDS)
+
+
+def _finish_reason(answer: object) -> object:
+    match answer:
+        case {"choices": [{"finish_reason": reason}, *_]}:
+            return reason
+    return None
 
 
 def _failed(what: str) -> FatalError:

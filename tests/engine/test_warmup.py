@@ -1,0 +1,74 @@
+"""The first generation: what passes for one, and how long it may take."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from sluicegate_engine.fatal import FatalError
+from sluicegate_engine.warmup import warm_up
+
+GOOD = {"choices": [{"text": "a", "finish_reason": "length"}]}
+Warm = Callable[..., Awaitable[None]]
+
+
+@pytest.fixture
+async def warm() -> AsyncIterator[Warm]:
+    """Warms up an engine that answers this after so many seconds."""
+    servers: list[TestServer] = []
+
+    async def run(answer: str, status: int = 200, seconds: float = 0, patience: float = 300) -> None:
+        async def complete(_: web.Request) -> web.Response:
+            await asyncio.sleep(seconds)
+            return web.Response(text=answer, status=status, content_type="application/json")
+
+        application = web.Application()
+        application.router.add_post("/v1/completions", complete)
+        servers.append(TestServer(application))
+        await servers[-1].start_server()
+        timeout = aiohttp.ClientTimeout(total=patience)
+        async with aiohttp.ClientSession(timeout=timeout) as session:
+            await warm_up(session, str(servers[-1].make_url("")).rstrip("/"), "chat", "key")
+
+    yield run
+    for server in servers:
+        await server.close()
+
+
+async def test_a_generation_that_ends_as_asked_is_enough(warm: Warm) -> None:
+    await warm(json.dumps(GOOD))
+
+
+async def test_only_our_own_bound_ends_the_waiting(warm: Warm) -> None:
+    await warm(json.dumps(GOOD), seconds=0.2, patience=0.05)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "{}",
+        "[]",
+        "null",
+        '"text"',
+        "no JSON",
+        '{"choices": []}',
+        '{"choices": {}}',
+        '{"choices": [7]}',
+        '{"choices": [{}]}',
+        '{"choices": [{"finish_reason": "abort"}]}',
+    ],
+)
+async def test_anything_else_is_said_to_have_failed(warm: Warm, answer: str) -> None:
+    with pytest.raises(FatalError, match="WarmupFailed"):
+        await warm(answer)
+
+
+async def test_an_error_is_quoted(warm: Warm) -> None:
+    with pytest.raises(FatalError, match=r"HTTP 500: .'error': 'no'"):
+        await warm('{"error": "no"}', status=500)
