@@ -47,7 +47,7 @@ class Ticket:
 
 
 class Queue:
-    """First come, first served: `max_concurrent` sequences in the engine, `max_queued` requests waiting, at most.
+    """First come, first served: at most `max_concurrent` sequences run and `max_queued` requests wait.
 
     A request of many sequences waits until there is room for all, and those behind it with it.
     """

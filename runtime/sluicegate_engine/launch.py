@@ -105,7 +105,11 @@ def engine_environment(
         if name not in _DROPPED and not name.startswith(_DROPPED_PREFIXES)
     }
     # The user id of a pod has no name, and torch asks for one to place its caches.
-    defaults = {"USER": "sluicegate", **_cpu_binding(flags), **_openmp()}
+    defaults = {
+        "USER": "sluicegate",
+        **_cpu_binding(flags, inherited.get("OMP_NUM_THREADS", "")),
+        **_openmp(),
+    }
     return {**defaults, **kept, **_FORCED, VARIABLE: gate.encode()}
 
 
@@ -127,10 +131,11 @@ def _refuse_override(flag: str) -> None:
         raise FatalError("FlagRefused", f"the engine flag {name} is set by sluicegate-engine and nobody else")
 
 
-def _cpu_binding(flags: Sequence[str]) -> dict[str, str]:
+def _cpu_binding(flags: Sequence[str], threads: str) -> dict[str, str]:
     """Share this container's processors among tensor-parallel ranks: vLLM on CPU will not start without.
 
-    Other devices do not read the variable.
+    `threads` is how many each may take at most, "" where nobody has said so. Other devices do not read the
+    variable.
     """
     ranks = next((int(f.partition("=")[2]) for f in flags if f.startswith("--tensor-parallel-size=")), 1)
     processors = sorted(os.sched_getaffinity(0))
@@ -138,6 +143,8 @@ def _cpu_binding(flags: Sequence[str]) -> dict[str, str]:
         # Left to itself, vLLM pins the engines of all pods of a node to the same processors.
         return {"VLLM_CPU_OMP_THREADS_BIND": "nobind"}
     share = max(1, len(processors) // ranks)
+    if threads.isdigit():
+        share = max(1, min(share, int(threads)))
     groups = [
         [processors[(rank * share + i) % len(processors)] for i in range(share)] for rank in range(ranks)
     ]

@@ -1,12 +1,9 @@
-"""What the supervisor is told at its start, and how long its end may take."""
+"""What the supervisor is told at its start."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-
-WRITE_OFF_SECONDS = 5
-"""Allowance for what is bounded but not counted: killing, reaping, the last lines of the log."""
 
 
 @dataclass(frozen=True)
@@ -15,7 +12,8 @@ class Settings:
 
     `linger_seconds`: how long requests are still taken after the pod has turned not ready, because the news
     takes that long to reach everybody who sends. `drain_seconds`: how long the requests taken may then
-    need. `stop_seconds`: how long vLLM may need to end before it is killed.
+    need. `stop_seconds`: how long vLLM may need to end before it is killed. The pod's grace period is longer
+    than all three.
     """
 
     pointer: Path
@@ -34,8 +32,3 @@ class Settings:
     termination_log: Path
     engine_module: str
     engine_flags: tuple[str, ...]
-
-    @property
-    def termination_bound_seconds(self) -> float:
-        """The longest time from SIGTERM to the end: the least terminationGracePeriodSeconds of a pod."""
-        return self.linger_seconds + self.drain_seconds + self.stop_seconds + WRITE_OFF_SECONDS

@@ -8,6 +8,8 @@ import pytest
 from tests.builders import ADeployment, a_model_version
 from tests.core.cluster import Cluster
 
+from sluicegate_engine.cli import parse
+
 
 def a_pod_of(deployment: ADeployment, *models: Any) -> Any:
     """The spec of the pods that a deployment gets."""
@@ -83,10 +85,15 @@ def test_every_container_is_restricted() -> None:
         assert security["capabilities"] == {"drop": ["ALL"]}
 
 
-def test_the_kubelet_waits_longer_than_the_drain() -> None:
+def test_the_kubelet_waits_for_the_whole_of_an_ordered_end() -> None:
     pod = a_pod_of(ADeployment().with_spec(rollout={"drainSeconds": 100}))
-    assert pod["terminationGracePeriodSeconds"] > 100
-    assert "--drain-seconds=100" in pod["containers"][0]["command"]
+    end = parse(pod["containers"][0]["command"][1:])
+    killing_and_reaping = 5
+    assert end.drain_seconds == 100
+    assert (
+        pod["terminationGracePeriodSeconds"]
+        >= end.linger_seconds + end.drain_seconds + end.stop_seconds + killing_and_reaping
+    )
 
 
 def test_the_source_is_mounted_for_the_store_alone_and_read_only() -> None:

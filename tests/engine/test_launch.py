@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from pathlib import Path
 
@@ -100,14 +99,19 @@ def test_tensor_parallel_ranks_share_the_processors_unless_told_otherwise() -> N
     assert engine_environment(told, GATE, ["--tensor-parallel-size=2"])["VLLM_CPU_OMP_THREADS_BIND"] == "0|0"
 
 
+def test_ranks_take_no_more_processors_than_the_pod_is_promised(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)))
+    promised = {"OMP_NUM_THREADS": "2"}
+    bound = engine_environment(promised, GATE, ["--tensor-parallel-size=2"])["VLLM_CPU_OMP_THREADS_BIND"]
+    assert bound == "0,1|2,3"
+    many = {"OMP_NUM_THREADS": "99"}
+    bound = engine_environment(many, GATE, ["--tensor-parallel-size=4"])["VLLM_CPU_OMP_THREADS_BIND"]
+    assert [group.count(",") + 1 for group in bound.split("|")] == [4, 4, 4, 4]
+
+
 def test_a_gate_outside_the_supervisor_says_what_is_missing() -> None:
     with pytest.raises(RuntimeError, match=VARIABLE):
         GateSettings.from_environment({})
-
-
-def test_the_bound_of_the_end_is_the_sum_of_its_parts(tmp_path: Path) -> None:
-    given = dataclasses.replace(settings(tmp_path), drain_seconds=60)
-    assert given.termination_bound_seconds == 80
 
 
 @pytest.mark.parametrize("wrong", ["--max-concurrent=0", "--max-queued=-1", "--max-conc=1"])
