@@ -55,6 +55,28 @@ def test_pods_that_somebody_relabelled_put_the_cutover_off_and_are_named() -> No
     assert cluster.answering() == {"v2"}
 
 
+def test_a_pod_that_somebody_relabelled_keeps_no_change_open() -> None:
+    cluster = a_settled_cluster()
+    debugged = thawed(cluster.pods()[0])
+    debugged["metadata"] |= {"name": "debugged", "uid": "uid-debugged"}
+    debugged["metadata"]["labels"] |= {"sluicegate.dev/rollout": "debug"}
+    cluster.put(debugged)
+    cluster.reconcile()
+    assert "rollout" not in cluster.status
+    assert cluster.condition("Reconciling") == {}
+
+
+def test_a_pod_that_ends_is_no_replica_and_nothing_waits_for_it() -> None:
+    cluster = a_settled_cluster(ADeployment().with_replicas(2))
+    cluster.edit(replicas=1)
+    cluster.reconcile()
+    cluster.run_pods()
+    assert len(cluster.pods()) == 2
+    cluster.reconcile()
+    assert cluster.status["replicas"] == 1
+    assert cluster.condition("Reconciling") == {}
+
+
 def test_going_back_to_a_version_that_drains_is_not_late_though_its_record_is_old() -> None:
     cluster = a_settled_cluster()
     cluster.pass_time(hours=3)

@@ -144,6 +144,15 @@ def test_other_children_are_written_whatever_others_did_to_them_meanwhile() -> N
     assert repair.resource_version is None
 
 
+def test_a_pointer_is_never_written_over_what_another_writer_decided_meanwhile() -> None:
+    cluster = a_settled_cluster()
+    (pointer,) = cluster.of_kind("ConfigMap")
+    cluster.take_over(pointer, "data", "pointer.json", value="{}")
+    (repair,) = cluster.plan().actions
+    assert isinstance(repair, Apply)
+    assert repair.resource_version == cluster.of_kind("ConfigMap")[0]["metadata"]["resourceVersion"]
+
+
 def test_a_label_edited_into_that_of_the_other_colour_deletes_nothing_that_serves() -> None:
     cluster = begun(JOURNEYS["another version"])
     cluster.turn()
