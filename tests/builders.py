@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sluicegate.core.conditions import timestamp
 from sluicegate.core.observed import Defaults
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
@@ -152,9 +153,11 @@ def ended(
     reason: str = "Error",
     restarts: int = 0,
     backing_off: bool = False,
+    lived: timedelta = timedelta(seconds=20),
 ) -> dict[str, Any]:
     """Status of a pod with a container that ended and was restarted that often."""
-    terminated = {"terminated": {"exitCode": exit_code, "reason": reason, "message": message}}
+    times = {"startedAt": timestamp(NOW - lived), "finishedAt": timestamp(NOW)}
+    terminated = {"terminated": {"exitCode": exit_code, "reason": reason, "message": message, **times}}
     if not restarts:
         return _with_container(container, state=terminated)
     now = {"waiting": {"reason": "CrashLoopBackOff"}} if backing_off else {"running": {}}

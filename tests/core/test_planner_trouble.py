@@ -88,6 +88,12 @@ TROUBLES: dict[str, tuple[Mapping[str, Any], str, str, bool]] = {
         "CUDA error",
         True,
     ),
+    "the engine ended again after months": (
+        ended("CUDA error", restarts=5, lived=timedelta(days=90)),
+        "EngineCrashLooping",
+        "CUDA error",
+        False,
+    ),
     "the engine ended without a word": (ended(exit_code=137), "EngineCrashLooping", "exit code 137", False),
     "the engine was killed while it served": (
         ended('{"note": "requests were taken"}', exit_code=137),

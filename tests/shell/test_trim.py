@@ -75,7 +75,8 @@ def test_a_job_keeps_how_it_ended_and_whether_it_is_held_back() -> None:
 
 
 def test_a_pod_keeps_where_it_is_whether_it_is_ready_and_why_its_containers_wait_or_ended() -> None:
-    ended = {"reason": "Error", "exitCode": 1, "message": "no memory", "containerID": "x"}
+    lived = {"startedAt": "2026-01-01T12:00:00Z", "finishedAt": "2026-01-01T12:00:20Z"}
+    ended = {"reason": "Error", "exitCode": 1, "message": "no memory", **lived}
     status = {
         "phase": "Running",
         "podIP": "10.0.0.1",
@@ -86,7 +87,7 @@ def test_a_pod_keeps_where_it_is_whether_it_is_ready_and_why_its_containers_wait
                 "name": "engine",
                 "restartCount": 1,
                 "image": "x",
-                "lastState": {"terminated": ended},
+                "lastState": {"terminated": {**ended, "containerID": "x"}},
                 "state": {},
             }
         ],
@@ -101,7 +102,7 @@ def test_a_pod_keeps_where_it_is_whether_it_is_ready_and_why_its_containers_wait
             {
                 "name": "engine",
                 "restartCount": 1,
-                "lastState": {"terminated": {"reason": "Error", "exitCode": 1, "message": "no memory"}},
+                "lastState": {"terminated": ended},
             }
         ],
     }

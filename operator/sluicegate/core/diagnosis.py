@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from sluicegate.api.reasons import Reason
@@ -13,8 +14,10 @@ from sluicegate.core.problem import Problem
 
 _IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 
-# One restart may be an accident and heal; pods that keep on ending need somebody.
+# One restart may be an accident and heal; pods that keep on ending need somebody. An end after a long life
+# is no loop, however many there were: kubelet forgets its own back-off after as long.
 _RESTARTS_OF_A_LOOP = 2
+_LONG_LIFE = timedelta(minutes=10)
 _CONFIGURATION = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 
 
@@ -56,8 +59,15 @@ def _problem_of_container(container: Mapping[str, Any]) -> Problem | None:
     ended = _last_end(container)
     if ended is None:
         return None
-    again = reason == "CrashLoopBackOff" or container.get("restartCount", 0) >= _RESTARTS_OF_A_LOOP
-    return replace(_problem_of_end(name, ended), stalled=again)
+    often = container.get("restartCount", 0) >= _RESTARTS_OF_A_LOOP and not _lived_long(ended)
+    return replace(_problem_of_end(name, ended), stalled=often or reason == "CrashLoopBackOff")
+
+
+def _lived_long(ended: Mapping[str, Any]) -> bool:
+    began, end = ended.get("startedAt"), ended.get("finishedAt")
+    if not began or not end:
+        return False
+    return datetime.fromisoformat(end) - datetime.fromisoformat(began) >= _LONG_LIFE
 
 
 def _last_end(container: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -31,7 +31,7 @@ _METADATA = (
 )
 _OWNER = ("apiVersion", "kind", "name", "uid", "controller")
 _CONTAINER = ("name", "restartCount")
-_STATE = ("reason", "message", "exitCode")
+_STATE = ("reason", "message", "exitCode", "startedAt", "finishedAt")
 _CONDITION = ("type", "status", "message")
 
 
