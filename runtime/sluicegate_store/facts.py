@@ -20,6 +20,7 @@ _TORCH_NAMES = {
 }
 _TEXT_SECTIONS = ("text_config", "llm_config", "language_config")
 _LIMIT = 100
+_FACTOR_LIMIT = 1024
 
 
 class Facts(TypedDict):
@@ -43,9 +44,7 @@ def read_facts(outline: Outline, weights: Weights, files: Iterable[FileEntry]) -
         "dtype": _dtype(config, weights.elements),
         "quantization": _quantization(outline),
         "parameters": sum(weights.elements.values()),
-        "contextLength": _number(
-            config, "max_position_embeddings", "n_positions", "max_seq_len", "seq_length"
-        ),
+        "contextLength": _context_length(config),
         "attentionHeads": _number(config, "num_attention_heads", "n_head", "n_heads"),
         "vocabularySize": _number(config, "vocab_size"),
         "tokenizerDigest": _tokenizer_digest(files),
@@ -65,6 +64,22 @@ def _number(config: Mapping[str, Any], *names: str) -> int | None:
             if type(value) is int and 0 <= value < 1 << 53:
                 return value
     return None
+
+
+def _context_length(config: Mapping[str, Any]) -> int | None:
+    """Positions that the model was made for: what it was trained on, times what its rope is stretched by."""
+    trained = _number(config, "max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+    # Gemma 3, and the other ways to scale a rope, write the stretched length
+    if trained is None or "gemma3" in str(config.get("model_type")):
+        return trained
+    for section in _sections(config):
+        match section.get("rope_scaling") or section.get("rope_parameters"):
+            case {"rope_type": "linear" | "dynamic", "factor": int() | float() as factor} | {
+                "type": "linear" | "dynamic",
+                "factor": int() | float() as factor,
+            } if 1 <= factor < _FACTOR_LIMIT:
+                return int(trained * factor)
+    return trained
 
 
 def _dtype(config: Mapping[str, Any], elements: Mapping[str, int]) -> str:

@@ -49,6 +49,28 @@ def test_a_quantization_of_modelopt_that_is_no_json_is_refused(tmp_path):
     assert refusal(tmp_path).reason == Reason.CONFIG_INVALID
 
 
+@pytest.mark.parametrize(
+    ("settings", "want"),
+    [
+        ({"rope_scaling": {"rope_type": "linear", "factor": 4.0}}, 8192),
+        ({"rope_scaling": {"type": "dynamic", "factor": 2}}, 4096),
+        ({"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}}, 4096),
+        ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, 2048),
+        ({"rope_scaling": {"rope_type": "yarn", "factor": 4.0}}, 2048),
+        ({"rope_scaling": {"rope_type": "linear", "factor": 8.0}, "model_type": "gemma3"}, 2048),
+        ({"rope_scaling": {"rope_type": "linear", "factor": float("inf")}}, 2048),
+        ({"rope_scaling": {"rope_type": "linear", "factor": None}}, 2048),
+        ({"rope_scaling": "linear"}, 2048),
+        ({"rope_scaling": None}, 2048),
+    ],
+    ids=str,
+)
+def test_the_context_is_as_long_as_the_rope_is_stretched(tmp_path, settings, want):
+    place(tmp_path, a_model().config(**settings))
+
+    assert look(tmp_path).facts["contextLength"] == want
+
+
 def test_facts_of_a_nested_or_silent_config(tmp_path):
     nested = {"architectures": ["X"], "text_config": {"vocab_size": 7, "torch_dtype": "float16"}}
     folder = place(tmp_path, a_model().put(config__json=json.dumps(nested).encode()))
