@@ -91,6 +91,13 @@ CASES = (
         "an fp8 checkpoint", {"quantization": "FP8"}, whole=COMMON + PREFIX, model=facts(quantization="FP8")
     ),
     Case("a found gptq checkpoint", {}, whole=COMMON + PREFIX, model=facts(quantization="GPTQ")),
+    Case("a modelopt checkpoint", {}, whole=COMMON + PREFIX, model=facts(quantization="MODELOPT")),
+    Case(
+        "compressed tensors in float32",
+        {"dtype": "Float32"},
+        ("--dtype=float32",),
+        model=facts(quantization="COMPRESSED_TENSORS"),
+    ),
     Case("a named awq checkpoint", {"quantization": "AWQ"}, COMMON, model=facts(quantization="AWQ")),
     Case("plain weights by name", {"quantization": "None"}, COMMON),
     Case("context", {**CPU, "maxModelLength": 4096}, ("--max-model-len=4096",)),
@@ -189,6 +196,20 @@ REFUSALS = (
         "int8 in float32", {"quantization": "INT8", "dtype": "Float32"}, "DTypeMismatch", ("INT8", "BFloat16")
     ),
     Refused("gptq in float32", {"dtype": "Float32"}, "DTypeMismatch", ("GPTQ",), facts(quantization="GPTQ")),
+    Refused(
+        "modelopt in float32",
+        {"dtype": "Float32"},
+        "DTypeMismatch",
+        ("MODELOPT",),
+        facts(quantization="MODELOPT"),
+    ),
+    Refused(
+        "fbgemm, which is deprecated",
+        {},
+        "QuantizationUnsupported",
+        ("FBGEMM_FP8",),
+        facts(quantization="FBGEMM_FP8"),
+    ),
     Refused("context", {"maxModelLength": 8193}, "ContextTooLong", ("8193", "8192")),
     Refused("batch", {"maxBatchedTokens": 64, "maxConcurrentSequences": 65}, "BatchTooSmall", ("64", "65")),
     Refused(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.core.engine_cases import CASES, Case
 
-from sluicegate.core.engine import engine_flags
+from sluicegate.core.engine import CUDA_METHODS, engine_flags
 from sluicegate.core.extra_args import ALLOWED, TYPED_FIELDS
 from sluicegate_engine.cli import parse
 from sluicegate_engine.launch import engine_command
@@ -58,6 +58,23 @@ def test_derived_flags_are_parsed(case: Case, parser: Any, models: str) -> None:
     )
     if case.draft:
         assert parsed.speculative_config["model"] == f"{models}/snapshots/{'b' * 64}"
+
+
+NOT_IN_CHECKPOINTS = {
+    # what vLLM makes of a checkpoint's method by itself
+    *("auto_awq", "auto_gptq", "awq_marlin", "gptq_marlin", "moe_wna16", "gpt_oss_mxfp4", "deepseek_v4_fp8"),
+    # what it does to plain weights at its start
+    *("online", "fp8_per_tensor", "fp8_per_block", "fp8_per_channel", "nvfp4_per_token"),
+    *("int8_per_channel_weight_only", "experts_int8", "humming"),
+}
+OTHER_NAMES = {"auto-round"}
+"""Names in checkpoints that vLLM takes for one of its own: this one for "inc"."""
+
+
+def test_a_checkpoint_may_be_quantised_as_vllm_reads_it() -> None:
+    vllm = importlib.import_module("vllm.model_executor.layers.quantization")
+    read = {*vllm.QUANTIZATION_METHODS} - {*vllm.DEPRECATED_QUANTIZATION_METHODS} - NOT_IN_CHECKPOINTS
+    assert {"None"} | {name.upper().replace("-", "_") for name in read | OTHER_NAMES} == CUDA_METHODS
 
 
 @pytest.mark.parametrize("name", sorted(ALLOWED | TYPED_FIELDS.keys()))

@@ -56,9 +56,22 @@ _CHECKPOINT_METHOD = {
     Quantization.AWQ: "AWQ",
     Quantization.COMPRESSED_TENSORS: "COMPRESSED_TENSORS",
 }
-_SIXTEEN_BIT_METHODS = frozenset({"INT8", "FP8", "GPTQ", "AWQ"})
+_FLOAT32_METHODS = frozenset({"None", "COMPRESSED_TENSORS", "TORCHAO"})
 _CPU_METHODS = frozenset({"None", "GPTQ", "AWQ", "COMPRESSED_TENSORS"})
-_CUDA_METHODS = _CPU_METHODS | {"FP8", "FBGEMM_FP8", "MODELOPT", "MXFP4", "QUARK", "TORCHAO"}
+CUDA_METHODS = _CPU_METHODS | {
+    "AUTO_ROUND",
+    "FP8",
+    "INC",
+    "MODELOPT",
+    "MODELOPT_FP4",
+    "MODELOPT_MIXED",
+    "MODELOPT_MXFP8",
+    "MXFP4",
+    "MXFP8",
+    "QUARK",
+    "TORCHAO",
+}
+"""How a checkpoint may be quantised: what vLLM 0.32 reads and does not call deprecated."""
 
 
 @dataclass(frozen=True)
@@ -176,11 +189,11 @@ def _not_on_cpu(what: str, instead: str) -> Refusal:
 
 def _quantization_refusals(engine: Engine, facts: Facts) -> Iterator[Refusal]:
     found, asked = facts.quantization, engine.quantization
-    known = _CPU_METHODS if engine.device is Device.CPU else _CUDA_METHODS
+    known = _CPU_METHODS if engine.device is Device.CPU else CUDA_METHODS
     if found not in known:
         yield Refusal(
             "QuantizationUnsupported",
-            f"the checkpoint is quantised with {found}, which vLLM 0.32 does not support on "
+            f"the checkpoint is quantised with {found}, which is not served with vLLM 0.32 on "
             f"{engine.device}: use a checkpoint with one of {', '.join(sorted(known))}",
         )
     fits = {"None", "FP8"} if asked is Quantization.FP8 else {_CHECKPOINT_METHOD.get(asked, "None")}
@@ -194,7 +207,7 @@ def _quantization_refusals(engine: Engine, facts: Facts) -> Iterator[Refusal]:
 
 def _dtype_refusals(engine: Engine, facts: Facts) -> Iterator[Refusal]:
     method = str(engine.quantization) if engine.quantization in _ONLINE else facts.quantization
-    if engine.dtype is DType.FLOAT32 and method in _SIXTEEN_BIT_METHODS:
+    if engine.dtype is DType.FLOAT32 and method not in _FLOAT32_METHODS:
         yield Refusal(
             "DTypeMismatch",
             f"engine.dtype is Float32, but {method} weights need 16 bits: set Auto, BFloat16 or Float16",
