@@ -91,6 +91,14 @@ CASES = (
         "an fp8 checkpoint", {"quantization": "FP8"}, whole=COMMON + PREFIX, model=facts(quantization="FP8")
     ),
     Case("a found gptq checkpoint", {}, whole=COMMON + PREFIX, model=facts(quantization="GPTQ")),
+    Case("gptq on cpu", CPU, ("--dtype=auto",), model=facts(quantization="GPTQ")),
+    Case("awq on cpu", {**CPU, "quantization": "AWQ"}, ("--dtype=auto",), model=facts(quantization="AWQ")),
+    Case(
+        "compressed tensors on cpu",
+        {**CPU, "quantization": "CompressedTensors"},
+        ("--dtype=auto",),
+        model=facts(quantization="COMPRESSED_TENSORS"),
+    ),
     Case("a modelopt checkpoint", {}, whole=COMMON + PREFIX, model=facts(quantization="MODELOPT")),
     Case(
         "compressed tensors in float32",

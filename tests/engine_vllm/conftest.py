@@ -32,11 +32,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def start(tmp_path: Path, model: Path) -> AsyncIterator[Start]:
     pods: list[Pod] = []
 
-    async def begin(*flags: str, draft: Path | None = None, **options: float) -> Pod:
+    async def begin(*flags: str, draft: Path | None = None, weights: Path = model, **options: float) -> Pod:
         directory = tmp_path / str(len(pods))
         directory.mkdir()
         pod = await start_pod(
-            directory, model, module=MODULE, flags=flags or SMALL, draft=draft, options=options
+            directory, weights, module=MODULE, flags=flags or SMALL, draft=draft, options=options
         )
         pods.append(pod)
         return pod
