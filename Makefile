@@ -60,10 +60,10 @@ lint: venv ## style, types, layers
 	@lint-imports
 
 quick: venv ## the fast loop: every test that needs neither API server nor vLLM
-	@pytest -q tests --ignore=tests/contract
+	@pytest -q --numprocesses auto --dist worksteal tests --ignore=tests/contract
 
 contract: venv ## the tests against a real API server, and the fake's against both
-	@pytest -q tests/contract
+	@pytest -q --numprocesses auto --dist worksteal tests/contract
 
 e2e: venv up ## the tests on the local cluster, with real vLLM
 	@images=$$(python3 -m e2e.images build --json) && \

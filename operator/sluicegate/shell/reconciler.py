@@ -69,6 +69,9 @@ class Reconciler:
     async def reconcile(self, key: Key) -> Outcome:
         """Raises ApiError where nothing could be decided; a failed write is an outcome."""
         subject = self._subjects[key.kind]
+        # Asked before the live read, so that waiting for a cache that lags costs the API server nothing.
+        if behind := await self._view.behind(key):
+            return Behind(behind)
         try:
             custom_resource = await self._client.get(subject.resource, key.namespace, key.name)
         except NotFound:
@@ -76,8 +79,6 @@ class Reconciler:
             return Gone()
         if objects.annotation(custom_resource, naming.RECONCILE) == "Disabled":
             return Disabled()
-        if behind := await self._view.behind(key):
-            return Behind(behind)
         seen = await subject.gather(custom_resource)
         plan = subject.plan(seen, self._now())
         done, failure = await self._act(key, objects.uid(custom_resource), plan.actions)
