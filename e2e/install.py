@@ -19,6 +19,7 @@ NAMESPACE = "sluicegate-system"
 OPERATOR = "sluicegate-operator"
 LABELS = "app.kubernetes.io/name=sluicegate,app.kubernetes.io/component=operator"
 RESYNC_SECONDS = "60"
+MANIFESTS = "../../manifests/kustomize"
 
 Kubectl = Callable[..., str]
 
@@ -33,11 +34,15 @@ class Images:
 
 @dataclass(frozen=True)
 class Installation:
-    """The operator of a checkout on a cluster. `kubectl` runs kubectl there and answers its output."""
+    """The operator of a checkout on a cluster. `kubectl` runs kubectl there and answers its output.
+
+    It serves the whole cluster, or the one `namespace` that it is in.
+    """
 
     checkout: Path
     kubectl: Kubectl
     images: Images
+    namespace: str = NAMESPACE
 
     def apply(self, images: Images | None = None) -> None:
         self.kubectl(
@@ -47,21 +52,21 @@ class Installation:
     async def ready(self, client: Client, within: float = 120.0) -> None:
         """Returns when the Deployment has rolled out and its one pod leads."""
         deadline = time.monotonic() + within
-        while not rolled_out(await client.get(resources.DEPLOYMENT, NAMESPACE, OPERATOR)):
+        while not rolled_out(await client.get(resources.DEPLOYMENT, self.namespace, OPERATOR)):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"the operator is not ready: kubectl -n {NAMESPACE} describe pods")
+                raise TimeoutError(f"the operator is not ready: kubectl -n {self.namespace} describe pods")
             await asyncio.sleep(0.3)
 
     async def kill(self, client: Client) -> None:
         """End the operator's pods without a word, as a lost node would."""
-        for pod in (await client.list(resources.POD, NAMESPACE, label_selector=LABELS)).items:
-            await client.delete(resources.POD, NAMESPACE, pod["metadata"]["name"], grace_seconds=0)
+        for pod in (await client.list(resources.POD, self.namespace, label_selector=LABELS)).items:
+            await client.delete(resources.POD, self.namespace, pod["metadata"]["name"], grace_seconds=0)
 
     async def stop(self, client: Client) -> None:
         """Scale the operator to zero and wait until it is gone."""
         scale: dict[str, Any] = {"spec": {"replicas": 0}}
-        await client.patch_merge(resources.DEPLOYMENT, NAMESPACE, OPERATOR, scale, "e2e")
-        while (await client.list(resources.POD, NAMESPACE, label_selector=LABELS)).items:
+        await client.patch_merge(resources.DEPLOYMENT, self.namespace, OPERATOR, scale, "e2e")
+        while (await client.list(resources.POD, self.namespace, label_selector=LABELS)).items:
             await asyncio.sleep(0.3)
 
     @asynccontextmanager
@@ -88,8 +93,8 @@ class Installation:
         overlay = {
             "apiVersion": "kustomize.config.k8s.io/v1beta1",
             "kind": "Kustomization",
-            "namespace": NAMESPACE,
-            "resources": ["../../manifests/kustomize/base"],
+            "namespace": self.namespace,
+            **self._base(),
             "images": [{"name": "sluicegate", **parts(images.small)}],
             "configMapGenerator": [
                 {"name": "sluicegate-settings", "behavior": "merge", "literals": settings}
@@ -97,6 +102,12 @@ class Installation:
         }
         (folder / "kustomization.yaml").write_text(json.dumps(overlay, indent=1))
         return folder
+
+    def _base(self) -> dict[str, list[str]]:
+        if self.namespace == NAMESPACE:
+            return {"resources": [f"{MANIFESTS}/base"]}
+        single = f"{MANIFESTS}/single-namespace"
+        return {"resources": [single], "transformers": [f"{single}/names"]}
 
 
 def parts(reference: str) -> dict[str, str]:

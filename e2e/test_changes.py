@@ -10,6 +10,7 @@ import pytest_asyncio
 from e2e.lab.lab import Lab, uids
 from e2e.lab.objects import a_deployment, a_model_version
 from e2e.lab.traffic import Record, ask, kept_connections, traffic
+from e2e.lab.watcher import watching
 from sluicegate.kube import resources
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -48,13 +49,17 @@ async def test_a_change_of_version_loses_no_request_and_mixes_no_answers(lab: La
     # given
     await lab.settled(NAME)
     await _learn(lab, alone, "tiny-a")
-    async with traffic(await lab.url(NAME), PROMPTS, clients=4) as record:
+    async with (
+        watching(lab.client, resources.LLM_DEPLOYMENT, lab.namespace, NAME) as sightings,
+        traffic(await lab.url(NAME), PROMPTS, clients=4) as record,
+    ):
         await record.grows(8)
         # when
         await lab.edit(NAME, modelVersion="tiny-b")
         await lab.settled(NAME)
         await record.grows(8)
-    # then
+    # then the status named who served all along
+    assert list(dict.fromkeys(each.serving for each in sightings.seen)) == ["tiny-a", "tiny-b"]
     await _learn(lab, alone, "tiny-b")
     assert len(set(alone.values())) == 2 * len(PROMPTS), "answers differ by prompt and by version"
     assert not record.failed, record.failed[:3]

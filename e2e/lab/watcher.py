@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from e2e.lab.traffic import Outcome
 from sluicegate.kube.client import Client
 from sluicegate.kube.resources import Resource
+
+LONGEST_LIE_SECONDS = 5.0
+"""Ready outlasts a failure that clients see by at most this."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,12 @@ class Sighting:
     def condition(self, kind: str) -> dict[str, Any] | None:
         conditions = (self.object.get("status") or {}).get("conditions") or ()
         return next((each for each in conditions if each["type"] == kind), None)
+
+    @property
+    def serving(self) -> str | None:
+        """The version that is said to answer."""
+        said = ((self.object.get("status") or {}).get("serving") or {}).get("version")
+        return None if said is None else str(said)
 
     @property
     def ready(self) -> bool:
@@ -78,3 +88,19 @@ async def _follow(
             version = event.object["metadata"]["resourceVersion"]
             if event.type != "BOOKMARK":
                 sightings.seen.append(Sighting(time.monotonic(), event.type, event.object))
+
+
+def longest_lie(sightings: Sightings, outcomes: Iterable[Outcome], end: float) -> float:
+    """The longest time that requests failed one after another while the status said Ready."""
+    longest = 0.0
+    for began, ended in sightings.ready_spans(end):
+        failing_since: float | None = None
+        for outcome in sorted(outcomes, key=lambda outcome: outcome.began):
+            if not began <= outcome.began <= ended:
+                continue
+            if outcome.served:
+                failing_since = None
+                continue
+            failing_since = outcome.began if failing_since is None else failing_since
+            longest = max(longest, min(outcome.ended, ended) - failing_since)
+    return longest
