@@ -213,6 +213,17 @@ PODS = {
             tolerations=[{"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}, {"operator": "Exists"}]
         )
     ),
+    "topology spread": Case(
+        a_pod(
+            topologySpreadConstraints=[
+                {"topologyKey": "zone"},
+                {"topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule", "maxSkew": 2},
+            ]
+        )
+    ),
+    "a spread without a skew": Case(
+        a_pod(topologySpreadConstraints=[{"topologyKey": "zone", "maxSkew": 0}]), "maxSkew"
+    ),
     "an unknown effect": Case(a_pod(tolerations=[{"key": "gpu", "effect": "Never"}]), "effect"),
     "pull secrets": Case(a_pod(imagePullSecrets=["registry"])),
     "the same pull secret twice": Case(a_pod(imagePullSecrets=["registry", "registry"]), "imagePullSecrets"),

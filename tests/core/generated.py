@@ -29,6 +29,7 @@ STRINGS: dict[str, tuple[str, ...]] = {
     "serviceAccountName": ("runner",),
     "priorityClassName": ("high",),
     "key": ("gpu",),
+    "topologyKey": ("zone",),
     "value": ("yes",),
 }
 SCHEMA = next(

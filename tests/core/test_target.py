@@ -55,6 +55,15 @@ CHANGED: dict[str, dict[str, Any]] = {
     "pod.tolerations.operator": {"pod": {"tolerations": [{"operator": "Exists"}]}},
     "pod.tolerations.value": {"pod": {"tolerations": [{"key": "gpu", "value": "x"}]}},
     "pod.tolerations.effect": {"pod": {"tolerations": [{"key": "gpu", "effect": "NoExecute"}]}},
+    "pod.topologySpreadConstraints.topologyKey": {
+        "pod": {"topologySpreadConstraints": [{"topologyKey": "zone"}]}
+    },
+    "pod.topologySpreadConstraints.maxSkew": {
+        "pod": {"topologySpreadConstraints": [{"topologyKey": "zone", "maxSkew": 2}]}
+    },
+    "pod.topologySpreadConstraints.whenUnsatisfiable": {
+        "pod": {"topologySpreadConstraints": [{"topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}]}
+    },
     "pod.imagePullSecrets": {"pod": {"imagePullSecrets": ["x"]}},
     "pod.serviceAccountName": {"pod": {"serviceAccountName": "x"}},
     "pod.priorityClassName": {"pod": {"priorityClassName": "x"}},

@@ -18,6 +18,21 @@ def a_pod_of(deployment: ADeployment, *models: Any) -> Any:
     return cluster.of_kind("ReplicaSet")[0]["spec"]["template"]["spec"]
 
 
+def test_pods_of_one_colour_spread_over_the_parts_that_the_spec_names() -> None:
+    spread = {"topologySpreadConstraints": [{"topologyKey": "zone"}]}
+    cluster = Cluster(ADeployment().with_spec(pod=spread).build(), a_model_version("v1"))
+    cluster.settle()
+    (replica_set,) = cluster.of_kind("ReplicaSet")
+    assert replica_set["spec"]["template"]["spec"]["topologySpreadConstraints"] == [
+        {
+            "topologyKey": "zone",
+            "maxSkew": 1,
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": replica_set["spec"]["selector"],
+        }
+    ]
+
+
 @pytest.mark.parametrize(
     ("cpu", "tensor", "threads"),
     [

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from sluicegate.api.meta import Model
 from sluicegate.api.v1alpha1.engine import Device
 from sluicegate.api.v1alpha1.llmdeployment import Accelerator, LLMDeployment, LLMDeploymentSpec, Pod
 from sluicegate.core import naming
@@ -57,7 +59,7 @@ def pod_template(
             "initContainers": [_store(pointer, defaults)],
             "containers": [_engine(deployment, engine_flags, defaults)],
             "volumes": _volumes(deployment.metadata.name, rollout, pointer),
-            **_passed_through(pod),
+            **_passed_through(pod, {naming.DEPLOYMENT: deployment.metadata.name, naming.ROLLOUT: rollout}),
         },
     }
 
@@ -250,13 +252,22 @@ def _volumes(deployment: str, rollout: str, pointer: Pointer) -> list[dict[str, 
     ]
 
 
-def _passed_through(pod: Pod) -> dict[str, Any]:
-    tolerations = [t.model_dump(mode="json", by_alias=True, exclude_none=True) for t in pod.tolerations]
+def _passed_through(pod: Pod, colour: Mapping[str, str]) -> dict[str, Any]:
+    """What the spec says of pods in Kubernetes' own words; `colour` are the labels of those made from it."""
+    spread = [
+        {**_as_json(each), "labelSelector": {"matchLabels": dict(colour)}}
+        for each in pod.topology_spread_constraints
+    ]
     given = {
         "nodeSelector": dict(pod.node_selector),
-        "tolerations": tolerations,
+        "tolerations": [_as_json(each) for each in pod.tolerations],
+        "topologySpreadConstraints": spread,
         "imagePullSecrets": [{"name": name} for name in pod.image_pull_secrets],
         "serviceAccountName": pod.service_account_name,
         "priorityClassName": pod.priority_class_name,
     }
     return {key: value for key, value in given.items() if value}
+
+
+def _as_json(part: Model) -> dict[str, Any]:
+    return part.model_dump(mode="json", by_alias=True, exclude_none=True)

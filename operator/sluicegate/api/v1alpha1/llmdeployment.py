@@ -98,6 +98,22 @@ class Toleration(Model):
     )
 
 
+class WhenUnsatisfiable(StrEnum):
+    DO_NOT_SCHEDULE = "DoNotSchedule"
+    SCHEDULE_ANYWAY = "ScheduleAnyway"
+
+
+class TopologySpreadConstraint(Model):
+    """How the pods of one version spread over parts of the cluster, as in a Pod."""
+
+    topology_key: Annotated[LabelKey, Change.TEMPLATE]
+    """Node label whose values are the parts, such as topology.kubernetes.io/zone."""
+    max_skew: Annotated[int, Field(ge=1, le=100), Change.TEMPLATE] = 1
+    """How many more pods one part may have than another."""
+    when_unsatisfiable: Annotated[WhenUnsatisfiable, Change.TEMPLATE] = WhenUnsatisfiable.SCHEDULE_ANYWAY
+    """Whether a pod that would break it waits, or only prefers other parts."""
+
+
 class Pod(Model):
     """What passes through to the model pods as it is."""
 
@@ -113,6 +129,12 @@ class Pod(Model):
     """Labels that a node must have."""
     tolerations: Annotated[tuple[Toleration, ...], Field(max_length=32), ListType.ATOMIC] = ()
     """Node taints that the pods tolerate."""
+    topology_spread_constraints: Annotated[
+        tuple[TopologySpreadConstraint, ...],
+        Field(max_length=8),
+        ListMap(("topologyKey", "whenUnsatisfiable")),
+    ] = ()
+    """Parts of the cluster that the pods spread over. Which pods are meant is filled in."""
     image_pull_secrets: Annotated[
         tuple[SecretName, ...], Field(max_length=8), ListType.SET, Change.TEMPLATE
     ] = ()
