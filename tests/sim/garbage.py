@@ -26,7 +26,7 @@ class GarbageCollector:
         if obj["metadata"].get("deletionTimestamp"):
             return self._finish(key, obj)
         references = obj["metadata"].get("ownerReferences") or ()
-        alive = [each for each in references if self._owner(each["uid"]) is not None]
+        alive = [each for each in references if self._exists(each["uid"])]
         if not references or len(alive) == len(references):
             return False
         if alive:
@@ -63,17 +63,16 @@ class GarbageCollector:
             self._store.delete(key)
         return True
 
-    def _owner(self, uid: str) -> Object | None:
-        found = (self._store.get(key) for key in self._store.every_key())
-        return next((obj for obj in found if obj is not None and obj["metadata"]["uid"] == uid), None)
+    def _exists(self, uid: str) -> bool:
+        return any(meta["uid"] == uid for _, meta in self._store.metadata())
 
     def _dependents(self, uid: str) -> list[tuple[Key, Object]]:
-        found = ((key, self._store.get(key)) for key in self._store.every_key())
-        return [
-            (key, obj)
-            for key, obj in found
-            if obj and any(each["uid"] == uid for each in obj["metadata"].get("ownerReferences") or ())
+        owned = [
+            key
+            for key, meta in self._store.metadata()
+            if any(each["uid"] == uid for each in meta.get("ownerReferences") or ())
         ]
+        return [(key, found) for key in owned if (found := self._store.get(key))]
 
 
 def _with(obj: Object, **metadata: list[Object] | list[str]) -> Object:

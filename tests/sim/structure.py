@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
 from tests.sim.schemas import Schema, resolve
+from tests.sim.store import copied
 
 from sluicegate.kube.errors import Cause
 
@@ -59,7 +59,7 @@ def defaulted(schema: Schema, value: Any) -> Any:
     }
     for name, below in schema.get("properties", {}).items():
         if name not in filled and "default" in below:
-            filled[name] = copy.deepcopy(below["default"])
+            filled[name] = copied(below["default"])
     for name, part in filled.items():
         filled[name] = defaulted(schema.get("properties", {}).get(name, _extra(schema)), part)
     return filled

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,7 +12,7 @@ from tests.sim.apply import ApplyConflictError, Manager, Managers, Ownership, ma
 from tests.sim.fields import Path
 from tests.sim.kinds import Kind
 from tests.sim.refusals import already_exists, bad_request, conflict, failed, invalid, not_found, refusal
-from tests.sim.store import Key, Object, Store
+from tests.sim.store import Key, Object, Store, copied
 from tests.sim.structure import defaulted, pruned, untypable
 
 from sluicegate.kube.errors import Cause
@@ -173,7 +172,7 @@ class Writes:
             **{key: value for key, value in defaults.empty(target.resource.kind).items() if key == "spec"},
             **obj,
         }
-        obj = defaults.without_empty(schema, copy.deepcopy(obj))
+        obj = defaults.without_empty(schema, copied(obj))
         defaults.fill(target.resource.kind, obj)
         return obj
 
@@ -321,7 +320,7 @@ class Writes:
 
     def _terminated(self, target: Target, old: Object, finalizers: list[str], grace: int) -> Object:
         """The object with the marks of a deletion, as far as its kind shows them."""
-        new = copy.deepcopy(old)
+        new = copied(old)
         meta = new["metadata"]
         if "deletionTimestamp" not in meta and (finalizers or target.resource.kind == "Pod"):
             meta["deletionTimestamp"] = _rfc3339(self._now() + timedelta(seconds=grace))
