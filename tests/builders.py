@@ -153,10 +153,10 @@ def ended(
     reason: str = "Error",
     restarts: int = 0,
     backing_off: bool = False,
-    lived: timedelta = timedelta(seconds=20),
+    lived: timedelta | None = timedelta(seconds=20),
 ) -> dict[str, Any]:
-    """Status of a pod with a container that ended and was restarted that often."""
-    times = {"startedAt": timestamp(NOW - lived), "finishedAt": timestamp(NOW)}
+    """Status of a pod with a container that ended and was restarted that often; `lived` None never began."""
+    times = {"startedAt": timestamp(NOW - lived), "finishedAt": timestamp(NOW)} if lived else {}
     terminated = {"terminated": {"exitCode": exit_code, "reason": reason, "message": message, **times}}
     if not restarts:
         return _with_container(container, state=terminated)

@@ -18,6 +18,7 @@ from sluicegate.core.diagnosis import diagnose, last_words
 from sluicegate.core.exposure import Exposure, exposed_now, exposure
 from sluicegate.core.objects import Ref, annotation, condition, controller_uid
 from sluicegate.core.placement import impossible_placement
+from sluicegate.core.plan import Apply, Create, Delete, Replace, SetFinalizers, written
 
 COLOURS = ("aaaaaaaa", "bbbbbbbb")
 PAST = "2026-01-01T11:59:00.250+00:00"
@@ -219,3 +220,16 @@ def test_objects_are_read_however_little_they_hold() -> None:
     assert condition({"status": {"conditions": [{"type": "B"}]}}, "A") is None
     assert str(Ref("v1", "Node", "", "n")) == "Node n"
     assert str(Ref("v1", "Pod", "ns", "p")) == "Pod ns/p"
+
+
+def test_what_a_write_is_about_is_told_by_its_manifest_or_its_reference() -> None:
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "models", "name": "chat"}}
+    where = Ref("v1", "Service", "models", "chat")
+    writes = (
+        Create(service, "wanted"),
+        Apply(service, "uid", "edited"),
+        Replace(service, "uid", "7", "added to"),
+        Delete(where, "uid", "7", "retired"),
+        SetFinalizers(where, (), "uid", "7", "unused"),
+    )
+    assert {written(write) for write in writes} == {where}

@@ -94,6 +94,12 @@ TROUBLES: dict[str, tuple[Mapping[str, Any], str, str, bool]] = {
         "CUDA error",
         False,
     ),
+    "the engine never began": (
+        ended("no such file: sluicegate-engine", restarts=2, lived=None),
+        "EngineCrashLooping",
+        "no such file",
+        True,
+    ),
     "the engine ended without a word": (ended(exit_code=137), "EngineCrashLooping", "exit code 137", False),
     "the engine was killed while it served": (
         ended('{"note": "requests were taken"}', exit_code=137),
