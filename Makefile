@@ -20,7 +20,7 @@ venv: $(VENV)/.made ## the virtual environment .venv with everything for develop
 
 $(VENV)/.made: requirements/dev.txt requirements/build.txt pyproject.toml | $(PYTHON) $(UV)
 	@$(UV) venv --quiet --allow-existing --python python3 $(VENV)
-	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt requirements/build.txt
+	@$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements/dev.txt requirements/build.txt
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 

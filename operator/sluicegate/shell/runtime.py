@@ -17,7 +17,9 @@ from sluicegate.core.observed import Answer, RuntimeStatus
 from sluicegate.core.plan import Ask, Inquire
 from sluicegate.shell.keys import Key
 
-CONNECT_SECONDS = 5.0
+# A packet that meets kube-proxy between two of its tables is lost. The kernel sends it again after 1 and 3 s;
+# another connection is answered at once.
+CONNECT_SECONDS = 0.5
 INQUIRY_SECONDS = 10.0
 # A question waits for its turn among the users' requests.
 ASK_SECONDS = 60.0
