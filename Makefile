@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up down status images clean-cache lint quick coverage contract e2e engine nightly test bench-operator demo \
+.PHONY: help venv up down status images clean-cache lint quick core contract e2e engine nightly test bench-operator demo \
   crds generate requirements
 
 help: ## this list
@@ -59,15 +59,20 @@ lint: venv ## style, types, layers
 	@mypy e2e bench
 	@lint-imports
 
-quick: venv ## the fast loop: every test that needs neither API server nor vLLM
-	@pytest -q --numprocesses auto --dist worksteal tests --ignore=tests/contract
+# One process more than processors: many tests wait for processes of their own.
+PARALLEL = --numprocesses $(shell expr $$(nproc) + 1) --dist worksteal
+WORLDS = tests/core/test_planner_properties.py
 
-coverage: venv ## every branch of every decision is taken by some case of core's tables
-	@pytest -q --numprocesses auto tests/core --ignore tests/core/test_planner_properties.py \
+quick: venv ## the fast loop: every test that needs neither API server nor vLLM, but for the generated worlds
+	@pytest -q $(PARALLEL) tests --ignore=tests/contract --ignore=$(WORLDS)
+
+core: venv ## the decisions: ten thousand generated worlds, and every branch taken by the tables
+	@pytest -q $(WORLDS)
+	@pytest -q $(PARALLEL) tests/core --ignore=$(WORLDS) \
 	  --cov=sluicegate.core --cov-branch --cov-fail-under=100 --cov-report=term-missing:skip-covered
 
 contract: venv ## the tests against a real API server, and the fake's against both
-	@pytest -q --numprocesses auto --dist worksteal tests/contract
+	@pytest -q $(PARALLEL) tests/contract
 
 e2e: venv up ## the tests on the local cluster, with real vLLM
 	@images=$$(python3 -m e2e.images build --json) && \
@@ -82,7 +87,7 @@ engine: venv up ## every flag set, parsed by the pinned vLLM inside the engine i
 nightly: venv up ## pods' lives and every engine setting that CPU can do, started and asked (25 minutes)
 	@$(ENGINE_TESTS) -- -v tests/engine_vllm/test_pod.py tests/engine_vllm/nightly_rows.py
 
-test: lint quick coverage contract e2e engine ## everything
+test: lint quick core contract e2e engine ## everything
 
 bench-operator: venv ## the operator's figures beside their bars; OUTPUT=json for programs
 	@python -m bench.operator.scale --output $(or $(OUTPUT),table)
