@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from tests.builders import NOW, ADeployment, a_model_version, a_node
 from tests.core.cluster import Cluster
@@ -12,12 +13,17 @@ from tests.core.journeys import a_cluster, a_settled_cluster
 GPUS = ADeployment().with_spec(engine={"parallelism": {"tensor": 4}})
 
 
-def test_a_third_version_gets_no_pods_before_those_of_a_second_are_gone() -> None:
+def superseded() -> tuple[Cluster, Any]:
+    """Version v1 serves, v3 is wanted, and v2, wanted in between, has a pod."""
     cluster = a_settled_cluster()
     cluster.edit(modelVersion="v2")
     cluster.turn()
     cluster.edit(modelVersion="v3")
-    last = cluster.pods(cluster.rollout_of("v2"))[0]
+    return cluster, cluster.pods(cluster.rollout_of("v2"))[0]
+
+
+def test_a_third_version_gets_no_pods_before_those_of_a_second_are_gone() -> None:
+    cluster, last = superseded()
     for _ in range(12):
         cluster.turn()
         cluster.put(last)
@@ -28,11 +34,7 @@ def test_a_third_version_gets_no_pods_before_those_of_a_second_are_gone() -> Non
 
 
 def test_pods_that_end_late_on_a_lost_node_hold_nobody_up() -> None:
-    cluster = a_settled_cluster()
-    cluster.edit(modelVersion="v2")
-    cluster.turn()
-    cluster.edit(modelVersion="v3")
-    lost = cluster.pods(cluster.rollout_of("v2"))[0]
+    cluster, lost = superseded()
     lost = {**lost, "metadata": {**lost["metadata"], "deletionTimestamp": "2026-01-01T12:00:30Z"}}
     while "v3" not in cluster.versions():
         cluster.turn()
