@@ -24,13 +24,8 @@ def _told(view: View) -> list[str]:
 
 
 def test_serving_target_and_step_are_told_apart() -> None:
-    rollout = {
-        "id": "ffffffff",
-        "fromVersion": "smollm2-1",
-        "toVersion": "smollm2-2",
-        "step": "Verifying",
-        "stepStartedAt": before(seconds=42),
-    }
+    versions = {"fromVersion": "smollm2-1", "toVersion": "smollm2-2"}
+    rollout = {"id": "ffffffff", **versions, "step": "Verifying", "stepStartedAt": before(seconds=42)}
     view = a_view(
         a_deployment(
             a_condition("Ready", "False", "Verifying", "the new pods are asked"),

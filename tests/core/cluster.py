@@ -14,6 +14,7 @@ from typing import Any
 
 from tests.builders import DEFAULTS, NOW, READY, a_pod
 from tests.core import invariants
+from tests.core.fields import fields_of
 from tests.core.frozen import frozen, thawed
 
 from sluicegate.core import naming
@@ -292,7 +293,7 @@ class Cluster:
             "creationTimestamp": before.get("creationTimestamp") or timestamp(self.now),
             "resourceVersion": self._next(),
         }
-        owned = {"ours": [json.dumps(_fields(manifest))], "foreign": foreign}
+        owned = {"ours": [json.dumps(fields_of(manifest))], "foreign": foreign}
         obj = {**manifest, "metadata": metadata, "owned": owned}
         if live is not None and "status" in live:
             obj["status"] = live["status"]
@@ -384,13 +385,6 @@ class Cluster:
     def _next(self) -> str:
         self._serial += 1
         return str(self._serial)
-
-
-def _fields(value: Any) -> Any:
-    """fieldsV1 of an apply: lists as one piece, for the lists of our children that matter here."""
-    if isinstance(value, dict) and value:
-        return {f"f:{key}": _fields(item) for key, item in value.items()}
-    return {}
 
 
 def _short(action: Action) -> str:

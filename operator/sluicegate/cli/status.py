@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -68,30 +68,16 @@ def as_text(seen: View) -> Iterator[str]:
     elif not seen.observed:
         yield "\nThe operator has not seen the present spec yet."
     yield "\nConditions"
-    yield from table(
-        [
-            ("TYPE", "STATUS", "REASON", "SINCE", "MESSAGE"),
-            *(
-                (
-                    c["type"],
-                    c["status"],
-                    c["reason"],
-                    since(c["lastTransitionTime"], seen.now),
-                    c.get("message", ""),
-                )
-                for c in seen.conditions
-            ),
-        ],
-        indent="  ",
-    )
+    rows = (_condition_row(seen, condition) for condition in seen.conditions)
+    yield from table([("TYPE", "STATUS", "REASON", "SINCE", "MESSAGE"), *rows], indent="  ")
     yield "\nPods"
-    yield from table(
-        [
-            ("NAME", "VERSION", "STATE", "RESTARTS", "NODE", "AGE"),
-            *(_pod_row(seen, pod) for pod in seen.pods),
-        ],
-        indent="  ",
-    )
+    rows = (_pod_row(seen, pod) for pod in seen.pods)
+    yield from table([("NAME", "VERSION", "STATE", "RESTARTS", "NODE", "AGE"), *rows], indent="  ")
+
+
+def _condition_row(seen: View, told: Mapping[str, Any]) -> tuple[str, ...]:
+    age = since(told["lastTransitionTime"], seen.now)
+    return told["type"], told["status"], told["reason"], age, told.get("message", "")
 
 
 def _step(rollout: Any, seen: View) -> str:
