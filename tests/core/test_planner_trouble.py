@@ -18,6 +18,7 @@ from tests.builders import (
 from tests.core.cluster import Cluster
 from tests.core.journeys import a_settled_cluster
 
+from sluicegate.core.conditions import timestamp
 from sluicegate.core.plan import Plan
 
 SCHEDULER = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
@@ -284,6 +285,22 @@ def test_every_new_pod_has_to_serve_the_right_files() -> None:
     cluster.reconcile()
     assert cluster.condition("Ready")["reason"] == "Provisioning"
     assert cluster.plan().actions == ()
+
+
+def test_a_question_that_comes_before_kube_proxy_does_not_look_like_a_failure() -> None:
+    cluster = a_settled_cluster()
+    cluster.edit(modelVersion="v2")
+    cluster.lies["v2"] = "!the connection was refused or could not be made"
+    cluster.reconcile()
+    ready = {"type": "Ready", "status": "True", "lastTransitionTime": timestamp(cluster.now)}
+    cluster.trouble["v2"] = {**READY, "conditions": [ready]}
+    reasons = []
+    for _ in range(6):
+        cluster.run_pods()
+        cluster.reconcile()
+        reasons.append(cluster.condition("Ready")["reason"])
+        cluster.pass_time(seconds=0.6)
+    assert list(dict.fromkeys(reasons)) == ["Verifying", "AnswerFailed"]
 
 
 def test_a_wrong_answer_through_the_service_keeps_ready_false() -> None:

@@ -75,13 +75,17 @@ def test_a_job_keeps_how_it_ended_and_whether_it_is_held_back() -> None:
 
 
 def test_a_pod_keeps_where_it_is_whether_it_is_ready_and_why_its_containers_wait_or_ended() -> None:
+    since = {"lastTransitionTime": "2026-01-01T12:00:00Z"}
     lived = {"startedAt": "2026-01-01T12:00:00Z", "finishedAt": "2026-01-01T12:00:20Z"}
     ended = {"reason": "Error", "exitCode": 1, "message": "no memory", **lived}
     status = {
         "phase": "Running",
         "podIP": "10.0.0.1",
         "hostIP": "10.0.0.2",
-        "conditions": [{"type": kind, "status": "True"} for kind in ("Initialized", "PodScheduled", "Ready")],
+        "conditions": [
+            {"type": kind, "status": "True", **since, "lastProbeTime": None}
+            for kind in ("Initialized", "PodScheduled", "Ready")
+        ],
         "containerStatuses": [
             {
                 "name": "engine",
@@ -97,7 +101,7 @@ def test_a_pod_keeps_where_it_is_whether_it_is_ready_and_why_its_containers_wait
     assert pod["status"] == {
         "phase": "Running",
         "podIP": "10.0.0.1",
-        "conditions": [{"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": "True"}],
+        "conditions": [{"type": kind, "status": "True", **since} for kind in ("PodScheduled", "Ready")],
         "containerStatuses": [
             {
                 "name": "engine",

@@ -6,7 +6,7 @@ The Service alone decides who answers. Each function is one question or one deci
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sluicegate.api.reasons import Reason
 from sluicegate.api.v1alpha1.llmdeployment import Step
@@ -15,7 +15,7 @@ from sluicegate.core.children import control_token
 from sluicegate.core.colours import Colour
 from sluicegate.core.conditions import timestamp
 from sluicegate.core.exposure import Exposure, exposed_now
-from sluicegate.core.objects import Manifest, name, uid
+from sluicegate.core.objects import Manifest, condition, name, uid
 from sluicegate.core.observed import Answer, RuntimeStatus
 from sluicegate.core.plan import Action, Ask, Inquire
 from sluicegate.core.problem import Problem
@@ -173,7 +173,8 @@ def unanswered(world: World, colour: Colour) -> Problem | None:
     """What was wrong with the last answers of a colour whose pods are ready."""
     subject = service_subject(colour) if world.promoted else preview_subject(colour)
     answer = world.seen.answers.get(subject)
-    if answer is not None and not _says(answer, colour):
+    refused_at_first = answer is not None and answer.error and _just_ready(world, colour)
+    if answer is not None and not _says(answer, colour) and not refused_at_first:
         said = answer.error or f"version {answer.version} answered instead of {colour.version}"
         return Problem(Reason.ANSWER_FAILED, said, stalled=False)
     for pod in colour.ready_pods:
@@ -182,6 +183,12 @@ def unanswered(world: World, colour: Colour) -> Problem | None:
             said = heard.error or f"pod {name(pod)} serves {heard.digest}, its pointer names {colour.digest}"
             return Problem(Reason.WRONG_DIGEST_SERVED, said, stalled=False)
     return None
+
+
+def _just_ready(world: World, colour: Colour) -> bool:
+    """Whether kube-proxy may not know all of the ready pods yet."""
+    since = ((condition(pod, "Ready") or {}).get("lastTransitionTime") for pod in colour.ready_pods)
+    return any(world.now - datetime.fromisoformat(each) < PROPAGATION for each in since if each)
 
 
 def preview_subject(colour: Colour) -> str:

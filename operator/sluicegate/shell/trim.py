@@ -97,7 +97,7 @@ def _pod(obj: Manifest) -> Trimmed:
         for field in ("initContainerStatuses", "containerStatuses")
         if field in status
     }
-    conditions = _conditions(obj, "Ready", "PodScheduled")
+    conditions = _conditions(obj, "Ready", "PodScheduled", fields=(*_CONDITION, "lastTransitionTime"))
     return {
         "metadata": _owned_metadata(obj["metadata"]),
         "status": {**_only(status, ("phase", "podIP")), "conditions": conditions, **containers},
@@ -125,9 +125,9 @@ def _container(status: Manifest) -> Trimmed:
     return {**_only(status, _CONTAINER), **states}
 
 
-def _conditions(obj: Manifest, *kinds: str) -> list[Trimmed]:
+def _conditions(obj: Manifest, *kinds: str, fields: tuple[str, ...] = _CONDITION) -> list[Trimmed]:
     found = (obj.get("status") or {}).get("conditions") or ()
-    return [_only(each, _CONDITION) for each in found if each["type"] in kinds]
+    return [_only(each, fields) for each in found if each["type"] in kinds]
 
 
 def _owned_metadata(metadata: Manifest) -> Trimmed:
