@@ -300,7 +300,7 @@ def test_a_question_that_comes_before_kube_proxy_does_not_look_like_a_failure() 
         cluster.reconcile()
         reasons.append(cluster.condition("Ready")["reason"])
         cluster.pass_time(seconds=0.6)
-    assert reasons == ["Verifying"] * 4 + ["AnswerFailed"] * 2
+    assert reasons == ["Verifying"] * 3 + ["AnswerFailed"] * 3
 
 
 def test_a_wrong_answer_through_the_service_keeps_ready_false() -> None:
