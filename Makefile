@@ -67,7 +67,7 @@ quick: venv ## the fast loop: every test that needs neither API server nor vLLM,
 	@pytest -q $(PARALLEL) tests --ignore=tests/contract --ignore=$(WORLDS)
 
 core: venv ## the decisions: ten thousand generated worlds, and every branch taken by the tables
-	@pytest -q $(WORLDS)
+	@pytest -q $(PARALLEL) $(WORLDS)
 	@pytest -q $(PARALLEL) tests/core --ignore=$(WORLDS) \
 	  --cov=sluicegate.core --cov-branch --cov-fail-under=100 --cov-report=term-missing:skip-covered
 
