@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from e2e.cluster import api_server
 from tests.contract.run import CASES, golden, open_api, prepare, transcript
-from tests.sim import schemas
+from tests.sim.server import schemas
 
 from sluicegate.kube.client import Client
 

@@ -10,7 +10,7 @@ import pytest
 from e2e.cluster import api_server
 from tests.contract.difference import differences
 from tests.contract.run import CASES, golden, open_api, prepare, transcript
-from tests.sim import schemas
+from tests.sim.server import schemas
 
 from sluicegate.kube.client import Client
 

@@ -18,7 +18,7 @@ import yaml
 from tests.builders import ADeployment
 from tests.host.front import Front, a_front
 from tests.sim.apiserver import ApiServer
-from tests.sim.kinds import read_crds
+from tests.sim.server.kinds import read_crds
 
 from sluicegate.kube.client import Client
 from sluicegate.kube.resources import LEASE, LLM_DEPLOYMENT, SECRET

@@ -13,7 +13,7 @@ import pytest
 from tests.builders import ADeployment, a_model_version
 from tests.host.front import Front, a_front
 from tests.sim.apiserver import ApiServer
-from tests.sim.kinds import read_crds
+from tests.sim.server.kinds import read_crds
 
 from sluicegate.core.objects import Manifest
 from sluicegate.host import kopf_host

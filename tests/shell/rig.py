@@ -21,7 +21,7 @@ from tests.shell.kit import CountingMeter, eventually, running, until
 from tests.shell.kubelet import Kubelet
 from tests.shell.wire import Wire
 from tests.sim.apiserver import ApiServer, loop_time
-from tests.sim.kinds import read_crds
+from tests.sim.server.kinds import read_crds
 
 from sluicegate.core import naming
 from sluicegate.core.objects import Manifest

@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.sim import defaults, scale
-from tests.sim.discovery import documents
-from tests.sim.garbage import GarbageCollector
-from tests.sim.kinds import Kind, all_kinds
-from tests.sim.reads import Reads
-from tests.sim.refusals import RefusedError, bad_request, not_found, not_served
-from tests.sim.store import Key, Object, Store
-from tests.sim.structure import defaulted
-from tests.sim.writes import Target, Writes, key_of
+from tests.sim.server import defaults, scale
+from tests.sim.server.discovery import documents
+from tests.sim.server.garbage import GarbageCollector
+from tests.sim.server.kinds import Kind, all_kinds
+from tests.sim.server.reads import Reads
+from tests.sim.server.refusals import RefusedError, bad_request, not_found, not_served
+from tests.sim.server.store import Key, Object, Store
+from tests.sim.server.structure import defaulted
+from tests.sim.server.writes import Target, Writes, key_of
 
 from sluicegate.kube.resources import NAMESPACE
 from sluicegate.kube.transport import Query, Response, Stream

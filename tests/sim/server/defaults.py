@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from tests.sim.fields import child_schema, item_schema
-from tests.sim.schemas import Schema
+from tests.sim.server.fields import child_schema, item_schema
+from tests.sim.server.schemas import Schema
 
 Object = dict[str, Any]
 

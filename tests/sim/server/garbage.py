@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.sim.store import Key, Object, Store
+from tests.sim.server.store import Key, Object, Store
 
 
 class GarbageCollector:

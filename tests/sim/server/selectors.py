@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tests.sim.refusals import bad_request
+from tests.sim.server.refusals import bad_request
 
 Object = Mapping[str, Any]
 Matches = Callable[[Object], bool]

@@ -7,13 +7,28 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.sim import defaults, rules
-from tests.sim.apply import ApplyConflictError, Manager, Managers, Ownership, managed_fields, managers_of
-from tests.sim.fields import Path
-from tests.sim.kinds import Kind
-from tests.sim.refusals import already_exists, bad_request, conflict, failed, invalid, not_found, refusal
-from tests.sim.store import Key, Object, Store, copied
-from tests.sim.structure import defaulted, pruned, untypable
+from tests.sim.server import defaults, rules
+from tests.sim.server.apply import (
+    ApplyConflictError,
+    Manager,
+    Managers,
+    Ownership,
+    managed_fields,
+    managers_of,
+)
+from tests.sim.server.fields import Path
+from tests.sim.server.kinds import Kind
+from tests.sim.server.refusals import (
+    already_exists,
+    bad_request,
+    conflict,
+    failed,
+    invalid,
+    not_found,
+    refusal,
+)
+from tests.sim.server.store import Key, Object, Store, copied
+from tests.sim.server.structure import defaulted, pruned, untypable
 
 from sluicegate.kube.errors import Cause
 from sluicegate.kube.resources import NAMESPACE, Resource

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.sim.schemas import Schema, resolve
+from tests.sim.server.schemas import Schema, resolve
 
 Path = tuple[str, ...]
 FieldSet = frozenset[Path]

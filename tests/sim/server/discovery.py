@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from tests.sim.kinds import Kind
+from tests.sim.server.kinds import Kind
 
 Document = dict[str, Any]
 

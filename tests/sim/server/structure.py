@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from tests.sim.schemas import Schema, resolve
-from tests.sim.store import copied
+from tests.sim.server.schemas import Schema, resolve
+from tests.sim.server.store import copied
 
 from sluicegate.kube.errors import Cause
 

@@ -12,8 +12,8 @@ import pytest
 from tests.contract.objects import Object, config_map, having, pod, replica_set, service
 from tests.contract.run import crd
 from tests.sim.apiserver import ApiServer
-from tests.sim.defaults import canonical
-from tests.sim.front import served
+from tests.sim.server.defaults import canonical
+from tests.sim.server.front import served
 
 from sluicegate.kube import errors, resources
 from sluicegate.kube.client import Client, WatchEvent

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.sim.kinds import Kind
-from tests.sim.store import Object
+from tests.sim.server.kinds import Kind
+from tests.sim.server.store import Object
 
 
 def shown(kind: Kind, obj: Object) -> Object:

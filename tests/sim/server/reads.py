@@ -8,10 +8,10 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-from tests.sim.kinds import Kind
-from tests.sim.refusals import RefusedError, bad_request, expired
-from tests.sim.selectors import Matches, selects
-from tests.sim.store import Change, Object, Store
+from tests.sim.server.kinds import Kind
+from tests.sim.server.refusals import RefusedError, bad_request, expired
+from tests.sim.server.selectors import Matches, selects
+from tests.sim.server.store import Change, Object, Store
 
 from sluicegate.kube.transport import Query
 

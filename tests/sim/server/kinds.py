@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from tests.sim import schemas
-from tests.sim.schemas import Schema
+from tests.sim.server import schemas
+from tests.sim.server.schemas import Schema
 
 from sluicegate.kube import resources
 from sluicegate.kube.resources import Resource

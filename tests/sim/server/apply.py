@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.sim.fields import (
+from tests.sim.server.fields import (
     FieldSet,
     Path,
     child_schema,
@@ -24,7 +24,7 @@ from tests.sim.fields import (
     spell,
     with_parents,
 )
-from tests.sim.schemas import Schema
+from tests.sim.server.schemas import Schema
 
 Object = dict[str, Any]
 

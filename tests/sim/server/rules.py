@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tests.sim.kinds import Kind
-from tests.sim.structure import violations
+from tests.sim.server.kinds import Kind
+from tests.sim.server.structure import violations
 
 from sluicegate.kube.errors import Cause
 
