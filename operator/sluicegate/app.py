@@ -21,6 +21,7 @@ from sluicegate.kube.errors import ApiError, ConfigurationError, NotFound
 from sluicegate.settings import Settings
 from sluicegate.shell.lease import LeadershipLost
 from sluicegate.shell.operator import Operator, Options, Surroundings
+from sluicegate.shell.pods import HttpPods
 from sluicegate.shell.token_key import token_key
 from sluicegate.shell.view import EVERYWHERE
 from sluicegate.shell.workqueue import Priority
@@ -40,7 +41,12 @@ async def run(settings: Settings) -> int:
         async with await Client.from_environment(on_request=metrics.requested) as client:
             key = await token_key(client, settings.operator_namespace)
             world = Surroundings(
-                client.transport, lambda: datetime.now(UTC), random.Random(), metrics, metrics.requested
+                client.transport,
+                lambda: datetime.now(UTC),
+                random.Random(),
+                metrics,
+                metrics.requested,
+                HttpPods(),
             )
             await _Process(settings, Operator(_options(settings, key), world), metrics).run()
     except (ConfigurationError, ApiError, ValueError) as error:

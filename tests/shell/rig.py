@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -25,16 +25,14 @@ from tests.sim.server.kinds import read_crds
 
 from sluicegate.core import naming
 from sluicegate.core.objects import Manifest
-from sluicegate.core.observed import Answer, RuntimeStatus
 from sluicegate.core.plan import Ask, Inquire
 from sluicegate.core.template import POINTER_KEY
 from sluicegate.kube.client import Client, WatchEvent
 from sluicegate.kube.resources import CONFIG_MAP, LLM_DEPLOYMENT, MODEL_VERSION, Resource
 from sluicegate.kube.transport import Transport
-from sluicegate.shell.keys import Key, key_of
 from sluicegate.shell.lease import Timing
 from sluicegate.shell.operator import Operator, Options, Surroundings
-from sluicegate.shell.workqueue import Priority
+from sluicegate.shell.pods import Report
 
 NAMESPACE = "models"
 CRDS = read_crds(Path(__file__).parents[2] / "crds")
@@ -64,51 +62,28 @@ class Site:
     idle_seconds: float = 3600.0
 
 
-class FakeCalls:
+class AnsweringPods:
     """Model pods that answer at once, each colour with the model that its pointer names."""
 
-    def __init__(self, truth: Client, now: Callable[[], datetime], requeue: Callable[[Key], None]) -> None:
+    def __init__(self, truth: Client, namespace: str) -> None:
         self._truth = truth
-        self._now = now
-        self._requeue = requeue
-        self._answers: dict[Key, dict[str, Answer]] = {}
-        self._statuses: dict[Key, dict[str, RuntimeStatus]] = {}
-        self._calls: set[asyncio.Task[None]] = set()
+        self._namespace = namespace
 
-    def answers(self, key: Key) -> Mapping[str, Answer]:
-        return dict(self._answers.get(key, {}))
+    async def generate(self, ask: Ask) -> str:
+        pointer = await self._pointer(ask.model, ask.subject.partition("/")[2])
+        return str(pointer["version"])
 
-    def statuses(self, key: Key, pods: frozenset[str]) -> Mapping[str, RuntimeStatus]:
-        return dict(self._statuses.get(key, {}))
-
-    def start(self, key: Key, action: Ask | Inquire) -> None:
-        call = asyncio.get_running_loop().create_task(self._answer(key, action))
-        self._calls.add(call)
-        call.add_done_callback(self._calls.discard)
-
-    def forget(self, key: Key) -> None:
-        self._answers.pop(key, None)
-        self._statuses.pop(key, None)
+    async def report(self, inquire: Inquire) -> Report:
+        name, rollout, _ = inquire.pod.rsplit("-", 2)
+        pointer = await self._pointer(name, rollout)
+        return Report(pointer["digest"], ready=True, in_flight=0)
 
     async def close(self) -> None: ...
 
-    async def _answer(self, key: Key, action: Ask | Inquire) -> None:
-        at = self._now()
+    async def _pointer(self, deployment: str, rollout: str) -> Manifest:
         await asyncio.sleep(0.01)
-        match action:
-            case Ask():
-                pointer = await self._pointer(key, action.subject.partition("/")[2])
-                answer = Answer(at, pointer["version"])
-                self._answers.setdefault(key, {})[action.subject] = answer
-            case Inquire():
-                pointer = await self._pointer(key, action.pod.split("-")[-2])
-                status = RuntimeStatus(at, pointer["digest"], ready=True, in_flight=0)
-                self._statuses.setdefault(key, {})[action.pod_uid] = status
-        self._requeue(key)
-
-    async def _pointer(self, key: Key, rollout: str) -> Manifest:
-        name = naming.pointer_name(key.name, rollout)
-        stored = await self._truth.get(CONFIG_MAP, key.namespace, name)
+        name = naming.pointer_name(deployment, rollout)
+        stored = await self._truth.get(CONFIG_MAP, self._namespace, name)
         pointer: Manifest = json.loads(stored["data"][POINTER_KEY])
         return pointer
 
@@ -133,7 +108,7 @@ class Rig:
             random.Random(0),
             self.meter,
             lambda *_: None,
-            partial(FakeCalls, self.truth),  # type: ignore[arg-type]
+            AnsweringPods(self.truth, self.site.namespace),
         )
         return Operator(options, world)
 
@@ -215,12 +190,10 @@ class Rig:
     async def _watch(self, operator: Operator, kind: Resource) -> None:
         listing = await self.truth.list(kind, self.site.namespace)
         for obj in listing.items:
-            operator.intake.observe(obj, Priority.RESYNC)
+            operator.intake.heard(None, obj)
         async for event in self.watch(kind, listing.resource_version):
-            if event.type == "DELETED":
-                operator.intake.vanished(key_of(event.object), Priority.EVENT)
-            elif event.type != "BOOKMARK":
-                operator.intake.observe(event.object, Priority.EVENT)
+            if event.type != "BOOKMARK":
+                operator.intake.heard(event.type, event.object)
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from tests.shell.kit import a_key
 from sluicegate.core.plan import Ask, Inquire
 from sluicegate.shell import runtime
 from sluicegate.shell.keys import Key
+from sluicegate.shell.pods import HttpPods
 from sluicegate.shell.runtime import ANSWERS_KEPT, RuntimeCalls
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -30,7 +31,7 @@ class World:
         self.requeued: asyncio.Queue[Key] = asyncio.Queue()
         self.requests: list[tuple[str, Any, str | None]] = []
         self.answer: Handler = generates("v1")
-        self.calls = RuntimeCalls(lambda: self.now, self.requeued.put_nowait)
+        self.calls = RuntimeCalls(HttpPods(), lambda: self.now, self.requeued.put_nowait)
         self.url = ""
 
     async def handle(self, request: web.Request) -> web.StreamResponse:

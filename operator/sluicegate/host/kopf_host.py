@@ -19,8 +19,6 @@ import kopf
 from sluicegate.core.naming import FINALIZER, MANAGER
 from sluicegate.kube.resources import LLM_DEPLOYMENT, MODEL_VERSION, Resource
 from sluicegate.shell.intake import Intake
-from sluicegate.shell.keys import key_of
-from sluicegate.shell.workqueue import Priority
 
 OUR_PREFIX = FINALIZER.partition("/")[0]
 
@@ -140,9 +138,4 @@ class KopfHost:
         @kopf.on.event(group, version, kind.plural, registry=self._registry, id=kind.plural)
         async def observe(event: kopf.RawEvent, **_: Any) -> None:
             custom_resource = {**event["object"], "apiVersion": kind.api_version, "kind": kind.kind}
-            if event["type"] == "DELETED":
-                self._intake.vanished(key_of(custom_resource), Priority.EVENT)
-            else:
-                # What was there already at the start is no news.
-                priority = Priority.RESYNC if event["type"] is None else Priority.EVENT
-                self._intake.observe(custom_resource, priority)
+            self._intake.heard(event["type"], custom_resource)

@@ -22,6 +22,13 @@ class Intake:
     def known(self) -> frozenset[Key]:
         return frozenset(self._named)
 
+    def heard(self, event: str | None, custom_resource: Manifest) -> None:
+        """An event of a watch, None for what was there already when it began: that is no news."""
+        if event == "DELETED":
+            self.vanished(key_of(custom_resource), Priority.EVENT)
+        else:
+            self.observe(custom_resource, Priority.RESYNC if event is None else Priority.EVENT)
+
     def observe(self, custom_resource: Manifest, priority: Priority) -> None:
         """A custom resource exists, in this or a newer state."""
         key = key_of(custom_resource)

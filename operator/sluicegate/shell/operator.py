@@ -19,9 +19,9 @@ from sluicegate.shell.apply import Applier
 from sluicegate.shell.controller import Controller
 from sluicegate.shell.gather import Gatherer
 from sluicegate.shell.intake import Intake
-from sluicegate.shell.keys import Key
 from sluicegate.shell.lease import Lease, Timing
 from sluicegate.shell.meter import Meter
+from sluicegate.shell.pods import Pods
 from sluicegate.shell.reconciler import Reconciler, Subject
 from sluicegate.shell.recorder import Recorder
 from sluicegate.shell.resync import Resync
@@ -53,7 +53,7 @@ class Surroundings:
     jitter: random.Random
     meter: Meter
     on_request: OnRequest
-    calls: Callable[[Callable[[], datetime], Callable[[Key], None]], RuntimeCalls] = RuntimeCalls
+    pods: Pods
 
 
 class Operator:
@@ -71,7 +71,7 @@ class Operator:
         self.queue = WorkQueue(world.meter.waited, world.meter.retried)
         self.intake = Intake(self.queue)
         self.view = View(client, scope, self.intake.changed, world.meter, world.jitter)
-        self.calls = world.calls(world.now, self.queue.add)
+        self.calls = RuntimeCalls(world.pods, world.now, self.queue.add)
         self.resync = Resync(client, scope, self.intake, self.queue, options.resync_seconds, world.jitter)
         self._recorder = Recorder(client, options.identity, world.now, lambda: uuid4().hex[:16], world.meter)
         gather = Gatherer(client, self.view, self.calls, options.defaults)

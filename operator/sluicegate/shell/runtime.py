@@ -11,22 +11,16 @@ from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime
 from typing import Any
 
-import aiohttp
-
 from sluicegate.core.observed import Answer, RuntimeStatus
 from sluicegate.core.plan import Ask, Inquire
 from sluicegate.shell.keys import Key
+from sluicegate.shell.pods import NoAnswer, Pods
 
-# A packet that meets kube-proxy between two of its tables is lost. The kernel sends it again after 1 and 3 s;
-# another connection is answered at once.
-CONNECT_SECONDS = 0.5
 INQUIRY_SECONDS = 10.0
 # A question waits for its turn among the users' requests.
 ASK_SECONDS = 60.0
 CALLS_AT_A_TIME = 128
 ANSWERS_KEPT = 8
-VERSION_HEADER = "x-sluicegate-model-version"
-FINISHED = frozenset({"stop", "length"})
 
 Subject = tuple[Key, str]
 
@@ -38,13 +32,10 @@ class RuntimeCalls:
     each new answer.
     """
 
-    def __init__(self, now: Callable[[], datetime], requeue: Callable[[Key], None]) -> None:
+    def __init__(self, pods: Pods, now: Callable[[], datetime], requeue: Callable[[Key], None]) -> None:
+        self._pods = pods
         self._now = now
         self._requeue = requeue
-        # A connection each: one that is kept open would always reach the same pod.
-        connector = aiohttp.TCPConnector(limit=0, force_close=True)
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
-        self._session = aiohttp.ClientSession(connector=connector, timeout=timeout)
         self._slots = asyncio.Semaphore(CALLS_AT_A_TIME)
         self._answers: dict[Key, dict[str, Answer]] = {}
         self._statuses: dict[Key, dict[str, RuntimeStatus]] = {}
@@ -81,7 +72,7 @@ class RuntimeCalls:
         for call in calls:
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
-        await self._session.close()
+        await self._pods.close()
 
     def _begin(self, subject: Subject, call: Coroutine[Any, Any, None]) -> None:
         if subject in self._calls:
@@ -102,8 +93,8 @@ class RuntimeCalls:
             at = self._now()
             try:
                 async with asyncio.timeout(ASK_SECONDS):
-                    answer = Answer(at, await self._generate(ask))
-            except _FAILURES as failure:
+                    answer = Answer(at, await self._pods.generate(ask))
+            except (NoAnswer, TimeoutError) as failure:
                 answer = Answer(at, None, _words(failure, ASK_SECONDS))
         answers = self._answers.setdefault(key, {})
         answers.pop(ask.subject, None)
@@ -111,53 +102,18 @@ class RuntimeCalls:
         while len(answers) > ANSWERS_KEPT:
             del answers[next(iter(answers))]
 
-    async def _generate(self, ask: Ask) -> str:
-        """One token from the Service; returns the version that its header names."""
-        prompt = {"model": ask.model, "prompt": "ping", "max_tokens": 1, "temperature": 0}
-        async with self._session.post(f"{ask.url}/v1/completions", json=prompt) as response:
-            if response.status == 429 and VERSION_HEADER in response.headers:
-                # Users fill its queue, and a gate queues only for an engine that has generated already.
-                return response.headers[VERSION_HEADER]
-            response.raise_for_status()
-            body = await response.json()
-            reason = body["choices"][0]["finish_reason"]
-            if reason not in FINISHED:
-                raise ValueError(f"the generation ended with finish_reason {reason}")
-            return response.headers[VERSION_HEADER]
-
     async def _inquire(self, key: Key, inquire: Inquire) -> None:
         async with self._slots:
             at = self._now()
             try:
                 async with asyncio.timeout(INQUIRY_SECONDS):
-                    body = await self._status_of(inquire)
-                status = RuntimeStatus(at, body["digest"], bool(body["ready"]), int(body["inFlight"]))
-            except _FAILURES as failure:
+                    report = await self._pods.report(inquire)
+                status = RuntimeStatus(at, report.digest, report.ready, report.in_flight)
+            except (NoAnswer, TimeoutError) as failure:
                 words = _words(failure, INQUIRY_SECONDS)
                 status = RuntimeStatus(at, None, ready=False, in_flight=0, error=words)
         self._statuses.setdefault(key, {})[inquire.pod_uid] = status
 
-    async def _status_of(self, inquire: Inquire) -> Any:
-        headers = {"Authorization": f"Bearer {inquire.token}"}
-        async with self._session.get(f"{inquire.url}/status", headers=headers) as response:
-            response.raise_for_status()
-            return await response.json()
-
-
-_FAILURES = (aiohttp.ClientError, TimeoutError, LookupError, TypeError, ValueError)
-
 
 def _words(failure: BaseException, limit: float) -> str:
-    """What went wrong in words that stay the same when it happens again: they end up in a status."""
-    match failure:
-        case aiohttp.ClientResponseError():
-            return f"HTTP {failure.status} {failure.message}".strip()
-        case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError():
-            return "the connection was refused or could not be made"
-        case TimeoutError():
-            return f"no answer within {limit:.0f} s"
-        case aiohttp.ClientError():
-            return "the connection broke"
-        case KeyError() | IndexError() | TypeError():
-            return f"the answer lacks {failure.args[0] if failure.args else 'a field'}"
-    return str(failure)
+    return f"no answer within {limit:.0f} s" if isinstance(failure, TimeoutError) else str(failure)

@@ -1,0 +1,99 @@
+"""How questions reach model pods: one generation through a Service, the status at a pod's control port."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import aiohttp
+
+from sluicegate.core.plan import Ask, Inquire
+
+# A packet that meets kube-proxy between two of its tables is lost. The kernel sends it again after 1 and 3 s;
+# another connection is answered at once.
+CONNECT_SECONDS = 0.5
+VERSION_HEADER = "x-sluicegate-model-version"
+FINISHED = frozenset({"stop", "length"})
+
+
+class NoAnswer(Exception):  # noqa: N818
+    """Why there is no answer that can be used, in words that stay the same when it happens again."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a pod says of itself: the digest of the weights it serves, and its requests in flight."""
+
+    digest: str | None
+    ready: bool
+    in_flight: int
+
+
+class Pods(Protocol):
+    """Carries questions. Every method may take its time, and raises NoAnswer."""
+
+    async def generate(self, ask: Ask) -> str:
+        """One token from the Service; the version that the answer names."""
+        ...
+
+    async def report(self, inquire: Inquire) -> Report: ...
+
+    async def close(self) -> None: ...
+
+
+class HttpPods:
+    """The real way. Made inside a running loop."""
+
+    def __init__(self) -> None:
+        # A connection each: one that is kept open would always reach the same pod.
+        connector = aiohttp.TCPConnector(limit=0, force_close=True)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
+        self._session = aiohttp.ClientSession(connector=connector, timeout=timeout)
+
+    async def generate(self, ask: Ask) -> str:
+        try:
+            return await self._generate(ask)
+        except _FAILURES as failure:
+            raise NoAnswer(_words(failure)) from failure
+
+    async def report(self, inquire: Inquire) -> Report:
+        headers = {"Authorization": f"Bearer {inquire.token}"}
+        try:
+            async with self._session.get(f"{inquire.url}/status", headers=headers) as response:
+                response.raise_for_status()
+                body: Any = await response.json()
+            return Report(body["digest"], bool(body["ready"]), int(body["inFlight"]))
+        except _FAILURES as failure:
+            raise NoAnswer(_words(failure)) from failure
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def _generate(self, ask: Ask) -> str:
+        prompt = {"model": ask.model, "prompt": "ping", "max_tokens": 1, "temperature": 0}
+        async with self._session.post(f"{ask.url}/v1/completions", json=prompt) as response:
+            if response.status == 429 and VERSION_HEADER in response.headers:
+                # Users fill its queue, and a gate queues only for an engine that has generated already.
+                return response.headers[VERSION_HEADER]
+            response.raise_for_status()
+            body = await response.json()
+            reason = body["choices"][0]["finish_reason"]
+            if reason not in FINISHED:
+                raise ValueError(f"the generation ended with finish_reason {reason}")
+            return response.headers[VERSION_HEADER]
+
+
+_FAILURES = (aiohttp.ClientError, LookupError, TypeError, ValueError)
+
+
+def _words(failure: BaseException) -> str:
+    match failure:
+        case aiohttp.ClientResponseError():
+            return f"HTTP {failure.status} {failure.message}".strip()
+        case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError():
+            return "the connection was refused or could not be made"
+        case aiohttp.ClientError():
+            return "the connection broke"
+        case KeyError() | IndexError() | TypeError():
+            return f"the answer lacks {failure.args[0] if failure.args else 'a field'}"
+    return str(failure)
