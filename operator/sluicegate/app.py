@@ -16,8 +16,9 @@ from sluicegate.host.health import Health
 from sluicegate.host.http import http_server
 from sluicegate.host.kopf_host import KopfHost
 from sluicegate.host.metrics import Metrics
+from sluicegate.host.process import Process
 from sluicegate.kube.client import Client
-from sluicegate.kube.errors import ApiError, ConfigurationError, NotFound
+from sluicegate.kube.errors import ApiError, ConfigurationError
 from sluicegate.settings import Settings
 from sluicegate.shell.lease import LeadershipLost
 from sluicegate.shell.operator import Operator, Options, Surroundings
@@ -48,7 +49,7 @@ async def run(settings: Settings) -> int:
                 metrics.requested,
                 HttpPods(),
             )
-            await _Process(settings, Operator(_options(settings, key), world), metrics).run()
+            await _Hosted(settings, Operator(_options(settings, key), world), metrics).run()
     except (ConfigurationError, ApiError, ValueError) as error:
         logger.error("cannot start: %s", error)
         return 1
@@ -60,60 +61,30 @@ async def run(settings: Settings) -> int:
     return 0
 
 
-class _Process:
-    """The operator with kopf, signals and an HTTP port around it."""
+class _Hosted:
+    """The operator's process with kopf, signals and an HTTP port around it."""
 
     def __init__(self, settings: Settings, operator: Operator, metrics: Metrics) -> None:
         self._operator = operator
         self._metrics = metrics
         self._port = settings.http_port
-        self._kopf = KopfHost(operator.intake, settings.namespaces or EVERYWHERE, random.Random())
-        self._health = Health(
-            operator.view.informers, lambda: self._kopf.is_alive, asyncio.get_running_loop().time
-        )
-        self._stop = asyncio.Event()
-        self._kopf_stop = asyncio.Event()
+        kopf = KopfHost(operator.intake, settings.namespaces or EVERYWHERE, random.Random())
+        # kopf puts handlers of its own in place of ours when it starts.
+        self._process = Process(operator, kopf, started=self._take_signals)
+        clock = asyncio.get_running_loop().time
+        self._health = Health(operator.view.informers, lambda: kopf.is_alive, clock)
 
     async def run(self) -> None:
         """Runs until SIGTERM or SIGINT; raises LeadershipLost, or what ended kopf, in groups."""
         self._show_metrics()
         self._take_signals()
-        async with (
-            http_server(self._port, self._health, self._metrics.exposition),
-            asyncio.TaskGroup() as group,
-        ):
-            feeding = group.create_task(self._operator.feed())
-            working = group.create_task(self._operator.work())
-            watching = group.create_task(self._watch())
-            await self._stop.wait()
-            logger.info("stopping")
-            await _cancelled(working)
-            await self._operator.stop()
-            self._kopf_stop.set()
-            await asyncio.wait([watching])
-            await _cancelled(feeding)
-
-    async def _watch(self) -> None:
-        """Have kopf watch, last of all: at its end it cancels every task that is younger than itself."""
-        try:
-            await self._operator.resync.once()
-        except NotFound as missing:
-            # kopf looks for the kinds once, and would watch nothing for ever.
-            raise RuntimeError(f"install the CRDs first, see `sluicegate crds`: {missing}") from missing
-        stopped = asyncio.create_task(self._kopf_stop.wait())
-        synced = asyncio.create_task(self._operator.view.synced())
-        await asyncio.wait([stopped, synced], return_when=asyncio.FIRST_COMPLETED)
-        await _cancelled(stopped, synced)
-        if self._kopf_stop.is_set():
-            return
-        await self._kopf.run(self._kopf_stop, started=self._take_signals)
-        if not self._kopf_stop.is_set():
-            raise RuntimeError("kopf ended by itself: custom resources are not watched any more")
+        async with http_server(self._port, self._health, self._metrics.exposition):
+            await self._process.run()
 
     def _take_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
+            loop.add_signal_handler(number, self._process.stop.set)
 
     def _show_metrics(self) -> None:
         queue, health = self._operator.queue, self._health
@@ -134,10 +105,3 @@ def _options(settings: Settings, key: bytes) -> Options:
         token_key=key,
     )
     return Options(settings.identity, settings.namespaces, settings.resync_seconds, defaults)
-
-
-async def _cancelled(*tasks: asyncio.Task[object]) -> None:
-    """Cancel tasks and wait until they have ended."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)

@@ -69,5 +69,6 @@ class Intake:
         return {key for key, named in self._named.items() if model_version in named}
 
     def _add(self, keys: Iterable[Key], priority: Priority) -> None:
-        for key in keys:
+        # In an order that is the same each time, so that a run can be made again.
+        for key in sorted(keys):
             self._queue.add(key, priority)
