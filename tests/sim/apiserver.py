@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from tests.sim.server import defaults, scale
 from tests.sim.server.discovery import documents
 from tests.sim.server.garbage import GarbageCollector
+from tests.sim.server.hand import Hand
 from tests.sim.server.kinds import Kind, all_kinds
 from tests.sim.server.reads import Reads
 from tests.sim.server.refusals import RefusedError, bad_request, not_found, not_served
-from tests.sim.server.store import Key, Object, Store
+from tests.sim.server.store import Key, Object, Store, Stored
 from tests.sim.server.structure import defaulted
-from tests.sim.server.writes import Target, Writes, key_of
+from tests.sim.server.writes import Target, Writes, key_of, rfc3339
 
-from sluicegate.kube.resources import NAMESPACE
+from sluicegate.kube.resources import NAMESPACE, Resource
 from sluicegate.kube.transport import Query, Response, Stream
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -57,14 +60,38 @@ class ApiServer:
         gc_seconds: float | None = 0.05,
     ) -> None:
         self._kinds = all_kinds(crds)
-        self.store = Store(self._decode)
         self._discovery = documents(self._kinds.values())
-        self._reads = Reads(self.store)
-        self._writes = Writes(self.store, now)
-        self._garbage = GarbageCollector(self.store, self._delete_in_background)
+        self._now = now
         self._gc_seconds = gc_seconds
-        self._gc_due = False
         self._namespaces = tuple(namespaces)
+        self._uncollected = False
+        self._stand_on(Store(partial(_decoded, self._kinds)), created=0)
+
+    def fork(self) -> ApiServer:
+        """Another server that goes on from this one's state and history, in this event loop or another.
+
+        Its clock is that of the loop in which it is used: let it begin where this one's stands.
+        """
+        other = copy(self)
+        other._uncollected = self._gc_due
+        other._stand_on(self.store.fork(), self._writes.created)
+        return other
+
+    def hand(self, manager: str) -> Hand:
+        """How a modelled controller writes."""
+        return Hand(self._kinds, self._writes, self._begin, self._schedule_collection, manager)
+
+    def peek(self, resource: Resource) -> Iterator[Stored]:
+        """The objects of a kind as stored, by namespace and name; to be looked at only."""
+        return (obj for _, obj in self.store.peek(key_of(resource, "", "")[0]))
+
+    def find(self, resource: Resource, namespace: str, name: str) -> Stored | None:
+        """One object as stored; to be looked at only."""
+        return self.store.get(key_of(resource, namespace, name))
+
+    def timestamp(self) -> str:
+        """The present, as the objects write it."""
+        return rfc3339(self._now())
 
     def collect_garbage(self) -> None:
         """Delete what belongs to nobody any more."""
@@ -74,7 +101,7 @@ class ApiServer:
     async def request(
         self, method: str, path: str, query: Query, body: Mapping[str, Any] | None, content_type: str
     ) -> Response:
-        self._ensure_namespaces()
+        self._begin()
         if path in self._discovery:
             return Response(200, json.dumps(self._discovery[path]).encode())
         try:
@@ -85,11 +112,11 @@ class ApiServer:
             return Response(refused.code, json.dumps(refused.status).encode())
         if method != "GET":
             self._schedule_collection()
-        return Response(201 if method == "POST" else 200, json.dumps(answer).encode())
+        return Response(201 if method == "POST" else 200, answer)
 
     @asynccontextmanager
     async def stream(self, path: str, query: Query) -> AsyncIterator[Stream]:
-        self._ensure_namespaces()
+        self._begin()
         try:
             route = self._route(path)
         except RefusedError as refused:
@@ -113,15 +140,19 @@ class ApiServer:
             raise not_found(kind.resource, name)
         return _Route(kind, namespace, name, subresource)
 
-    def _answer(self, method: str, route: _Route, query: Query, body: Any, content_type: str) -> Object:
+    def _answer(self, method: str, route: _Route, query: Query, body: Any, content_type: str) -> bytes:
+        if method == "GET" and not route.name:
+            return self._reads.list(route.kind, route.namespace, query)
         target = Target(
             route.kind, route.namespace, route.name, query.get("fieldManager", "unknown"), route.subresource
         )
-        if route.subresource == "scale":
+        answer = self._object(method, target, query, body, content_type)
+        return answer.encoded if isinstance(answer, Stored) else json.dumps(answer).encode()
+
+    def _object(self, method: str, target: Target, query: Query, body: Any, content_type: str) -> Object:
+        if target.subresource == "scale":
             return self._scale(method, target, body)
         if method == "GET":
-            if not route.name:
-                return self._reads.list(route.kind, route.namespace, query)
             return self._writes.read(target)
         if method == "DELETE":
             left = self._writes.delete(target, body or {})
@@ -158,26 +189,37 @@ class ApiServer:
         if target.name and meta.get("name", target.name) != target.name:
             raise bad_request("the name of the object does not match the name on the URL")
 
-    def _decode(self, key: Key, obj: Object) -> Object:
-        kind = self._kinds[key[0]]
-        return defaulted(kind.schema, obj) if kind.custom else defaults.seen(kind.resource.kind, obj)
-
     def _delete_in_background(self, key: Key) -> None:
         kind = self._kinds[key[0]]
         self._writes.delete(Target(kind, key[1], key[2]), {"propagationPolicy": "Background"})
+
+    def _stand_on(self, store: Store, created: int) -> None:
+        self.store = store
+        self._reads = Reads(store)
+        self._writes = Writes(store, self._now, created)
+        self._garbage = GarbageCollector(store, self._delete_in_background)
+        self._gc_due = False
 
     def _schedule_collection(self) -> None:
         if self._gc_seconds is not None and not self._gc_due:
             self._gc_due = True
             asyncio.get_running_loop().call_later(self._gc_seconds, self.collect_garbage)
 
-    def _ensure_namespaces(self) -> None:
-        # Not when constructed: the clock may be that of a loop that does not run yet.
+    def _begin(self) -> None:
+        """What waits for the first request: the clock may be that of a loop that did not run before."""
         missing, self._namespaces = self._namespaces, ()
         for name in missing:
             kind = self._kinds[key_of(NAMESPACE, "", "")[0]]
             body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
             self._writes.create(Target(kind, "", "", "fixture"), body)
+        if self._uncollected:
+            self._uncollected = False
+            self._schedule_collection()
+
+
+def _decoded(kinds: Mapping[str, Kind], key: Key, obj: Object) -> Object:
+    kind = kinds[key[0]]
+    return defaulted(kind.schema, obj) if kind.custom else defaults.seen(kind.resource.kind, obj)
 
 
 async def _once(body: bytes) -> AsyncIterator[bytes]:

@@ -64,7 +64,7 @@ def seen(kind: str, obj: Object) -> Object:
     """The stored object as every reader sees it."""
     labels = obj.get("spec", {}).get("template", {}).get("metadata", {}).get("labels")
     if kind == "Job" and labels and not obj["metadata"].get("labels"):
-        obj["metadata"]["labels"] = dict(labels)
+        return {**obj, "metadata": {**obj["metadata"], "labels": labels}}
     return obj
 
 

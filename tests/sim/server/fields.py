@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from tests.sim.server.schemas import Schema, resolve
@@ -19,7 +20,8 @@ FieldSet = frozenset[Path]
 _OPEN = {"properties", "additionalProperties", "x-kubernetes-preserve-unknown-fields"}
 
 
-def encode(fields: FieldSet) -> dict[str, Any]:
+@lru_cache(4096)
+def encode(fields: FieldSet) -> Mapping[str, Any]:
     """The set as fieldsV1."""
     root: dict[str, Any] = {}
     for path in sorted(fields):

@@ -16,7 +16,7 @@ class GarbageCollector:
 
     def collect(self) -> None:
         """Work until nothing is left to do."""
-        while sum(self._visit(key) for key in self._store.every_key()):
+        while sum(self._visit(key) for key, _ in self._store.every()):
             continue
 
     def _visit(self, key: Key) -> bool:
@@ -26,7 +26,7 @@ class GarbageCollector:
         if obj["metadata"].get("deletionTimestamp"):
             return self._finish(key, obj)
         references = obj["metadata"].get("ownerReferences") or ()
-        alive = [each for each in references if self._exists(each["uid"])]
+        alive = [each for each in references if self._store.key_of(each["uid"])]
         if not references or len(alive) == len(references):
             return False
         if alive:
@@ -38,6 +38,8 @@ class GarbageCollector:
     def _finish(self, key: Key, obj: Object) -> bool:
         """Take the collector's own finalizers off a terminating object, once they have done their work."""
         finalizers = obj["metadata"].get("finalizers", [])
+        if not {"orphan", "foregroundDeletion"} & set(finalizers):
+            return False
         dependents = self._dependents(obj["metadata"]["uid"])
         if "orphan" in finalizers:
             for dependent, child in dependents:
@@ -48,8 +50,6 @@ class GarbageCollector:
                 ]
                 self._store.put(dependent, _with(child, ownerReferences=kept))
             return self._release(key, obj, "orphan")
-        if "foregroundDeletion" not in finalizers:
-            return False
         waiting = [each for each in dependents if not each[1]["metadata"].get("deletionTimestamp")]
         for dependent, _ in waiting:
             self._delete(dependent)
@@ -63,16 +63,12 @@ class GarbageCollector:
             self._store.delete(key)
         return True
 
-    def _exists(self, uid: str) -> bool:
-        return any(meta["uid"] == uid for _, meta in self._store.metadata())
-
     def _dependents(self, uid: str) -> list[tuple[Key, Object]]:
-        owned = [
-            key
-            for key, meta in self._store.metadata()
-            if any(each["uid"] == uid for each in meta.get("ownerReferences") or ())
+        return [
+            (key, obj)
+            for key, obj in self._store.every()
+            if any(each["uid"] == uid for each in obj["metadata"].get("ownerReferences") or ())
         ]
-        return [(key, found) for key in owned if (found := self._store.get(key))]
 
 
 def _with(obj: Object, **metadata: list[Object] | list[str]) -> Object:

@@ -11,7 +11,7 @@ from typing import Any
 from tests.sim.server.kinds import Kind
 from tests.sim.server.refusals import RefusedError, bad_request, expired
 from tests.sim.server.selectors import Matches, selects
-from tests.sim.server.store import Change, Object, Store
+from tests.sim.server.store import Change, Store
 
 from sluicegate.kube.transport import Query
 
@@ -27,8 +27,8 @@ class Reads:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def list(self, kind: Kind, namespace: str, query: Query) -> Object:
-        """A List object; pages are all of the version that the first one saw."""
+    def list(self, kind: Kind, namespace: str, query: Query) -> bytes:
+        """A List object as JSON; pages are all of the version that the first one saw."""
         matches = selects(query.get("labelSelector", ""), query.get("fieldSelector", ""))
         version, start = self._store.version, 0
         if "continue" in query:
@@ -40,12 +40,13 @@ class Reads:
         if end < len(found):
             meta["continue"] = base64.b64encode(json.dumps([version, end]).encode()).decode()
             meta["remainingItemCount"] = len(found) - end
-        return {
+        head = {
             "kind": f"{kind.resource.kind}List",
             "apiVersion": kind.resource.api_version,
             "metadata": meta,
-            "items": found[start:end],
         }
+        items = b", ".join(obj.encoded for obj in found[start:end])
+        return json.dumps(head).encode()[:-1] + b', "items": [' + items + b"]}"
 
     async def watch(self, kind: Kind, namespace: str, query: Query) -> AsyncIterator[bytes]:
         """The lines of a watch until its time is over, with a bookmark each minute and at the end."""
@@ -58,24 +59,24 @@ class Reads:
             version = self._store.version
             for obj in self._store.at(_key(kind), namespace, version):
                 if matches(obj):
-                    yield _line("ADDED", obj)
+                    yield _line("ADDED", obj.encoded)
         wake = loop.time() + BOOKMARK_SECONDS
         while (now := loop.time()) < end - _RESOLUTION:
             try:
                 self._require(version)
             except RefusedError as gone:
-                yield _line("ERROR", gone.status)
+                yield _line("ERROR", json.dumps(gone.status).encode())
                 return
             for change in self._store.since(version):
                 version = change.version
-                for line in _seen(change, kind, namespace, matches):
+                if line := _seen(change, kind, namespace, matches):
                     yield line
             if now >= wake - _RESOLUTION:
                 wake = now + BOOKMARK_SECONDS
                 if bookmarks:
                     yield self._bookmark(kind, version)
             if version == self._store.version:
-                await self._store.news(min(end, wake) - now)
+                version = await self._store.news(min(end, wake) - now, _key(kind))
         if bookmarks:
             yield self._bookmark(kind, version)
 
@@ -86,7 +87,8 @@ class Reads:
     @staticmethod
     def _bookmark(kind: Kind, version: int) -> bytes:
         head = {"kind": kind.resource.kind, "apiVersion": kind.resource.api_version}
-        return _line("BOOKMARK", {**head, "metadata": {"resourceVersion": str(version)}})
+        bookmark = {**head, "metadata": {"resourceVersion": str(version)}}
+        return _line("BOOKMARK", json.dumps(bookmark).encode())
 
 
 def _key(kind: Kind) -> str:
@@ -102,18 +104,21 @@ def _version(text: str) -> int | None:
     return int(text)
 
 
-def _seen(change: Change, kind: Kind, namespace: str, matches: Matches) -> list[bytes]:
+def _seen(change: Change, kind: Kind, namespace: str, matches: Matches) -> bytes | None:
     """The change as a watch sees it: what stops matching is deleted, what begins to is added."""
     if change.key[0] != _key(kind) or namespace not in ("", change.key[1]):
-        return []
+        return None
     before = change.old is not None and matches(change.old)
     after = change.type != "DELETED" and matches(change.new)
-    if before and not after:
-        meta = {**(change.old or {})["metadata"], "resourceVersion": str(change.version)}
-        last = change.new if change.type == "DELETED" else {**(change.old or {}), "metadata": meta}
-        return [_line("DELETED", last)]
-    return [_line("MODIFIED" if before else "ADDED", change.new)] if after else []
+    if after:
+        return _line("MODIFIED" if before else "ADDED", change.new.encoded)
+    if not before:
+        return None
+    if change.old is None or change.type == "DELETED":
+        return _line("DELETED", change.new.encoded)
+    meta = {**change.old["metadata"], "resourceVersion": str(change.version)}
+    return _line("DELETED", json.dumps({**change.old, "metadata": meta}).encode())
 
 
-def _line(kind: str, obj: Any) -> bytes:
-    return json.dumps({"type": kind, "object": obj}).encode() + b"\n"
+def _line(kind: str, encoded: bytes) -> bytes:
+    return b'{"type": "%b", "object": %b}\n' % (kind.encode(), encoded)

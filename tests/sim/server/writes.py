@@ -27,7 +27,7 @@ from tests.sim.server.refusals import (
     not_found,
     refusal,
 )
-from tests.sim.server.store import Key, Object, Store, copied
+from tests.sim.server.store import Key, Object, Store, Stored
 from tests.sim.server.structure import defaulted, pruned, untypable
 
 from sluicegate.kube.errors import Cause
@@ -66,26 +66,29 @@ def key_of(resource: Resource, namespace: str, name: str) -> Key:
 
 
 class Writes:
-    """Writes to a store in the API server's order: admit, own, validate, count, store."""
+    """Writes to a store in the API server's order: admit, own, validate, count, store.
 
-    def __init__(self, store: Store, now: Callable[[], datetime]) -> None:
+    `created` counts the objects made so far: uids, generated names and addresses come from it.
+    """
+
+    def __init__(self, store: Store, now: Callable[[], datetime], created: int) -> None:
         self._store = store
         self._now = now
-        self._created = 0
+        self.created = created
 
-    def read(self, target: Target) -> Object:
+    def read(self, target: Target) -> Stored:
         found = self._store.get(target.key)
         if found is None:
             raise not_found(target.resource, target.name)
         return found
 
     def create(self, target: Target, body: Object) -> Object:
-        meta = body.setdefault("metadata", {})
+        body, meta = _opened(body)
         if meta.get("resourceVersion"):
             raise failed("resourceVersion should not be set on objects to be created")
         self._require_namespace(target)
         if not meta.get("name") and meta.get("generateName"):
-            meta["name"] = f"{meta['generateName']}{self._created:05x}"
+            meta["name"] = f"{meta['generateName']}{self.created:05x}"
         new = self._admitted(target, body)
         owners = self._ownership(target).updated(
             self._empty(target), new, {}, target.owner("Update"), self._timestamp()
@@ -94,7 +97,7 @@ class Writes:
 
     def update(self, target: Target, body: Object) -> Object:
         old = self.read(target)
-        meta = body.setdefault("metadata", {})
+        body, meta = _opened(body)
         if meta.get("uid", old["metadata"]["uid"]) != old["metadata"]["uid"]:
             raise conflict(target.resource, target.name, "Precondition failed: UID in precondition")
         unconditional = not target.kind.custom and target.resource.kind not in _CONDITIONAL_UPDATE_ONLY
@@ -110,7 +113,7 @@ class Writes:
         return self._rewrite(target, old, _merge_patched(old, patch))
 
     def apply(self, target: Target, body: Object, force: bool) -> Object:
-        meta = body.setdefault("metadata", {})
+        body, meta = _opened(body)
         if meta.get("managedFields"):
             raise bad_request("metadata.managedFields must be nil")
         meta.setdefault("name", target.name)
@@ -119,7 +122,7 @@ class Writes:
         live = self._store.get(target.key)
         if live is None:
             return self._apply_new(target, body, force)
-        new, owners = self._applied(target, live, managers_of(live), body, force)
+        new, owners = self._applied(target, live, live.managers, body, force)
         return self._settle(target, live, new, owners)
 
     def delete(self, target: Target, options: Object) -> Object | None:
@@ -167,12 +170,14 @@ class Writes:
             raise refusal(409, "Conflict", str(found), causes=causes) from found
         return self._admitted(target, new), owners
 
-    def _rewrite(self, target: Target, old: Object, body: Object) -> Object:
+    def _rewrite(self, target: Target, old: Stored, body: Object) -> Object:
         # A body that brings managedFields along replaces the books by its own.
-        books = managers_of(body) or managers_of(old)
-        new = self._admitted(target, body)
+        brought = body["metadata"].get("managedFields")
+        same = brought is old["metadata"].get("managedFields")
+        books = old.managers if same else managers_of(body) or old.managers
+        new = self._admitted(target, _bare(body))
         owners = self._ownership(target).updated(
-            _bare(old), _bare(new), books, target.owner("Update"), self._timestamp()
+            _bare(old), new, books, target.owner("Update"), self._timestamp()
         )
         return self._settle(target, old, new, owners)
 
@@ -187,7 +192,7 @@ class Writes:
             **{key: value for key, value in defaults.empty(target.resource.kind).items() if key == "spec"},
             **obj,
         }
-        obj = defaults.without_empty(schema, copied(obj))
+        obj = defaults.without_empty(schema, obj)
         defaults.fill(target.resource.kind, obj)
         return obj
 
@@ -199,9 +204,9 @@ class Writes:
         key = key_of(target.resource, target.namespace, meta["name"])
         if self._store.get(key) is not None:
             raise already_exists(target.resource, meta["name"])
-        self._created += 1
+        self.created += 1
         meta |= {
-            "uid": f"00000000-0000-4000-8000-{self._created:012x}",
+            "uid": f"00000000-0000-4000-8000-{self.created:012x}",
             "creationTimestamp": self._timestamp(),
         }
         if target.resource.namespaced:
@@ -213,7 +218,7 @@ class Writes:
         self._allocate(target, new)
         return self._store.put(key, self._finished(target, new, owners))
 
-    def _settle(self, target: Target, old: Object, new: Object, owners: Managers) -> Object:
+    def _settle(self, target: Target, old: Stored, new: Object, owners: Managers) -> Object:
         """Store `new` in place of `old`, unless nothing differs."""
         self._refuse(target, target.name, rules.of_change(target.kind, old, new))
         version = new["metadata"].get("resourceVersion")
@@ -287,7 +292,7 @@ class Writes:
         """What storage adds to a new object, owned by nobody."""
         if target.resource.kind == "Service":
             spec = new["spec"]
-            spec.setdefault("clusterIP", f"10.96.{self._created // 250}.{self._created % 250 + 1}")
+            spec.setdefault("clusterIP", f"10.96.{self.created // 250}.{self.created % 250 + 1}")
             spec |= {
                 "clusterIPs": [spec["clusterIP"]],
                 "ipFamilies": ["IPv4"],
@@ -335,22 +340,27 @@ class Writes:
 
     def _terminated(self, target: Target, old: Object, finalizers: list[str], grace: int) -> Object:
         """The object with the marks of a deletion, as far as its kind shows them."""
-        new = copied(old)
-        meta = new["metadata"]
+        meta = dict(old["metadata"])
         if "deletionTimestamp" not in meta and (finalizers or target.resource.kind == "Pod"):
-            meta["deletionTimestamp"] = _rfc3339(self._now() + timedelta(seconds=grace))
+            meta["deletionTimestamp"] = rfc3339(self._now() + timedelta(seconds=grace))
             if target.kind.generation:
                 meta["generation"] += 1
         if target.resource.kind == "Pod":
             meta["deletionGracePeriodSeconds"] = grace
-        return new
+        return {**old, "metadata": meta}
 
     def _timestamp(self) -> str:
-        return _rfc3339(self._now())
+        return rfc3339(self._now())
 
 
-def _rfc3339(at: datetime) -> str:
+def rfc3339(at: datetime) -> str:
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _opened(body: Object) -> tuple[Object, Object]:
+    """The body and its metadata, to be changed without the sender's notice."""
+    meta = dict(body.get("metadata") or {})
+    return {**body, "metadata": meta}, meta
 
 
 def _bare(obj: Object) -> Object:
