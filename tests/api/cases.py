@@ -221,6 +221,15 @@ PODS = {
             ]
         )
     ),
+    "the same topology spread twice": Case(
+        a_pod(
+            topologySpreadConstraints=[
+                {"topologyKey": "zone"},
+                {"topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway", "maxSkew": 2},
+            ]
+        ),
+        "topologySpreadConstraints",
+    ),
     "a spread without a skew": Case(
         a_pod(topologySpreadConstraints=[{"topologyKey": "zone", "maxSkew": 0}]), "maxSkew"
     ),

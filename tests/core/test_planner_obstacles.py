@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from tests.builders import NOW, ADeployment, a_model_version, a_node
 from tests.core.cluster import Cluster
 from tests.core.frozen import thawed
@@ -153,6 +154,14 @@ def test_an_invalid_spec_touches_nothing_and_recovers() -> None:
     cluster.edit(engine={"device": "CPU"})
     cluster.settle()
     assert cluster.condition("Ready")["status"] == "True"
+
+
+@pytest.mark.parametrize("replicas", ["2", True], ids=["a text", "a truth"])
+def test_what_the_api_server_takes_for_no_number_is_none(replicas: Any) -> None:
+    cluster = a_settled_cluster()
+    cluster.edit(replicas=replicas)
+    assert cluster.reconcile().actions == ()
+    assert cluster.condition("Stalled")["reason"] == "InvalidSpec"
 
 
 def test_an_invalid_spec_with_an_unreadable_status_is_told_all_the_same() -> None:

@@ -79,12 +79,23 @@ class Model(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _sets_hold_an_item_once(self) -> Self:
+    def _lists_hold_an_item_once(self) -> Self:
         for name, info in type(self).model_fields.items():
-            items = getattr(self, name)
-            if ListType.SET in info.metadata and len(set(items)) < len(items):
-                raise ValueError(f"{info.alias} holds an item twice")
+            for tag in info.metadata:
+                told_apart = _told_apart(tag, getattr(self, name))
+                if len(set(told_apart)) < len(told_apart):
+                    raise ValueError(f"{info.alias} holds an item twice")
         return self
+
+
+def _told_apart(tag: object, items: Any) -> list[Any]:
+    """What tells the items of a list apart that server-side apply merges one by one."""
+    if tag is ListType.SET:
+        return list(items)
+    if isinstance(tag, ListMap):
+        dumped = [item.model_dump(by_alias=True) for item in items]
+        return [tuple(item[key] for key in tag.keys) for item in dumped]
+    return []
 
 
 NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -18,8 +19,13 @@ def read(kind: type[M], obj: Manifest) -> M:
     Another version of the operator may have written the status in words that this one does not know.
     """
     try:
-        return kind.model_validate(obj)
+        return _parsed(kind, obj)
     except ValidationError as error:
         if any(each["loc"][:1] != ("status",) for each in error.errors()):
             raise
-    return kind.model_validate({key: value for key, value in obj.items() if key != "status"})
+    return _parsed(kind, {key: value for key, value in obj.items() if key != "status"})
+
+
+def _parsed(kind: type[M], obj: Manifest) -> M:
+    """As JSON, whose types are told apart as the API server does: "1" and true are no numbers there."""
+    return kind.model_validate_json(json.dumps(obj), strict=True)
