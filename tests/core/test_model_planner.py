@@ -161,6 +161,14 @@ def test_attempts_come_later_and_later_up_to_ten_minutes() -> None:
     assert waits[-1] == pytest.approx(600, abs=2)
 
 
+@pytest.mark.parametrize("failed", ["2026-01-01t11:59:59z", "2026-01-01T11:59:59", "9999-12-31T23:59:59Z"])
+def test_a_time_that_is_none_or_still_to_come_keeps_no_inspection_from_its_start(failed: str) -> None:
+    inspection = Inspection()
+    inspection.reconcile()
+    inspection.set_status({"observedGeneration": 1, "attempts": 3, "lastAttemptTime": failed})
+    assert [type(action) for action in inspection.plan().actions] == [Create]
+
+
 @pytest.mark.parametrize("hours", [-1, 1])
 def test_a_job_is_counted_once_whatever_the_api_servers_clock_says(hours: int) -> None:
     inspection = under_way()

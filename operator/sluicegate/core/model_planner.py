@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
@@ -129,7 +129,7 @@ def _suspended(job: Manifest) -> Problem | None:
 
 
 def _start(seen: SeenModelVersion, model: ModelVersion, now: datetime) -> Plan:
-    wait = _retry_at(model) - now
+    wait = _wait(model, now)
     if wait > timedelta(0):
         return Plan(requeue_after=wait)
     job = Create(inspection_job(model, seen.defaults), "the files have to be verified")
@@ -144,14 +144,18 @@ def _under_way(obj: Manifest, model: ModelVersion, problem: Problem | None, now:
     return _blocked(obj, problem or reading, now)
 
 
-def _retry_at(model: ModelVersion) -> datetime:
-    """When an inspection may start: 10 s after a failure, then twice as long each time, up to 10 min."""
+def _wait(model: ModelVersion, now: datetime) -> timedelta:
+    """Time until an inspection may start: 10 s after a failure, then twice as long each time, up to 10 min.
+
+    A failure that is still to come, since a clock was set back, is not waited for: that might be for ever.
+    """
     failed = model.status.last_attempt_time
-    if failed is None:
-        return datetime.min.replace(tzinfo=UTC)
+    passed = now - datetime.fromisoformat(failed) if failed else timedelta(-1)
+    if passed < timedelta(0):
+        return timedelta(0)
     waits = min(max(model.status.attempts, 1) - 1, 10)
     pause: timedelta = min(FIRST_RETRY * 2**waits, LAST_RETRY)
-    return datetime.fromisoformat(failed) + pause
+    return pause - passed
 
 
 def _failed(obj: Manifest, model: ModelVersion, job: Manifest, problem: Problem, now: datetime) -> Plan:
@@ -164,7 +168,7 @@ def _failed(obj: Manifest, model: ModelVersion, job: Manifest, problem: Problem,
             "lastAttemptUid": uid(job),
         }
         return replace(plan, status={**(plan.status or {}), **failure})
-    wait = _retry_at(model) - now
+    wait = _wait(model, now)
     if wait > timedelta(0):
         return Plan(requeue_after=wait)
     return Plan((_delete(job, "it failed, and another attempt is due"),), requeue_after=timedelta(seconds=1))
