@@ -136,20 +136,32 @@ def _members(session: int) -> list[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with suppress(OSError):
-                # The command's name, in parentheses, may contain anything: count from its end.
-                fields = (entry / "stat").read_bytes().rpartition(b")")[2].split()
-                if int(fields[3]) == session and fields[0] not in (b"Z", b"X"):
+                state, _, _, its_session = _stat(int(entry.name))[:4]
+                if int(its_session) == session and state not in (b"Z", b"X"):
                     found.append(int(entry.name))
     return found
 
 
 def _worker_title(pid: int) -> str:
-    """What vLLM calls this process, "VLLM::Worker_TP1" for one; empty for helpers, which come and go."""
+    """What vLLM calls this process, "VLLM::Worker_TP1" for one; empty for helpers, which come and go.
+
+    A helper has its parent's title until it runs a program of its own.
+    """
     with suppress(OSError):
-        title = Path(f"/proc/{pid}/cmdline").read_bytes().partition(b"\0")[0].strip()
-        if title.startswith(_WORKER_TITLE):
+        title = _title(pid)
+        if title.startswith(_WORKER_TITLE) and title != _title(int(_stat(pid)[1])):
             return title.decode(errors="replace")
     return ""
+
+
+def _title(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().partition(b"\0")[0].strip()
+
+
+def _stat(pid: int) -> list[bytes]:
+    """State, parent, process group, session, and more."""
+    # The command's name, in parentheses, may contain anything: count from its end.
+    return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
 
 
 async def _pump(descriptor: int, keep: Callable[[str], None]) -> None:

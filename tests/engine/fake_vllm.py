@@ -4,7 +4,7 @@ It loads the real gate the way vLLM does (--middleware, settings by environment)
 process of its own with vLLM's title. tests/engine/contract.py holds it to what the real vLLM does.
 
 FAKE_VLLM in the environment picks a misbehaviour: crash-at-start, hang-at-start, abort-warm-up,
-ignore-sigterm, write-secrets.
+ignore-sigterm, write-secrets, fork-a-helper.
 """
 
 from __future__ import annotations
@@ -112,10 +112,29 @@ async def _event(send: Send, data: bytes) -> None:
     await send({"type": "http.response.body", "body": b"data: " + data + b"\n\n", "more_body": True})
 
 
-def start_core() -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        ["VLLM::EngineCore", "-c", "import time; time.sleep(3600)"], executable=sys.executable
+LIVE = "import time; time.sleep(3600)"
+# Between fork and exec a helper goes by its parent's title; under load that may take a second.
+FORK_A_HELPER = """
+import os, sys, time
+if not os.fork():
+    time.sleep(1.5)
+    os._exit(0)
+print("forked", flush=True)
+os.wait()
+print("the helper has ended", file=sys.stderr, flush=True)
+"""
+
+
+def start_core(misbehaviour: str) -> subprocess.Popen[bytes]:
+    command = ["VLLM::EngineCore", "-c"]
+    if misbehaviour != "fork-a-helper":
+        return subprocess.Popen([*command, LIVE], executable=sys.executable)
+    core = subprocess.Popen(
+        [*command, FORK_A_HELPER + LIVE], executable=sys.executable, stdout=subprocess.PIPE
     )
+    assert core.stdout is not None
+    core.stdout.readline()
+    return core
 
 
 async def main() -> None:
@@ -127,7 +146,7 @@ async def main() -> None:
     misbehaviour = os.environ.get("FAKE_VLLM", "")
     if misbehaviour == "crash-at-start":
         raise ValueError("head size 9 is not supported")
-    core = start_core()
+    core = start_core(misbehaviour)
     end = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, (lambda: None) if misbehaviour == "ignore-sigterm" else end.set)

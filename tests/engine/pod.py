@@ -101,6 +101,13 @@ class Pod:
             assert time.monotonic() < deadline, f"not {reason}; the log ends: {self.log[-4000:]}"
             await asyncio.sleep(0.02)
 
+    async def until_logged(self, words: str) -> None:
+        async with asyncio.timeout(10):
+            while True:
+                if words in self.log:
+                    return
+                await asyncio.sleep(0.02)
+
     async def until_status(self, **wanted: object) -> None:
         """Wait until the control port's status has these values."""
         async with asyncio.timeout(10):

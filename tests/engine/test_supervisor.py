@@ -147,6 +147,15 @@ async def test_a_dead_process_turns_not_ready_at_once_and_ends_the_container(
         assert '"error"' in await stream.text()
 
 
+async def test_a_helper_that_ends_before_it_has_become_itself_is_not_taken_for_a_dead_worker(
+    start: Start,
+) -> None:
+    pod = await start("fork-a-helper")
+    await pod.until_logged("the helper has ended")
+    await pod.until("Serving")
+    assert (await pod.complete()).status == 200
+
+
 async def test_an_engine_that_crashes_at_start_leaves_its_last_words(start: Start) -> None:
     pod = await start("crash-at-start")
     assert await pod.exit_code() == 1
