@@ -1,0 +1,31 @@
+"""Classes 5 and 6: killed at any write, once or twice, the operator comes to the same end."""
+
+from __future__ import annotations
+
+import pytest
+from tests.faults.conftest import Count
+from tests.faults.judging import all_well
+from tests.sim.faults import CRASHES, Channel, write
+from tests.sim.runner import Run, numbers, reference
+from tests.sim.workloads import WORKLOADS
+
+
+@pytest.mark.parametrize("what", CRASHES)
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_a_kill_at_any_write_changes_nothing_of_the_end(workload: str, what: str, count: Count) -> None:
+    writes = numbers(reference(workload), Channel.WRITE)
+    count(5, all_well(Run(workload, 0, (write(number, what),)) for number in writes))
+
+
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_a_kill_at_each_of_two_writes_in_a_row_changes_nothing_of_the_end(
+    workload: str, count: Count
+) -> None:
+    writes = numbers(reference(workload), Channel.WRITE)
+    pairs = [
+        (write(number, first), write(number + 1, second)) for number in writes for first, second in TWICE
+    ]
+    count(6, all_well(Run(workload, 0, pair) for pair in pairs))
+
+
+TWICE = (("crash-after", "crash-before"), ("crash-before", "crash-after"))

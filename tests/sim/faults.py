@@ -1,0 +1,110 @@
+"""Faults: what can go wrong with one request or one line of a watch, and which of them goes wrong."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Channel(Enum):
+    """What is counted: requests, among them writes, and lines of watches.
+
+    The Lease has a clock of its own: counted apart, it does not shift the other numbers.
+    """
+
+    CALL = "call"
+    WRITE = "write"
+    LEASE = "lease"
+    LINE = "line"
+
+
+REFUSALS = ("403", "404", "409", "410", "422", "429", "500", "503", "504")
+"""The request is answered so in the server's place; 429 and 503 with Retry-After."""
+
+RESET = "reset"
+"""The connection breaks before the server has the request."""
+TIMEOUT = "timeout"
+"""The server never has the request, and nobody says so."""
+LOST = "lost"
+"""The request is carried out; the connection breaks before its answer."""
+LATE = "late"
+"""The request is carried out; its answer never comes."""
+TORN = "torn"
+"""The request is carried out; half of its answer comes."""
+STALE = "stale"
+"""A read is answered from an earlier state, a write with the object as it was before."""
+BEFORE = "crash-before"
+AFTER = "crash-after"
+"""The operator is killed just before the server has the request, or just after it carried it out."""
+
+ERRORS = (*REFUSALS, RESET, TIMEOUT, TORN, STALE)
+AMBIGUOUS = (LOST, LATE)
+CRASHES = (BEFORE, AFTER)
+
+DROP = "drop"
+"""The line never comes, and neither does any other news of it."""
+COALESCE = "coalesce"
+"""The line comes only with the next one of its object, as which it then is told."""
+
+RETRY_AFTER_SECONDS = 2
+_FORM = re.compile(r"([a-z]+):(\d+):([a-z0-9-]+)")
+
+
+@dataclass(frozen=True, order=True)
+class Fault:
+    """`what` happens to the `number`th (from 1) of what the channel counts. Written `call:17:lost`."""
+
+    channel: Channel
+    number: int
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.channel.value}:{self.number}:{self.what}"
+
+
+def fault(text: str) -> Fault:
+    """The fault that a text stands for. Raises ValueError."""
+    found = _FORM.fullmatch(text)
+    known = (*ERRORS, *AMBIGUOUS, *CRASHES, DROP, COALESCE)
+    if found is None or found[3] not in known or found[1] not in {each.value for each in Channel}:
+        raise ValueError(
+            f"{text!r} is no fault: write call|write|lease|line, a number and one of {', '.join(known)}"
+        )
+    return Fault(Channel(found[1]), int(found[2]), found[3])
+
+
+def call(number: int, what: str) -> Fault:
+    return Fault(Channel.CALL, number, what)
+
+
+def write(number: int, what: str) -> Fault:
+    return Fault(Channel.WRITE, number, what)
+
+
+def line(number: int, what: str) -> Fault:
+    return Fault(Channel.LINE, number, what)
+
+
+class Script:
+    """Counts what happens, over all lives of an operator, and says what goes wrong with it."""
+
+    def __init__(self, faults: tuple[Fault, ...] = ()) -> None:
+        self._faults = {(each.channel, each.number): each.what for each in faults}
+        self._first = faults[0] if faults else None
+        self._counts = dict.fromkeys(Channel, 0)
+
+    def next(self, channel: Channel) -> tuple[int, str | None]:
+        """The number of what happens now, and its fault if it has one."""
+        self._counts[channel] += 1
+        number = self._counts[channel]
+        return number, self._faults.pop((channel, number), None)
+
+    def counts(self) -> dict[Channel, int]:
+        """How much has happened so far."""
+        return dict(self._counts)
+
+    @property
+    def begun(self) -> bool:
+        """Whether the first fault has happened. A second one may have nothing left to happen to."""
+        return self._first is None or (self._first.channel, self._first.number) not in self._faults

@@ -1,0 +1,89 @@
+"""What no write of the operator may do, checked at each of them, and what may never be the case.
+
+The numbers are those of the design's invariants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from tests.sim.cluster.endpoints import answers, selected
+from tests.sim.cluster.pods import accelerators, active, by_owner
+from tests.sim.server.store import Change
+from tests.sim.world import World
+
+from sluicegate.core import naming
+from sluicegate.core.objects import controller_uid, labels, name, terminating, uid
+from sluicegate.kube.resources import LLM_DEPLOYMENT, POD, REPLICA_SET, SERVICE
+
+OWN = {"leases", "events"}
+SUBJECTS = {"llmdeployments", "modelversions"}
+
+
+class Invariants:
+    """Told of every change; `breaches` says what was broken, in words."""
+
+    def __init__(self, world: World) -> None:
+        self._server = world.server
+        self._author: str | None = None
+        self.breaches: list[str] = []
+        self.effects: list[tuple[str, Change]] = []
+        world.server.store.listeners.append(self._changed)
+
+    @contextmanager
+    def writing(self, identity: str = "operator") -> Iterator[None]:
+        """What changes meanwhile, this operator has written."""
+        before = self._serving()
+        self._author = identity
+        try:
+            yield
+        finally:
+            self._author = None
+        for deployment, lasting in before.items():
+            if lasting and not self._serving().get(deployment, lasting):
+                self.breaches.append(f"I1: a write left {deployment} without a pod that answers")
+
+    def _changed(self, change: Change) -> None:
+        if self._author is not None:
+            self.effects.append((self._author, change))
+            self._judge(change)
+        if change.key[0] in ("apps/v1/replicasets", "v1/pods"):
+            self._count_colours()
+
+    def _judge(self, change: Change) -> None:
+        """What the operator wrote is its own, or a custom resource."""
+        plural = change.key[0].rpartition("/")[2]
+        if plural in OWN | SUBJECTS or change.old is None:
+            return
+        owner = controller_uid(change.old)
+        if owner is None and labels(change.old).get(naming.PART_OF) != naming.MANAGER:
+            self.breaches.append(f"a foreign object was written: {plural} {change.key[2]}")
+
+    def _serving(self) -> Mapping[str, int]:
+        """Pods that answer and stay, by LLMDeployment that wants some."""
+        pods = list(self._server.peek(POD))
+        kept = {uid(each) for each in self._server.peek(REPLICA_SET) if not terminating(each)}
+        services = {(each["metadata"]["namespace"], name(each)): each for each in self._server.peek(SERVICE)}
+        found = {}
+        for deployment in self._server.peek(LLM_DEPLOYMENT):
+            where = (deployment["metadata"]["namespace"], name(deployment))
+            if terminating(deployment) or not deployment["spec"].get("replicas", 1):
+                continue
+            behind = selected(services[where], pods) if where in services else []
+            found["/".join(where)] = sum(answers(pod) and controller_uid(pod) in kept for pod in behind)
+        return found
+
+    def _count_colours(self) -> None:
+        """I3: at most two colours of a deployment hold accelerators."""
+        pods = by_owner(pod for pod in self._server.peek(POD) if active(pod) and accelerators(pod))
+        holders: dict[str, set[str]] = {}
+        for replica_set in self._server.peek(REPLICA_SET):
+            if pods.get(uid(replica_set)):
+                deployment = labels(replica_set).get(naming.DEPLOYMENT, "")
+                holders.setdefault(deployment, set()).add(name(replica_set))
+        for deployment, colours in holders.items():
+            if len(colours) > 2:
+                self.breaches.append(
+                    f"I3: {len(colours)} colours of {deployment} hold accelerators: {colours}"
+                )

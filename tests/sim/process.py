@@ -1,0 +1,173 @@
+"""An operator's process in the simulator: the real operator and its real life, restarted when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from tests.builders import DEFAULTS
+from tests.shell.kit import CountingMeter
+from tests.sim.apiserver import loop_time
+from tests.sim.faults import Script
+from tests.sim.kopf import ModelledKopf
+from tests.sim.wire import Journal, Wire
+from tests.sim.world import World
+
+from sluicegate.host.process import Process
+from sluicegate.kube.client import Client
+from sluicegate.kube.errors import ApiError
+from sluicegate.kube.transport import Transport
+from sluicegate.shell.lease import LeadershipLost, Timing
+from sluicegate.shell.operator import Operator, Options, Surroundings
+from sluicegate.shell.token_key import token_key
+
+NAMESPACE = "models"
+HOME = DEFAULTS.operator_namespace
+RESTART_SECONDS = (1.0, 10.0, 20.0, 40.0)
+"""How long the kubelet waits before each restart: at once, and then longer each time."""
+
+
+@dataclass(frozen=True)
+class Installation:
+    """How the operator is installed."""
+
+    identity: str = "operator-0"
+    namespaces: tuple[str, ...] = (NAMESPACE,)
+    resync_seconds: float = 600.0
+    lease: Timing = field(default_factory=Timing)
+
+
+class OperatorProcess:
+    """One replica of the operator. `exits` are the errors with which it ended, each with its time.
+
+    `skew` is by how much its wall clock is wrong.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        script: Script,
+        journal: Journal,
+        installation: Installation = Installation(),
+        way: Transport | None = None,
+        writing: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        self._world = world
+        self._script = script
+        self._journal = journal
+        self._installation = installation
+        self._way = way or world.server
+        self._writing = writing
+        self._killed = asyncio.Event()
+        self._stopping = False
+        self._process: Process | None = None
+        self._held: asyncio.Event | None = None
+        self.operator: Operator | None = None
+        self.wire: Wire | None = None
+        self.exits: list[tuple[float, BaseException]] = []
+        self.kills = 0
+        self.lag = 0
+        self.skew = timedelta(0)
+
+    async def run(self) -> None:
+        """Runs until cancelled, or until `stop` has ended it in order."""
+        while not self._stopping:
+            life = asyncio.create_task(self._live())
+            killed = asyncio.create_task(self._killed.wait())
+            try:
+                await asyncio.wait([life, killed], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                # Nothing that its last code does can reach anybody.
+                self._sever()
+                await _ended(killed)
+                error = await _ended(life)
+            if self._killed.is_set():
+                self._killed.clear()
+                self.kills += 1
+            elif error is not None:
+                self.exits.append((_now(), error))
+            if not self._stopping:
+                await asyncio.sleep(self._back_off())
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._sever()
+        self._killed.set()
+
+    async def stop(self) -> None:
+        """SIGTERM; returns when it has told so. `run` returns once it has ended."""
+        self._stopping = True
+        if self._process is not None:
+            self._process.stop.set()
+
+    def pause(self) -> None:
+        """SIGSTOP: what it would send or be told waits, its clocks go on."""
+        self._held = asyncio.Event()
+        if self.wire is not None:
+            self.wire.held = self._held
+
+    def resume(self) -> None:
+        if self._held is not None:
+            self._held.set()
+            self._held = None
+
+    @property
+    def leads(self) -> bool:
+        operator = self.operator
+        return operator is not None and operator.lease.held() and operator.view.is_synced
+
+    async def _live(self) -> None:
+        wire = self.wire = Wire(
+            self._world.server, self._way, self._script, self._journal, self.kill, self._writing, self.lag
+        )
+        wire.held = self._held
+        key = await token_key(Client(wire), HOME)
+        chosen = self._installation
+        options = Options(
+            chosen.identity,
+            chosen.namespaces,
+            chosen.resync_seconds,
+            replace(DEFAULTS, token_key=key),
+            chosen.lease,
+        )
+        surroundings = Surroundings(
+            wire, self._wall, random.Random(0), CountingMeter(), lambda *_: None, self._world
+        )
+        self.operator = Operator(options, surroundings)
+        kopf = ModelledKopf(wire, self.operator.intake, chosen.namespaces or ("",))
+        self._process = Process(self.operator, kopf, started=lambda: None)
+        await self._process.run()
+
+    def _wall(self) -> datetime:
+        return loop_time() + self.skew
+
+    def _sever(self) -> None:
+        if self.wire is not None:
+            self.wire.severed = True
+        self.operator = self._process = None
+
+    def _back_off(self) -> float:
+        recent = [at for at, _ in self.exits if _now() - at < 600]
+        return RESTART_SECONDS[min(len(recent), len(RESTART_SECONDS) - 1)]
+
+
+def expected(error: BaseException) -> bool:
+    """Whether a process may end so: it cannot go on, and starts anew."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(expected, error.exceptions))
+    return isinstance(error, (ApiError, LeadershipLost))
+
+
+async def _ended(task: asyncio.Task[object]) -> BaseException | None:
+    """Cancel a task, wait for its end, and return with what it failed."""
+    task.cancel()
+    await asyncio.wait([task])
+    return None if task.cancelled() else task.exception()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

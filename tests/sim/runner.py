@@ -1,0 +1,195 @@
+"""Plays a workload with faults in virtual time, and judges whether the operator got over them.
+
+First comes the reference: the workload without faults. From its journal the points are counted at which
+something can go wrong; each run repeats it with one fault or two, and has to come to the same end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TypeVar
+
+import looptime
+from tests.sim.end_state import State, difference, end_state
+from tests.sim.faults import Channel, Fault, Script, fault
+from tests.sim.hygiene import Hygiene
+from tests.sim.process import Installation, expected
+from tests.sim.stage import Stage, now
+from tests.sim.truth import untrue
+from tests.sim.wire import Journal
+from tests.sim.workloads import WORKLOADS, Workload
+from tests.sim.world import World
+
+START_SECONDS = 120.0
+REST_SECONDS = 3.0
+"""After as long without a change nothing is under way any more."""
+ANSWER_SECONDS = 40.0
+"""Longer than the operator waits for an answer."""
+RESYNC_SECONDS = 60.0
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One way through a workload. Written `version-change 0 call:17:lost`."""
+
+    workload: str
+    seed: int = 0
+    faults: tuple[Fault, ...] = ()
+
+    def __str__(self) -> str:
+        return " ".join([self.workload, str(self.seed), *map(str, self.faults)])
+
+
+def run(text: str) -> Run:
+    """The run that a text stands for. Raises ValueError."""
+    workload, seed, *faults = text.split()
+    if workload not in WORKLOADS:
+        raise ValueError(f"{workload!r} is no workload: take one of {', '.join(WORKLOADS)}")
+    return Run(workload, int(seed), tuple(map(fault, faults)))
+
+
+Counts = dict[Channel, int]
+
+
+@dataclass
+class Result:
+    """`problems` is empty where all is well. `before` and `after` count what had happened until the change,
+    and until the end, which took `seconds` to reach."""
+
+    journal: Journal
+    state: State = field(default_factory=dict)
+    before: Counts = field(default_factory=dict)
+    after: Counts = field(default_factory=dict)
+    seconds: float = 0.0
+    problems: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """A cluster at rest, from which runs start."""
+
+    world: World
+    time: float
+
+
+def simulate(main: Callable[[], Awaitable[T]], start: float = 0.0) -> T:
+    """Run something in virtual time, in an event loop of its own."""
+
+    async def awaited() -> T:
+        return await main()
+
+    with asyncio.Runner(loop_factory=lambda: looptime.new_event_loop(start=start, noop_cycles=1)) as runner:
+        return runner.run(awaited())
+
+
+@cache
+def beginning(workload: str, seed: int) -> Beginning:
+    """Where a workload begins: the operator has done all there is to do, and ended in order."""
+    chosen = WORKLOADS[workload]
+
+    async def prepare() -> Beginning:
+        stage = Stage.empty(seed)
+        chosen.given(stage)
+        async with stage.running():
+            assert await stage.until(lambda: stage.process.leads, START_SECONDS)
+            assert await stage.until(lambda: chosen.settled(stage), START_SECONDS), f"{workload} never begins"
+            await stage.quiet(REST_SECONDS, START_SECONDS)
+            await stage.process.stop()
+            await asyncio.sleep(REST_SECONDS)
+        return Beginning(stage.world, now())
+
+    return simulate(prepare)
+
+
+@cache
+def reference(workload: str, seed: int = 0) -> Result:
+    """The workload without faults. Raises AssertionError where that has problems already."""
+    result = play(Run(workload, seed), None)
+    assert not result.problems, [f"{workload} {seed} without faults", *result.problems]
+    return result
+
+
+def tried(chosen: Run) -> Result:
+    """The run, compared with its reference."""
+    return play(chosen, reference(chosen.workload, chosen.seed))
+
+
+def play(chosen: Run, wanted: Result | None) -> Result:
+    start = beginning(chosen.workload, chosen.seed)
+
+    async def perform() -> Result:
+        world = start.world.fork(start.world.server.fork())
+        stage = Stage(world, Script(chosen.faults), Installation(resync_seconds=RESYNC_SECONDS))
+        return await _performed(stage, WORKLOADS[chosen.workload], chosen, wanted)
+
+    return simulate(perform, start.time)
+
+
+async def _performed(stage: Stage, workload: Workload, chosen: Run, wanted: Result | None) -> Result:
+    result = Result(stage.journal)
+    problems = result.problems
+    with Hygiene(faulty=bool(chosen.faults)) as hygiene:
+        async with stage.running():
+            if not await stage.until(lambda: stage.process.leads, START_SECONDS):
+                problems.append(f"the operator did not lead within {START_SECONDS:.0f} s")
+            await asyncio.sleep(1)
+            result.before = stage.script.counts()
+            since = now()
+            await workload.when(stage)
+            await _converge(stage, workload, wanted, result)
+            result.seconds = now() - since - REST_SECONDS
+            result.after = stage.script.counts()
+            problems += await _stays_so(stage, bool(chosen.faults))
+            problems += untrue(stage)
+        problems += hygiene.findings
+    problems += _misconduct(stage, workload)
+    if not stage.script.begun and not problems:
+        problems.append("the fault never happened: the run is not the reference's")
+    return result
+
+
+async def _converge(stage: Stage, workload: Workload, wanted: Result | None, result: Result) -> None:
+    end = now() + workload.seconds + (ANSWER_SECONDS if wanted else 0)
+    while now() < end:
+        await stage.until(lambda: workload.then(stage), end - now())
+        await stage.quiet(REST_SECONDS, max(0.0, end - now()) + REST_SECONDS)
+        result.state = end_state(stage.world)
+        if workload.then(stage) and (wanted is None or result.state == wanted.state):
+            return
+        await asyncio.sleep(1)
+    result.problems.append(f"it did not converge within {workload.seconds:.0f} s")
+    if wanted is not None:
+        result.problems += difference(result.state, wanted.state)
+
+
+async def _stays_so(stage: Stage, faulty: bool) -> list[str]:
+    """What is still written once all is done, while resyncs tick."""
+    if faulty:
+        await asyncio.sleep(ANSWER_SECONDS)
+    before = len(stage.journal.calls)
+    await asyncio.sleep(1.5 * RESYNC_SECONDS)
+    return [f"a write after the end: {each.method} {each.path}" for each in stage.journal.writes(before)]
+
+
+def _misconduct(stage: Stage, workload: Workload) -> list[str]:
+    """What happened on the way that never may."""
+    problems = list(dict.fromkeys(stage.invariants.breaches))
+    unexpected = [error for _, error in stage.process.exits if not expected(error)]
+    problems += [f"the operator ended with {error!r}" for error in unexpected]
+    failures = stage.traffic.failures
+    if (failures and failures[-1].at - failures[0].at > workload.outage_seconds) or (
+        failures and not workload.outage_seconds
+    ):
+        first = failures[0]
+        problems.append(f"{len(failures)} requests failed from {first.at:.1f} s on: {first.why}")
+    return problems
+
+
+def numbers(result: Result, channel: Channel) -> range:
+    """The numbers, in a channel, of what happened after the change."""
+    return range(result.before[channel] + 1, result.after[channel] + 1)

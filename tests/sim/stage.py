@@ -1,0 +1,144 @@
+"""A cluster with an operator in it, and what users do and see."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.builders import ADeployment
+from tests.sim.apiserver import ApiServer
+from tests.sim.cluster.pods import active
+from tests.sim.faults import Script
+from tests.sim.invariants import Invariants
+from tests.sim.process import HOME, NAMESPACE, Installation, OperatorProcess
+from tests.sim.server.kinds import read_crds
+from tests.sim.server.store import Change
+from tests.sim.traffic import Traffic
+from tests.sim.wire import Journal
+from tests.sim.world import World
+
+from sluicegate.core.objects import Manifest, condition, is_true
+from sluicegate.kube.resources import LLM_DEPLOYMENT, POD, Resource
+
+CRDS = read_crds(Path(__file__).parents[2] / "crds")
+NODES = ("node-a", "node-b")
+ACCELERATORS = "4"
+
+
+class Stage:
+    """One cluster. Users are `user`; `process` is the operator's only replica unless more are started."""
+
+    def __init__(self, world: World, script: Script, installation: Installation | None = None) -> None:
+        self.world = world
+        self.server = world.server
+        self.user = world.server.hand("kubectl")
+        self.script = script
+        self.journal = Journal()
+        self.invariants = Invariants(world)
+        self.traffic = Traffic(world)
+        self.process = self.another(installation or Installation())
+        self.changed_at = 0.0
+        self.server.store.listeners.append(self._changed)
+
+    @classmethod
+    def empty(cls, seed: int = 0) -> Stage:
+        """A cluster with two nodes of four accelerators each, and nothing in it."""
+        world = World(ApiServer(CRDS, namespaces=(NAMESPACE, HOME)), seed)
+        for node in NODES:
+            world.nodes.add(node, **{"nvidia.com/gpu": ACCELERATORS})
+        return cls(world, Script())
+
+    def another(self, installation: Installation) -> OperatorProcess:
+        """One more replica of the operator, to be started."""
+        return OperatorProcess(
+            self.world, self.script, self.journal, installation, writing=self.invariants.writing
+        )
+
+    @asynccontextmanager
+    async def running(self, *processes: OperatorProcess) -> AsyncIterator[None]:
+        """The world and these processes (the only one without any) run."""
+        parts = [self.world.run(), self.traffic.run(), *(each.run() for each in processes or (self.process,))]
+        tasks = [asyncio.create_task(part) for part in parts]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+
+    def create(self, obj: Manifest) -> None:
+        """Create an object in the operator's namespace, as a user does."""
+        meta = {key: obj["metadata"][key] for key in ("name", "annotations") if key in obj["metadata"]}
+        self.user.create({**obj, "metadata": {**meta, "namespace": NAMESPACE}})
+
+    def patch(self, kind: Resource, name: str, patch: Manifest, subresource: str = "") -> None:
+        self.user.patch(kind, NAMESPACE, name, patch, subresource=subresource)
+
+    def edit(self, name: str = "chat", **spec: Any) -> None:
+        """Change an LLMDeployment's spec."""
+        self.patch(LLM_DEPLOYMENT, name, {"spec": spec})
+
+    def delete(self, kind: Resource, name: str, **options: Any) -> None:
+        self.user.delete(kind, NAMESPACE, name, **options)
+
+    def find(self, kind: Resource, name: str) -> Manifest | None:
+        return self.server.find(kind, NAMESPACE, name)
+
+    def names(self, kind: Resource) -> list[str]:
+        return [each["metadata"]["name"] for each in self.server.peek(kind) if _here(each)]
+
+    def pods(self) -> list[Manifest]:
+        """Those that are to stay, by name."""
+        return [pod for pod in self.server.peek(POD) if active(pod)]
+
+    def is_ready(self, version: str, name: str = "chat") -> bool:
+        """Whether an LLMDeployment says of its present spec that this version serves."""
+        found = self.find(LLM_DEPLOYMENT, name)
+        if found is None or not is_true(found, "Ready"):
+            return False
+        status = found["status"]
+        current = status["observedGeneration"] == found["metadata"]["generation"]
+        return bool(current and (status.get("serving") or {}).get("version") == version)
+
+    def reason(self, kind: str, name: str = "chat") -> str | None:
+        """Reason of a condition of an LLMDeployment."""
+        found = self.find(LLM_DEPLOYMENT, name)
+        known = condition(found, kind) if found else None
+        return str(known["reason"]) if known else None
+
+    async def quiet(self, rest: float, seconds: float) -> bool:
+        """Wait until nothing but Leases and events has changed for `rest` seconds; whether it came to that."""
+        return await self.until(lambda: now() - self.changed_at >= rest, seconds)
+
+    async def until(self, true: Callable[[], object], seconds: float) -> bool:
+        """Wait for something to become true; returns whether it did in time."""
+        end = now() + seconds
+        while not true():
+            if now() >= end:
+                return False
+            await self.server.store.news(min(0.5, end - now()))
+        return True
+
+    def _changed(self, change: Change) -> None:
+        if not change.key[0].endswith(("/leases", "/events")):
+            self.changed_at = now()
+
+
+def a_deployment(name: str = "chat", version: str = "v1", replicas: int = 2, **spec: Any) -> Manifest:
+    """An LLMDeployment on one accelerator a replica."""
+    built = ADeployment(name, NAMESPACE).of(version).with_replicas(replicas)
+    return built.with_spec(engine={"device": "CUDA"}, **spec).build()
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _here(obj: Manifest) -> bool:
+    return bool(obj["metadata"].get("namespace") == NAMESPACE)

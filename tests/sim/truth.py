@@ -1,0 +1,42 @@
+"""Whether the operator's caches say what is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tests.sim.stage import Stage
+
+from sluicegate.core import naming
+from sluicegate.core.objects import Manifest, labels
+from sluicegate.kube.resources import MODEL_VERSION, NODE, Resource
+from sluicegate.shell.view import OWNED
+
+Name = tuple[str, str]
+
+
+def untrue(stage: Stage) -> Iterator[str]:
+    """Each kind whose cache does not hold just what is stored, in its last state."""
+    operator = stage.process.operator
+    if operator is None:
+        yield "the operator does not run"
+        return
+    for kind in (*OWNED, MODEL_VERSION, NODE):
+        stored = _versions(stage, kind)
+        cached = dict(map(_version, operator.view.caches[kind.kind].everything()))
+        if stored != cached:
+            yield f"the cache of {kind.kind} is not what is stored: {stored.items() ^ cached.items()}"
+
+
+def _versions(stage: Stage, kind: Resource) -> dict[Name, str]:
+    """The resourceVersions of what the operator watches of a kind."""
+    ours = (
+        each
+        for each in stage.server.peek(kind)
+        if kind not in OWNED or labels(each).get(naming.MANAGED_BY) == naming.MANAGER
+    )
+    return dict(map(_version, ours))
+
+
+def _version(obj: Manifest) -> tuple[Name, str]:
+    meta = obj["metadata"]
+    return (meta.get("namespace", ""), meta["name"]), meta["resourceVersion"]

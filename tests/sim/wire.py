@@ -1,0 +1,224 @@
+"""The operator's way to the API server: it takes time, is counted, and fails where the script says so."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.sim import faults, latency
+from tests.sim.apiserver import ApiServer
+from tests.sim.faults import Channel, Script
+
+from sluicegate.kube.transport import Query, Response, Stream, Transport
+
+COALESCE_SECONDS = 5.0
+"""For at least as long a stream tells nothing, and then of each object only what came last."""
+FOREVER = 1e9
+_BOOKMARK = b'{"type": "BOOKMARK"'
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request of the operator: its number in its channel, when it was sent, and what came of it."""
+
+    channel: Channel
+    number: int
+    at: float
+    method: str
+    path: str
+    outcome: str
+
+    @property
+    def is_write(self) -> bool:
+        return self.method not in ("GET", "LIST", "WATCH")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a watch that the operator was to be told."""
+
+    number: int
+    at: float
+    text: bytes
+
+    def __str__(self) -> str:
+        event = json.loads(self.text)
+        obj = event["object"]
+        return f"{event['type']} {obj.get('kind')} {obj.get('metadata', {}).get('name', '')}"
+
+
+@dataclass
+class Journal:
+    """What an operator did and was told, in all its lives."""
+
+    calls: list[Call] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
+
+    def writes(self, since: int = 0) -> list[Call]:
+        """The writes after the first `since` calls; the Lease's left out."""
+        return [call for call in self.calls[since:] if call.is_write and call.channel is Channel.CALL]
+
+
+@dataclass
+class Wire:
+    """A transport of one process. `kill` is called at a crash, and nothing is sent any more after it.
+
+    `writing` is entered around every write of this process that reaches the server.
+    """
+
+    server: ApiServer
+    way: Transport
+    script: Script
+    journal: Journal
+    kill: Callable[[], None]
+    writing: Callable[[], AbstractContextManager[None]] = nullcontext
+    lag: int = 0
+    severed: bool = False
+    held: asyncio.Event | None = None
+
+    async def request(
+        self, method: str, path: str, query: Query, body: Mapping[str, Any] | None, content_type: str
+    ) -> Response:
+        verb = "LIST" if method == "GET" and _is_list(path) else method
+        channel = Channel.LEASE if "/leases" in path else Channel.CALL
+        number, what = self.script.next(channel)
+        if channel is Channel.CALL and method != "GET":
+            _, fault = self.script.next(Channel.WRITE)
+            what = what or fault
+        seconds = latency.of(verb)
+        await self._travel(seconds / 2)
+        answer = await self._answer(what, method, path, query, body, content_type)
+        self.journal.calls.append(Call(channel, number, _now(), verb, path, what or str(answer.status)))
+        await self._travel(seconds / 2)
+        return answer
+
+    @asynccontextmanager
+    async def stream(self, path: str, query: Query) -> AsyncIterator[Stream]:
+        number, what = self.script.next(Channel.CALL)
+        await self._travel(latency.of("WATCH"))
+        self.journal.calls.append(Call(Channel.CALL, number, _now(), "WATCH", path, what or "200"))
+        if what in faults.REFUSALS:
+            refused = refusal_of(int(what), path)
+            yield Stream(refused.status, _once(refused.body), refused.headers)
+        elif what is not None:
+            await self._fail(what)
+        else:
+            async with self.way.stream(path, query) as stream:
+                yield Stream(stream.status, self._told(path, stream.chunks), stream.headers)
+
+    async def close(self) -> None: ...
+
+    async def _answer(
+        self,
+        what: str | None,
+        method: str,
+        path: str,
+        query: Query,
+        body: Mapping[str, Any] | None,
+        content_type: str,
+    ) -> Response:
+        if what in faults.REFUSALS:
+            return refusal_of(int(what), path)
+        if what in (faults.RESET, faults.TIMEOUT, faults.BEFORE):
+            await self._fail(what)
+        stale = self.server.earlier(method, path, query, max(self.lag, 1)) if what == faults.STALE else None
+        if method == "GET":
+            answer = await self._read(path, query) if stale is None else stale
+        else:
+            with self.writing():
+                answer = await self.way.request(method, path, query, body, content_type)
+            answer = stale or answer
+        if what == faults.TORN:
+            return Response(answer.status, answer.body[: len(answer.body) // 2], answer.headers)
+        if what in (faults.LOST, faults.LATE, faults.AFTER):
+            await self._fail(what)
+        return answer
+
+    async def _read(self, path: str, query: Query) -> Response:
+        if self.lag:
+            earlier = self.server.earlier("GET", path, query, self.lag)
+            if earlier is not None:
+                return earlier
+        return await self.way.request("GET", path, query, None, "application/json")
+
+    async def _fail(self, what: str) -> None:
+        """Nothing comes back: the connection breaks, or is silent, or nobody is there to be told."""
+        if what in faults.CRASHES:
+            self.severed = True
+            self.kill()
+        if what in (faults.RESET, faults.LOST, faults.TORN, faults.STALE):
+            raise ConnectionResetError("the connection broke")
+        await asyncio.sleep(FOREVER)
+
+    async def _travel(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        while self.held is not None and not self.held.is_set():
+            await self.held.wait()
+        if self.severed:
+            await asyncio.sleep(FOREVER)
+
+    async def _told(self, path: str, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        withheld: dict[str, bytes] = {}
+        until = 0.0
+        async for chunk in chunks:
+            await self._travel(latency.NEWS)
+            for text in chunk.splitlines(keepends=True):
+                bookmark = text.startswith(_BOOKMARK)
+                if withheld and (bookmark or _now() >= until):
+                    for told in withheld.values():
+                        yield told
+                    withheld.clear()
+                what = None if bookmark else self._note(text)
+                if what == faults.COALESCE:
+                    until = _now() + COALESCE_SECONDS
+                if what == faults.COALESCE or withheld:
+                    withheld[json.loads(text)["object"]["metadata"]["name"]] = text
+                elif what != faults.DROP:
+                    yield text
+
+    def _note(self, text: bytes) -> str | None:
+        number, what = self.script.next(Channel.LINE)
+        self.journal.lines.append(Line(number, _now(), text))
+        return what
+
+
+def refusal_of(code: int, path: str) -> Response:
+    reasons = {
+        403: "Forbidden",
+        404: "NotFound",
+        409: "Conflict",
+        410: "Expired",
+        422: "Invalid",
+        429: "TooManyRequests",
+        500: "InternalError",
+        503: "ServiceUnavailable",
+        504: "Timeout",
+    }
+    status = {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "status": "Failure",
+        "code": code,
+        "reason": reasons[code],
+        "message": f"refused {path}",
+    }
+    headers = {"Retry-After": "2"} if code in (429, 503) else {}
+    return Response(code, json.dumps(status).encode(), headers)
+
+
+def _is_list(path: str) -> bool:
+    parts = path.split("/")
+    start = parts.index("namespaces") + 2 if "namespaces" in parts else (3 if parts[1] == "api" else 4)
+    return len(parts) <= start + 1
+
+
+async def _once(body: bytes) -> AsyncIterator[bytes]:
+    yield body
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,152 @@
+"""What users and clusters do to an operator: each workload is a beginning, a change, and an end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from tests.builders import a_model_version
+from tests.sim.cluster.pods import is_ready
+from tests.sim.stage import Stage, a_deployment, now
+
+from sluicegate.core.objects import Manifest, name
+from sluicegate.kube.resources import LLM_DEPLOYMENT, MODEL_VERSION, POD, REPLICA_SET
+
+Begin = Callable[[Stage], None]
+Change = Callable[[Stage], Awaitable[None]]
+Reached = Callable[[Stage], object]
+
+
+@dataclass(frozen=True)
+class Workload:
+    """`given` makes the objects and `settled` says when the beginning is reached; then comes the change.
+
+    `outage_seconds` is for how long requests may fail: for as long as what is lost was all there was.
+    """
+
+    name: str
+    given: Begin
+    settled: Reached
+    when: Change
+    then: Reached
+    outage_seconds: float = 0.0
+    seconds: float = 60.0
+
+
+def a_cluster_with(*objects: Manifest) -> Begin:
+    def begin(stage: Stage) -> None:
+        for obj in objects:
+            stage.create(obj)
+
+    return begin
+
+
+V1 = a_model_version("v1", ready=False)
+V2 = a_model_version("v2", ready=False)
+CHAT = a_deployment()
+
+
+def serves(version: str, pods: int) -> Reached:
+    def reached(stage: Stage) -> bool:
+        ready = [pod for pod in stage.pods() if is_ready(pod)]
+        right = len(ready) == len(stage.pods()) == pods and len(stage.names(REPLICA_SET)) == 1
+        return right and stage.is_ready(version)
+
+    return reached
+
+
+def nothing(stage: Stage) -> bool:
+    return True
+
+
+async def apply_everything(stage: Stage) -> None:
+    a_cluster_with(V1, CHAT)(stage)
+
+
+async def more_replicas(stage: Stage) -> None:
+    stage.edit(replicas=3)
+
+
+async def fewer_replicas(stage: Stage) -> None:
+    stage.edit(replicas=1)
+
+
+async def another_engine(stage: Stage) -> None:
+    stage.edit(engine={"device": "CUDA", "maxConcurrentSequences": 7})
+
+
+async def another_version(stage: Stage) -> None:
+    stage.edit(modelVersion="v2")
+
+
+async def there_and_back(stage: Stage) -> None:
+    stage.edit(modelVersion="v2")
+    await stage.until(lambda: len(stage.names(REPLICA_SET)) == 2, 30)
+    await asyncio.sleep(0.5)
+    stage.edit(modelVersion="v1")
+
+
+async def lose_a_pod(stage: Stage) -> None:
+    stage.delete(POD, name(stage.pods()[0]), grace_seconds=0)
+
+
+async def lose_a_node(stage: Stage) -> None:
+    """Returns when the cluster has noticed."""
+    node = str(stage.pods()[0]["spec"]["nodeName"])
+    stage.world.lose(node)
+    await stage.until(lambda: any(not is_ready(pod) for pod in stage.pods()), 60)
+
+
+async def run_out_of_memory(stage: Stage) -> None:
+    stage.world.kubelet.crash(stage.pods()[0], "OOMKilled", now())
+
+
+async def evict_a_pod(stage: Stage) -> None:
+    stage.world.kubelet.evict(stage.pods()[0], "The node was low on resource: memory.")
+
+
+async def delete_everything(stage: Stage) -> None:
+    stage.delete(MODEL_VERSION, "v1")
+    stage.delete(LLM_DEPLOYMENT, "chat")
+
+
+async def a_bad_version_then_the_good_one(stage: Stage) -> None:
+    stage.world.kubelet.trouble["v2"] = "crash"
+    stage.edit(modelVersion="v2")
+    await stage.until(lambda: stage.reason("Reconciling") == "EngineCrashLoop", 40)
+    await asyncio.sleep(1)
+    stage.edit(modelVersion="v1")
+
+
+def all_gone(stage: Stage) -> bool:
+    kinds = (LLM_DEPLOYMENT, MODEL_VERSION, REPLICA_SET, POD)
+    return not any(stage.names(kind) for kind in kinds)
+
+
+CHATTING = a_cluster_with(V1, V2, CHAT)
+TWO = serves("v1", 2)
+
+
+def _chatting(name: str, change: Change, end: Reached, **limits: float) -> Workload:
+    return Workload(name, CHATTING, TWO, change, end, **limits)
+
+
+WORKLOADS = {
+    each.name: each
+    for each in (
+        Workload("create", a_cluster_with(), nothing, apply_everything, TWO),
+        _chatting("scale-up", more_replicas, serves("v1", 3)),
+        _chatting("scale-down", fewer_replicas, serves("v1", 1)),
+        _chatting("engine-change", another_engine, TWO),
+        _chatting("version-change", another_version, serves("v2", 2)),
+        _chatting("there-and-back", there_and_back, TWO),
+        _chatting("bad-version", a_bad_version_then_the_good_one, TWO, seconds=180),
+        _chatting("pod-loss", lose_a_pod, TWO, outage_seconds=2),
+        _chatting("eviction", evict_a_pod, TWO, outage_seconds=2),
+        _chatting("out-of-memory", run_out_of_memory, TWO, outage_seconds=2),
+        _chatting("node-loss", lose_a_node, TWO, outage_seconds=600, seconds=900),
+        Workload("delete", a_cluster_with(V1, CHAT), TWO, delete_everything, all_gone),
+    )
+}
+"""By name."""

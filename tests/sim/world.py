@@ -1,0 +1,114 @@
+"""A cluster without an operator: controllers, scheduler, kubelets and runtimes beside an API server.
+
+They act on what is stored, a few hundredths of a second after it changes, and remember only what a real
+one would: a kubelet its pods, kube-proxy its table. All chance comes from one seed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from urllib.parse import urlsplit
+
+from tests.sim.apiserver import ApiServer
+from tests.sim.cluster.endpoints import Endpoints
+from tests.sim.cluster.jobs import Jobs
+from tests.sim.cluster.kubelet import Kubelet
+from tests.sim.cluster.nodes import Nodes
+from tests.sim.cluster.replica_sets import ReplicaSets
+from tests.sim.cluster.runtime import Runtime, Runtimes
+from tests.sim.cluster.scheduler import Scheduler
+
+from sluicegate.core.plan import Ask, Inquire
+from sluicegate.shell.pods import NoAnswer, Report
+
+REACTION_SECONDS = (0.01, 0.06)
+ANSWER_SECONDS = (0.01, 0.04)
+FOREVER = 1e9
+
+UNREACHABLE = "the connection was refused or could not be made"
+
+
+class World:
+    """Runs beside `server` until `run` is cancelled. It is also how an operator reaches model pods."""
+
+    def __init__(self, server: ApiServer, seed: int) -> None:
+        self.server = server
+        self.chance = random.Random(seed)
+        self.nodes = Nodes(server)
+        self.runtimes = Runtimes(server)
+        self.endpoints = Endpoints(server)
+        self.kubelet = Kubelet(server, self.runtimes, self.chance, self.nodes.alive)
+        self._replica_sets = ReplicaSets(server, self.chance)
+        self._jobs = Jobs(server, self.chance)
+        self._scheduler = Scheduler(server)
+
+    def fork(self, server: ApiServer) -> World:
+        """The same world beside a fork of its API server."""
+        other = World(server, 0)
+        other.chance.setstate(self.chance.getstate())
+        other.nodes.silent = dict(self.nodes.silent)
+        other.runtimes.take_over(self.runtimes)
+        other.endpoints.take_over(self.endpoints)
+        other.kubelet.take_over(self.kubelet)
+        return other
+
+    async def run(self) -> None:
+        while True:
+            seen = self.server.store.version
+            due = self._turn()
+            if self.server.store.version == seen:
+                await self.server.store.news(max(0.001, due - _now()))
+            await asyncio.sleep(self.chance.uniform(*REACTION_SECONDS))
+
+    def lose(self, node: str) -> None:
+        """Nobody hears of the node any more: what runs on it is out of reach."""
+        self.nodes.silent[node] = _now()
+
+    def find_again(self, node: str) -> None:
+        """The node is back, with its pods as they were."""
+        del self.nodes.silent[node]
+        self.nodes.recover()
+
+    async def generate(self, ask: Ask) -> str:
+        """One token through a Service. Raises NoAnswer."""
+        await asyncio.sleep(self.chance.uniform(*ANSWER_SECONDS))
+        return self.reached(urlsplit(ask.url).hostname or "").version
+
+    async def report(self, inquire: Inquire) -> Report:
+        """What one pod's control port says. Raises NoAnswer."""
+        await asyncio.sleep(self.chance.uniform(*ANSWER_SECONDS))
+        runtime = self._alive(urlsplit(inquire.url).hostname or "")
+        if runtime is None:
+            raise NoAnswer(UNREACHABLE)
+        if runtime.token != inquire.token:
+            raise NoAnswer("HTTP 401 Unauthorized")
+        return Report(runtime.digest, ready=True, in_flight=0)
+
+    async def close(self) -> None: ...
+
+    def reached(self, cluster_ip: str) -> Runtime:
+        """Who answers a new connection to a Service now. Raises NoAnswer."""
+        address = self.endpoints.reached(cluster_ip, _now(), self.chance)
+        runtime = self._alive(address) if address else None
+        if runtime is None:
+            raise NoAnswer(UNREACHABLE)
+        return runtime
+
+    def _alive(self, address: str) -> Runtime | None:
+        runtime = self.runtimes.at(address)
+        return runtime if runtime is not None and self.nodes.alive(runtime.node) else None
+
+    def _turn(self) -> float:
+        """Everybody acts once; returns when time alone changes something next."""
+        now = _now()
+        moments = [self.nodes.sync(now), self.kubelet.sync(now)]
+        self._jobs.sync()
+        self._replica_sets.sync()
+        self._scheduler.sync()
+        self.endpoints.sync(now)
+        return min((moment for moment in moments if moment is not None), default=FOREVER)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
