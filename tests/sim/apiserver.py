@@ -24,7 +24,7 @@ from tests.sim.server.kinds import Kind, all_kinds
 from tests.sim.server.reads import Reads
 from tests.sim.server.refusals import RefusedError, bad_request, not_found, not_served
 from tests.sim.server.store import Key, Object, Store, Stored
-from tests.sim.server.structure import defaulted
+from tests.sim.server.structure import completed
 from tests.sim.server.writes import Target, Writes, key_of, rfc3339
 
 from sluicegate.kube.resources import NAMESPACE, Resource
@@ -219,7 +219,7 @@ class ApiServer:
 
 def _decoded(kinds: Mapping[str, Kind], key: Key, obj: Object) -> Object:
     kind = kinds[key[0]]
-    return defaulted(kind.schema, obj) if kind.custom else defaults.seen(kind.resource.kind, obj)
+    return completed(kind.schema, obj) if kind.custom else defaults.seen(kind.resource.kind, obj)
 
 
 async def _once(body: bytes) -> AsyncIterator[bytes]:

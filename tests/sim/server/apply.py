@@ -123,7 +123,8 @@ class Ownership:
         mine = self._ownable(owned_by(self.schema, config))
         merged = merge(self.schema, live, config)
         others = frozenset().union(*(owned.fields for each, owned in managers.items() if each != manager))
-        dropped = last - with_parents(self.schema, mine | others)
+        left_out = last - mine - others
+        dropped = left_out and left_out - with_parents(self.schema, mine | others)
         new = remove(self.schema, merged, dropped)
         difference = compare(self.schema, live, new)
         changed = self._ownable(difference.added | difference.modified)

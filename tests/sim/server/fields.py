@@ -172,14 +172,14 @@ def compare(schema: Schema, old: Any, new: Any) -> Difference:
 
 
 def _compare(schema: Schema, old: Any, new: Any, path: Path, into: Difference) -> None:
-    if old is None and new is None:
+    if old == new:
         return
     shape = old if new is None else new
-    parts = [dict(_keyed(schema, value)) for value in (old, new)]
     if path and (is_atomic(schema, shape) or (type(old) is not type(new) and None not in (old, new))):
-        if old is not None and new is not None and old != new:
+        if old is not None and new is not None:
             into.modified.add(path)
     else:
+        parts = [dict(_keyed(schema, value)) for value in (old, new)]
         for element in parts[0] | parts[1]:
             before, after = (part.get(element, (None, None))[1] for part in parts)
             _compare(_below(schema, element), before, after, (*path, element), into)
@@ -198,7 +198,8 @@ def _keyed(schema: Schema, value: Any) -> Iterator[tuple[str, tuple[Schema, Any]
 
 def remove(schema: Schema, value: Any, fields: FieldSet, path: Path = ()) -> Any:
     """The value without the fields; what loses all its parts goes too."""
-    if (path and is_atomic(schema, value)) or not any(each[: len(path)] == path for each in fields):
+    fields = frozenset(each for each in fields if each[: len(path)] == path)
+    if not fields or (path and is_atomic(schema, value)):
         return value
     kept = [
         (element, remove(below, part, fields, (*path, element)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from tests.sim.server.kinds import Kind
@@ -27,11 +28,11 @@ _IMMUTABLE: Mapping[str, tuple[tuple[str, ...], ...]] = {
 }
 
 
-def of_object(kind: Kind, obj: Object) -> Iterator[Cause]:
-    """What is wrong with an object in itself."""
+def of_object(kind: Kind, obj: Object, old: Object = MappingProxyType({})) -> Iterator[Cause]:
+    """What is wrong with an object in itself. What it shares with the `old` one was looked at before."""
     yield from _metadata(kind, obj["metadata"])
     spec = {name: part for name, part in obj.items() if name != "status" or kind.custom}
-    yield from violations(kind.schema, spec)
+    yield from violations(kind.schema, spec, like=old)
     yield from _selector(kind, obj)
     if kind.scale is not None:
         replicas = _at(obj, kind.scale.replicas)

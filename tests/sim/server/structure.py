@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from tests.sim.server.schemas import Schema, resolve
@@ -65,8 +66,20 @@ def defaulted(schema: Schema, value: Any) -> Any:
     return filled
 
 
-def violations(schema: Schema, value: Any, path: str = "") -> Iterator[Cause]:
-    """What breaks the schema, each with the path of its field."""
+def completed(schema: Schema, value: Mapping[str, Any]) -> dict[str, Any]:
+    """An object whose parts have their defaults, with those of the parts that it lacks."""
+    lacking = {
+        name: defaulted(below, copied(below["default"]))
+        for name, below in schema.get("properties", {}).items()
+        if name not in value and "default" in below
+    }
+    return {**value, **lacking}
+
+
+def violations(
+    schema: Schema, value: Any, path: str = "", like: Mapping[str, Any] = MappingProxyType({})
+) -> Iterator[Cause]:
+    """What breaks the schema, each with the path of its field. What the value shares with `like` is valid."""
     schema = resolve(schema)
     if "type" in schema and not _is(schema["type"], value):
         found = _KINDS.get(type(value), "null")
@@ -79,7 +92,7 @@ def violations(schema: Schema, value: Any, path: str = "") -> Iterator[Cause]:
                 yield Cause(_join(path, name), "Required value", "FieldValueRequired")
         for name, part in value.items():
             below = schema.get("properties", {}).get(name, _extra(schema))
-            if below and not (path == "" and name == "metadata"):
+            if below and part is not like.get(name) and not (path == "" and name == "metadata"):
                 declared = name in schema.get("properties", {})
                 yield from violations(below, part, _join(path, name) if declared else f"{path}.{name}")
     if isinstance(value, list):
@@ -155,6 +168,8 @@ def _duplicates(schema: Schema, items: list[Any], path: str) -> Iterator[Cause]:
         return
     seen = []
     for index, item in enumerate(items):
+        if keys is not None and not isinstance(item, dict):
+            continue
         name = item if keys is None else {key: item.get(key) for key in keys}
         if name in seen:
             yield Cause(f"{path}[{index}]", f"Duplicate value: {json.dumps(name)}", "FieldValueDuplicate")

@@ -9,7 +9,7 @@ from typing import Any
 
 import looptime
 import pytest
-from tests.contract.objects import Object, config_map, having, pod, replica_set, service
+from tests.contract.objects import Object, config_map, having, network_policy, pod, replica_set, service
 from tests.contract.run import crd
 from tests.sim.apiserver import ApiServer
 from tests.sim.server.defaults import canonical
@@ -259,6 +259,14 @@ def test_two_runs_of_the_same_requests_are_equal() -> None:
             return loop.run_until_complete(life())
 
     assert run() == run()
+
+
+async def test_the_emptiest_of_specs_is_filled_each_time(client: Client) -> None:
+    emptiest = having(network_policy(), namespace=NAMESPACE) | {"spec": {"podSelector": {}}}
+
+    made = [await client.apply(having(emptiest, name=name), "me", force=True) for name in ("a", "b")]
+
+    assert [each["spec"]["policyTypes"] for each in made] == [["Ingress"], ["Ingress"]]
 
 
 async def test_what_a_caller_does_to_an_answer_or_its_body_stays_with_the_caller(client: Client) -> None:

@@ -89,7 +89,7 @@ class Writes:
         self._require_namespace(target)
         if not meta.get("name") and meta.get("generateName"):
             meta["name"] = f"{meta['generateName']}{self.created:05x}"
-        new = self._admitted(target, body)
+        new = self._admitted(target, body, {})
         owners = self._ownership(target).updated(
             self._empty(target), new, {}, target.owner("Update"), self._timestamp()
         )
@@ -122,7 +122,7 @@ class Writes:
         live = self._store.get(target.key)
         if live is None:
             return self._apply_new(target, body, force)
-        new, owners = self._applied(target, live, live.managers, body, force)
+        new, owners = self._applied(target, live, body, force)
         return self._settle(target, live, new, owners)
 
     def delete(self, target: Target, options: Object) -> Object | None:
@@ -152,49 +152,48 @@ class Writes:
             raise conflict(target.resource, target.name, f"uid mismatch: {why}")
         meta.pop("resourceVersion", None)
         self._require_namespace(target)
-        new, owners = self._applied(target, self._empty(target), {}, body, force)
+        new, owners = self._applied(target, None, body, force)
         return self._insert(target, new, owners)
 
     def _applied(
-        self, target: Target, live: Object, managers: Managers, body: Object, force: bool
+        self, target: Target, live: Stored | None, body: Object, force: bool
     ) -> tuple[Object, Managers]:
         schema = target.kind.schema
         if why := untypable(schema, body):
             raise failed(f"failed to create typed patch object: {why}")
+        before, managers = (_bare(live), live.managers) if live else (self._empty(target), {})
         try:
             new, owners = self._ownership(target).applied(
-                _bare(live), body, managers, target.owner("Apply"), self._timestamp(), force
+                before, body, managers, target.owner("Apply"), self._timestamp(), force
             )
         except ApplyConflictError as found:
             causes = [Cause(field, message, "FieldManagerConflict") for field, message in found.causes]
             raise refusal(409, "Conflict", str(found), causes=causes) from found
-        return self._admitted(target, new), owners
+        return self._admitted(target, new, live or {}), owners
 
     def _rewrite(self, target: Target, old: Stored, body: Object) -> Object:
         # A body that brings managedFields along replaces the books by its own.
         brought = body["metadata"].get("managedFields")
         same = brought is old["metadata"].get("managedFields")
         books = old.managers if same else managers_of(body) or old.managers
-        new = self._admitted(target, _bare(body))
+        new = self._admitted(target, _bare(body), old)
         owners = self._ownership(target).updated(
             _bare(old), new, books, target.owner("Update"), self._timestamp()
         )
         return self._settle(target, old, new, owners)
 
-    def _admitted(self, target: Target, obj: Object) -> Object:
-        """The object as decoded: pruned and with defaults."""
+    def _admitted(self, target: Target, obj: Object, old: Object) -> Object:
+        """The object as decoded: pruned and with defaults. What is as in the `old` one is shared with it."""
         schema = target.kind.schema
-        obj = pruned(schema, obj)
+        same = {side: old[side] for side in ("spec", "status") if side in old and old[side] == obj.get(side)}
+        obj = pruned(schema, {name: part for name, part in obj.items() if name not in same})
         obj["metadata"] = defaults.without_empty(schema, {"metadata": obj["metadata"]})["metadata"]
         if target.kind.custom:
-            return defaulted(schema, obj)  # type: ignore[no-any-return]
-        obj = {
-            **{key: value for key, value in defaults.empty(target.resource.kind).items() if key == "spec"},
-            **obj,
-        }
-        obj = defaults.without_empty(schema, obj)
+            return {**defaulted(schema, obj), **same}
+        empty = defaults.empty(target.resource.kind)
+        obj = defaults.without_empty(schema, {**({"spec": empty["spec"]} if "spec" in empty else {}), **obj})
         defaults.fill(target.resource.kind, obj)
-        return obj
+        return {**obj, **same}
 
     def _insert(self, target: Target, new: Object, owners: Managers) -> Object:
         if target.kind.status and target.resource != NAMESPACE:
@@ -227,7 +226,7 @@ class Writes:
         new = self._merge_endpoint(target, old, new)
         if target.resource.kind == "Service":
             new["spec"] |= {key: old["spec"][key] for key in _ALLOCATED if key not in new["spec"]}
-        self._refuse(target, target.name, rules.of_object(target.kind, new))
+        self._refuse(target, target.name, rules.of_object(target.kind, new, old))
         new["metadata"].pop("generation", None)
         if target.kind.generation:
             changed = _counted(target.kind, old) != _counted(target.kind, new)
