@@ -89,6 +89,25 @@ class ApiServer:
         """One object as stored; to be looked at only."""
         return self.store.get(key_of(resource, namespace, name))
 
+    def earlier(self, method: str, path: str, query: Query, changes: int) -> Response | None:
+        """What a read was answered before the last `changes` changes of what it asks for.
+
+        For a write it is the object as it was then. None where it was not there, or is forgotten.
+        """
+        route = self._route(path)
+        kind, namespace = route.kind, route.namespace
+        versions = self.store.changes_of(key_of(kind.resource, namespace, route.name))
+        if changes > len(versions) or (method == "POST" and not route.name):
+            return None
+        version = versions[-changes] - 1
+        if not route.name:
+            return Response(200, self._reads.list(kind, namespace, query, version))
+        then = self.store.at(key_of(kind.resource, "", "")[0], namespace, version)
+        found = next((obj for obj in then if obj["metadata"]["name"] == route.name), None)
+        if found is None and method == "GET":
+            return not_found(kind.resource, route.name).response()
+        return None if found is None else Response(200, found.encoded)
+
     def timestamp(self) -> str:
         """The present, as the objects write it."""
         return rfc3339(self._now())
@@ -109,7 +128,7 @@ class ApiServer:
                 method, self._route(path), query, json.loads(json.dumps(body)), content_type
             )
         except RefusedError as refused:
-            return Response(refused.code, json.dumps(refused.status).encode())
+            return refused.response()
         if method != "GET":
             self._schedule_collection()
         return Response(201 if method == "POST" else 200, answer)

@@ -27,10 +27,10 @@ class Reads:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def list(self, kind: Kind, namespace: str, query: Query) -> bytes:
-        """A List object as JSON; pages are all of the version that the first one saw."""
+    def list(self, kind: Kind, namespace: str, query: Query, version: int | None = None) -> bytes:
+        """A List object as JSON, of now or of a version; pages are all of the version of the first one."""
         matches = selects(query.get("labelSelector", ""), query.get("fieldSelector", ""))
-        version, start = self._store.version, 0
+        version, start = self._store.version if version is None else version, 0
         if "continue" in query:
             version, start = json.loads(base64.b64decode(query["continue"]))
             self._require(version)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sluicegate.kube.errors import Cause
 from sluicegate.kube.resources import Resource
+from sluicegate.kube.transport import Response
 
 
 class RefusedError(Exception):
@@ -16,6 +18,9 @@ class RefusedError(Exception):
         super().__init__(status["message"])
         self.status = status
         self.code = int(status["code"])
+
+    def response(self) -> Response:
+        return Response(self.code, json.dumps(self.status).encode())
 
 
 def refusal(

@@ -129,6 +129,15 @@ class Store:
     def since(self, version: int) -> list[Change]:
         return self.log[self._index(version) :]
 
+    def changes_of(self, key: Key) -> list[int]:
+        """The versions at which an object changed, or any of a kind ("" for all namespaces and names)."""
+        kind, namespace, name = key
+        return [
+            change.version
+            for change in self.log
+            if change.key[0] == kind and namespace in ("", change.key[1]) and name in ("", change.key[2])
+        ]
+
     def compact(self, version: int | None = None) -> None:
         """Forget the changes up to a version (all of them without one): to go on from before it is Gone."""
         self.compacted = self.version if version is None else version

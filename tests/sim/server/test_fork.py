@@ -189,6 +189,28 @@ async def test_listeners_are_told_of_each_change_as_it_happens_and_not_of_a_fork
     assert heard == [("ADDED", "a"), ("MODIFIED", "a"), ("DELETED", "before")]
 
 
+async def test_an_earlier_answer_is_that_of_before_the_last_changes_of_what_is_asked_for() -> None:
+    server = ApiServer()
+    hand = server.hand("me")
+    first = hand.create(there())
+    hand.patch(CONFIG_MAP, NAMESPACE, "a", {"data": {"key": "2"}})
+    hand.create(there("b"))
+    one, all_of_them = CONFIG_MAP.path(NAMESPACE, "a"), CONFIG_MAP.path(NAMESPACE)
+
+    def earlier(method: str, path: str, changes: int = 1) -> tuple[int, Any] | None:
+        answer = server.earlier(method, path, {}, changes)
+        return None if answer is None else (answer.status, json.loads(answer.body))
+
+    def items(changes: int) -> list[str]:
+        answer = earlier("GET", all_of_them, changes)
+        return [each["metadata"]["name"] for each in answer[1]["items"]] if answer else ["none"]
+
+    assert earlier("GET", one) == earlier("PATCH", one) == (200, first)
+    assert (earlier("GET", one, 2) or (0, {}))[0] == 404
+    assert [earlier("PATCH", one, 2), earlier("POST", all_of_them), earlier("GET", one, 3)] == [None] * 3
+    assert [items(changes) for changes in (1, 2, 3, 4)] == [["a"], ["a"], [], ["none"]]
+
+
 @pytest.mark.looptime
 async def test_news_of_a_kind_is_not_that_of_another() -> None:
     server = ApiServer()
