@@ -113,7 +113,7 @@ class Stage:
         return str(known["reason"]) if known else None
 
     async def quiet(self, rest: float, seconds: float) -> bool:
-        """Wait until nothing but Leases and events has changed for `rest` seconds; whether it came to that."""
+        """Wait until only Leases and events have changed for `rest` seconds; whether it came to that."""
         return await self.until(lambda: now() - self.changed_at >= rest, seconds)
 
     async def until(self, true: Callable[[], object], seconds: float) -> bool:
