@@ -47,6 +47,10 @@ DROP = "drop"
 COALESCE = "coalesce"
 """The line comes only with the next one of its object, as which it then is told."""
 
+PAST = "past"
+"""With the line all connections break. For some seconds an API server answers that has seen nothing since
+the change, and watches of it stand still."""
+
 RETRY_AFTER_SECONDS = 2
 _FORM = re.compile(r"([a-z]+):(\d+):([a-z0-9-]+)")
 
@@ -66,7 +70,7 @@ class Fault:
 def fault(text: str) -> Fault:
     """The fault that a text stands for. Raises ValueError."""
     found = _FORM.fullmatch(text)
-    known = (*ERRORS, *AMBIGUOUS, *CRASHES, DROP, COALESCE)
+    known = (*ERRORS, *AMBIGUOUS, *CRASHES, DROP, COALESCE, PAST)
     if found is None or found[3] not in known or found[1] not in {each.value for each in Channel}:
         raise ValueError(
             f"{text!r} is no fault: write call|write|lease|line, a number and one of {', '.join(known)}"
@@ -87,11 +91,15 @@ def line(number: int, what: str) -> Fault:
 
 
 class Script:
-    """Counts what happens, over all lives of an operator, and says what goes wrong with it."""
+    """Counts what happens, over all lives of an operator, and says what goes wrong with it.
+
+    `origin` is the API server's version at the change.
+    """
 
     def __init__(self, faults: tuple[Fault, ...] = ()) -> None:
         self._faults = {(each.channel, each.number): each.what for each in faults}
         self._first = faults[0] if faults else None
+        self.origin = 0
         self._counts = dict.fromkeys(Channel, 0)
 
     def next(self, channel: Channel) -> tuple[int, str | None]:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from tests.builders import DEFAULTS
 from tests.shell.kit import CountingMeter
 from tests.sim.apiserver import loop_time
+from tests.sim.conditions import Conditions
 from tests.sim.faults import Script
 from tests.sim.kopf import ModelledKopf
 from tests.sim.wire import Journal, Wire
@@ -70,7 +71,7 @@ class OperatorProcess:
         self.wire: Wire | None = None
         self.exits: list[tuple[float, BaseException]] = []
         self.kills = 0
-        self.lag = 0
+        self.conditions = Conditions()
         self.skew = timedelta(0)
 
     async def run(self) -> None:
@@ -122,7 +123,13 @@ class OperatorProcess:
 
     async def _live(self) -> None:
         wire = self.wire = Wire(
-            self._world.server, self._way, self._script, self._journal, self.kill, self._writing, self.lag
+            self._world.server,
+            self._way,
+            self._script,
+            self._journal,
+            self.kill,
+            self._writing,
+            self.conditions,
         )
         wire.held = self._held
         key = await token_key(Client(wire), HOME)

@@ -119,32 +119,44 @@ def tried(chosen: Run) -> Result:
     return play(chosen, reference(chosen.workload, chosen.seed))
 
 
-def play(chosen: Run, wanted: Result | None) -> Result:
+Disturbance = Callable[[Stage], None]
+
+
+def undisturbed(stage: Stage) -> None:
+    """Nothing but the run's faults."""
+
+
+def play(chosen: Run, wanted: Result | None, disturb: Disturbance = undisturbed) -> Result:
+    """Make a run and compare it with a reference; `disturb` is done just before the change."""
     start = beginning(chosen.workload, chosen.seed)
 
     async def perform() -> Result:
         world = start.world.fork(start.world.server.fork())
         stage = Stage(world, Script(chosen.faults), Installation(resync_seconds=RESYNC_SECONDS))
-        return await _performed(stage, WORKLOADS[chosen.workload], chosen, wanted)
+        return await _performed(stage, WORKLOADS[chosen.workload], chosen, wanted, disturb)
 
     return simulate(perform, start.time)
 
 
-async def _performed(stage: Stage, workload: Workload, chosen: Run, wanted: Result | None) -> Result:
+async def _performed(
+    stage: Stage, workload: Workload, chosen: Run, wanted: Result | None, disturb: Disturbance
+) -> Result:
     result = Result(stage.journal)
     problems = result.problems
-    with Hygiene(faulty=bool(chosen.faults)) as hygiene:
+    with Hygiene(faulty=wanted is not None) as hygiene:
         async with stage.running():
             if not await stage.until(lambda: stage.process.leads, START_SECONDS):
                 problems.append(f"the operator did not lead within {START_SECONDS:.0f} s")
             await asyncio.sleep(1)
             result.before = stage.script.counts()
+            stage.script.origin = stage.server.store.version
             since = now()
+            disturb(stage)
             await workload.when(stage)
             await _converge(stage, workload, wanted, result)
             result.seconds = now() - since - REST_SECONDS
             result.after = stage.script.counts()
-            problems += await _stays_so(stage, bool(chosen.faults))
+            problems += await _stays_so(stage, faulty=wanted is not None)
             problems += untrue(stage)
         problems += hygiene.findings
     problems += _misconduct(stage, workload)
@@ -167,7 +179,7 @@ async def _converge(stage: Stage, workload: Workload, wanted: Result | None, res
         result.problems += difference(result.state, wanted.state)
 
 
-async def _stays_so(stage: Stage, faulty: bool) -> list[str]:
+async def _stays_so(stage: Stage, *, faulty: bool) -> list[str]:
     """What is still written once all is done, while resyncs tick."""
     if faulty:
         await asyncio.sleep(ANSWER_SECONDS)

@@ -11,12 +11,16 @@ from typing import Any
 
 from tests.sim import faults, latency
 from tests.sim.apiserver import ApiServer
+from tests.sim.conditions import Conditions, Gap, Past, plural_in
 from tests.sim.faults import Channel, Script
 
 from sluicegate.kube.transport import Query, Response, Stream, Transport
 
 COALESCE_SECONDS = 5.0
 """For at least as long a stream tells nothing, and then of each object only what came last."""
+EXPIRED_SECONDS = 5.0
+PAST_SECONDS = 5.0
+LARGE_BYTES = 1_200_000
 FOREVER = 1e9
 _BOOKMARK = b'{"type": "BOOKMARK"'
 
@@ -76,7 +80,7 @@ class Wire:
     journal: Journal
     kill: Callable[[], None]
     writing: Callable[[], AbstractContextManager[None]] = nullcontext
-    lag: int = 0
+    conditions: Conditions = field(default_factory=Conditions)
     severed: bool = False
     held: asyncio.Event | None = None
 
@@ -91,6 +95,8 @@ class Wire:
             what = what or fault
         seconds = latency.of(verb)
         await self._travel(seconds / 2)
+        if self.conditions.down:
+            raise ConnectionRefusedError("nobody listens")
         answer = await self._answer(what, method, path, query, body, content_type)
         self.journal.calls.append(Call(channel, number, _now(), verb, path, what or str(answer.status)))
         await self._travel(seconds / 2)
@@ -100,6 +106,8 @@ class Wire:
     async def stream(self, path: str, query: Query) -> AsyncIterator[Stream]:
         number, what = self.script.next(Channel.CALL)
         await self._travel(latency.of("WATCH"))
+        if self.conditions.down:
+            raise ConnectionRefusedError("nobody listens")
         self.journal.calls.append(Call(Channel.CALL, number, _now(), "WATCH", path, what or "200"))
         if what in faults.REFUSALS:
             refused = refusal_of(int(what), path)
@@ -125,7 +133,7 @@ class Wire:
             return refusal_of(int(what), path)
         if what in (faults.RESET, faults.TIMEOUT, faults.BEFORE):
             await self._fail(what)
-        stale = self.server.earlier(method, path, query, max(self.lag, 1)) if what == faults.STALE else None
+        stale = self.server.earlier(method, path, query, 1) if what == faults.STALE else None
         if method == "GET":
             answer = await self._read(path, query) if stale is None else stale
         else:
@@ -139,10 +147,9 @@ class Wire:
         return answer
 
     async def _read(self, path: str, query: Query) -> Response:
-        if self.lag:
-            earlier = self.server.earlier("GET", path, query, self.lag)
-            if earlier is not None:
-                return earlier
+        past = self.conditions.past
+        if past is not None and _now() < past.until and "/leases" not in path:
+            return self.server.as_of(path, query, past.version)
         return await self.way.request("GET", path, query, None, "application/json")
 
     async def _fail(self, what: str) -> None:
@@ -164,8 +171,7 @@ class Wire:
     async def _told(self, path: str, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         withheld: dict[str, bytes] = {}
         until = 0.0
-        async for chunk in chunks:
-            await self._travel(latency.NEWS)
+        async for chunk in self._with_gaps(path, chunks):
             for text in chunk.splitlines(keepends=True):
                 bookmark = text.startswith(_BOOKMARK)
                 if withheld and (bookmark or _now() >= until):
@@ -180,9 +186,36 @@ class Wire:
                 elif what != faults.DROP:
                     yield text
 
+    async def _with_gaps(self, path: str, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        plural, met = plural_in(path), self.conditions
+        async for chunk in chunks:
+            await self._travel(latency.NEWS + met.delays.get(plural, 0.0))
+            if met.past is not None and _now() < met.past.until:
+                await self._travel(met.past.until - _now())
+            match met.gaps.pop(plural, None):
+                case Gap.EXPIRED:
+                    await self._travel(EXPIRED_SECONDS)
+                    self.server.store.compact()
+                    raise ConnectionResetError("the connection broke")
+                case Gap.ERROR:
+                    yield _error(500, path)
+                    return
+                case Gap.SILENT:
+                    await self._travel(FOREVER)
+                case Gap.TORN:
+                    yield chunk[: len(chunk) // 2]
+                    raise ConnectionResetError("the connection broke")
+                case Gap.LARGE:
+                    yield chunk.rstrip(b"\n") + b" " * LARGE_BYTES + b"\n"
+                case _:
+                    yield chunk
+
     def _note(self, text: bytes) -> str | None:
         number, what = self.script.next(Channel.LINE)
         self.journal.lines.append(Line(number, _now(), text))
+        if what == faults.PAST:
+            self.conditions.past = Past(self.script.origin, _now() + PAST_SECONDS)
+            self.server.store.interrupt(ConnectionResetError("the connection broke"))
         return what
 
 
@@ -208,6 +241,11 @@ def refusal_of(code: int, path: str) -> Response:
     }
     headers = {"Retry-After": "2"} if code in (429, 503) else {}
     return Response(code, json.dumps(status).encode(), headers)
+
+
+def _error(code: int, path: str) -> bytes:
+    status = json.loads(refusal_of(code, path).body)
+    return json.dumps({"type": "ERROR", "object": status}).encode() + b"\n"
 
 
 def _is_list(path: str) -> bool:

@@ -160,6 +160,13 @@ class Store:
             if waiter in waiting:
                 waiting.remove(waiter)
 
+    def interrupt(self, error: Exception) -> None:
+        """End every wait for news of one kind: the watches break."""
+        for kind, waiting in self._waiting.items():
+            for waiter in waiting if kind else ():
+                if not waiter.done():
+                    waiter.set_exception(error)
+
     def _answer(self, waiter: asyncio.Future[int]) -> None:
         if not waiter.done():
             waiter.set_result(self.version)
