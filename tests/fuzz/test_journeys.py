@@ -1,0 +1,29 @@
+"""Ten thousand generated custom resources on their way through the planners.
+
+`python -m tests.fuzz` takes more.
+
+In parts, so that several processors share them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.fuzz.journeys import follow
+
+SEED = 1
+OBJECTS, PARTS = 10_000, 4
+PART = OBJECTS // PARTS
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_every_object_is_called_invalid_or_comes_to_rest_ready_or_stalled(
+    part: int, record_property: Callable[[str, Any], None]
+) -> None:
+    outcomes = follow(SEED, part * PART, PART)
+
+    ends = [(kind, end) for kind in ("LLMDeployment", "ModelVersion") for end in ("InvalidSpec", "Ready")]
+    assert min(outcomes[each] for each in [*ends, ("LLMDeployment", "Stalled")]) > PART / 40
+    record_property("runs", ("16 CR fuzz", outcomes.total()))
