@@ -10,8 +10,8 @@ BIN := $(VENV)/bin
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up down status images clean-cache lint quick core contract e2e engine nightly test bench-operator demo \
-  crds generate requirements
+.PHONY: help venv up down status images clean-cache lint quick core contract e2e engine mutation nightly test \
+  bench-operator demo crds generate requirements
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,6 +83,9 @@ ENGINE_TESTS = image=$$(python3 -m e2e.images build engine --json | \
 
 engine: venv up ## every flag set, parsed by the pinned vLLM inside the engine image
 	@$(ENGINE_TESTS) -- -q tests/engine_vllm/test_flags.py
+
+mutation: venv ## small faults in the decisions, each of which some test has to notice (20 minutes)
+	@python -m tests.mutation
 
 nightly: venv up ## pods' lives and every engine setting that CPU can do, started and asked (25 minutes)
 	@$(ENGINE_TESTS) -- -v tests/engine_vllm/test_pod.py tests/engine_vllm/nightly_rows.py

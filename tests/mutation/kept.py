@@ -1,0 +1,98 @@
+"""Kept mutants: faults that somebody thought of, each with a reason, held against any command as oracle.
+
+A mutant is a text put in place of another. It is tried in a copy of the source tree, so the checkout stays
+as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("operator", "runtime", ".")
+"""Where Python finds the tree's modules."""
+
+_LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One fault: in `file`, a path from the root of the tree, `new` stands in place of the only `old`.
+
+    `why` says what rule the fault breaks.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    why: str
+
+
+def survivors(
+    mutants: Sequence[Mutant],
+    command: Sequence[str],
+    parallel: int,
+    *,
+    tree: Path = ROOT,
+    limit: float = 600.0,
+    tell: Callable[[Mutant, bool], None] = lambda mutant, killed: None,
+) -> tuple[Mutant, ...]:
+    """The mutants for which the command, run at the root of the tree, ends well. `tell` hears of each one.
+
+    So many run at the same time; what takes longer than `limit` seconds is killed. Raises ValueError where a
+    mutant's old text is not there exactly once, or where the command fails without any mutant.
+    """
+    for mutant in mutants:
+        _changed(tree, mutant)
+    if not _passes(tree, None, command, limit):
+        raise ValueError(f"fails without any mutant: {' '.join(command)}")
+
+    def lives(mutant: Mutant) -> bool:
+        alive = _passes(tree, mutant, command, limit)
+        tell(mutant, not alive)
+        return alive
+
+    with ThreadPoolExecutor(parallel) as threads:
+        alive = list(threads.map(lives, mutants))
+    return tuple(mutant for mutant, lived in zip(mutants, alive, strict=True) if lived)
+
+
+def _changed(tree: Path, mutant: Mutant) -> str:
+    text = (tree / mutant.file).read_text()
+    if text.count(mutant.old) != 1:
+        raise ValueError(f"{mutant.name}: its old text is {text.count(mutant.old)} times in {mutant.file}")
+    return text.replace(mutant.old, mutant.new)
+
+
+def _passes(tree: Path, mutant: Mutant | None, command: Sequence[str], limit: float) -> bool:
+    with TemporaryDirectory() as folder:
+        copy = Path(folder) / "tree"
+        shutil.copytree(tree, copy, ignore=_LEFT_OUT)
+        if mutant is not None:
+            (copy / mutant.file).write_text(_changed(tree, mutant))
+        return _ends_well(copy, command, limit)
+
+
+def _ends_well(tree: Path, command: Sequence[str], limit: float) -> bool:
+    """The tree's packages come before installed ones. At the limit all that the command started ends."""
+    path = os.pathsep.join(str(tree / each) for each in PACKAGES)
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    silent = subprocess.DEVNULL
+    process = subprocess.Popen(
+        command, cwd=tree, env=environment, stdout=silent, stderr=silent, start_new_session=True
+    )
+    try:
+        return process.wait(limit) == 0
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        return False

@@ -1,0 +1,65 @@
+"""Kept mutants on a toy tree with a toy oracle."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from tests.mutation.kept import Mutant, survivors
+
+DOOR = """
+def opens(key, lock):
+    return key == lock
+
+def colour():
+    return "red"
+"""
+CHECK = """
+from house.door import opens
+while opens("gold", "iron") is None: pass
+assert opens("iron", "iron") and not opens("gold", "iron")
+"""
+COMMAND = (sys.executable, "check.py")
+ANY_KEY = Mutant("any key", "operator/house/door.py", "key == lock", "True", "only its own key opens a door")
+STUCK = Mutant("stuck", "operator/house/door.py", "return key == lock", "return None", "a door opens or not")
+BLUE = Mutant("blue", "operator/house/door.py", '"red"', '"blue"', "nobody looks at its colour")
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    (tmp_path / "operator" / "house").mkdir(parents=True)
+    (tmp_path / "operator" / "house" / "door.py").write_text(DOOR)
+    (tmp_path / "check.py").write_text(CHECK)
+    return tmp_path
+
+
+def test_only_the_mutant_that_the_command_does_not_notice_survives(tree: Path) -> None:
+    told: dict[str, bool] = {}
+
+    left = survivors(
+        [ANY_KEY, BLUE], COMMAND, 2, tree=tree, tell=lambda mutant, killed: told.update({mutant.name: killed})
+    )
+
+    assert left == (BLUE,)
+    assert told == {"any key": True, "blue": False}
+    assert (tree / "operator" / "house" / "door.py").read_text() == DOOR
+
+
+def test_a_mutant_that_never_ends_is_killed_by_the_limit(tree: Path) -> None:
+    assert survivors([STUCK], COMMAND, 1, tree=tree, limit=3.0) == ()
+
+
+@pytest.mark.parametrize("old", ["return", "key is lock"], ids=["there twice", "not there"])
+def test_a_mutant_whose_text_is_not_there_once_is_refused(tree: Path, old: str) -> None:
+    lost = Mutant("lost", "operator/house/door.py", old, "pass", "the code has moved on")
+
+    with pytest.raises(ValueError, match=r"lost: its old text is \d times in"):
+        survivors([lost], COMMAND, 1, tree=tree)
+
+
+def test_a_command_that_fails_anyway_judges_no_mutant(tree: Path) -> None:
+    (tree / "check.py").write_text("raise SystemExit(1)")
+
+    with pytest.raises(ValueError, match="fails without any mutant"):
+        survivors([BLUE], COMMAND, 1, tree=tree)

@@ -1,0 +1,141 @@
+"""Trials of a toy module, and what is said about the list of those that may survive."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from tests.mutation.accepted import complaints, listed, rows, table
+from tests.mutation.mutants import Mutant
+from tests.mutation.trials import Measured, Verdict
+
+MODULE = """
+LIMIT = 3
+SPARE = 3
+
+class Door:
+    @property
+    def height(self):
+        return 2
+
+def small(number):
+    return number < LIMIT
+
+def lower(number):
+    while number > 0:
+        number -= 1
+    return number
+"""
+TESTS = """
+from toy import Door, lower, small
+def test_small(): assert small(2) and not small(4)
+def test_lower(): assert lower(2) == 0
+def test_door(): assert Door().height == 2
+"""
+RUN = """
+import sys
+from pathlib import Path
+from tests.mutation.mutants import mutants
+from tests.mutation.trials import measure, trials
+file = Path("toy.py").resolve()
+tests = ["test_toy.py"]
+for verdict in trials(mutants("toy", file), tests, measure(tests, [file]), 2):
+    print(verdict.mutant.name, "|", verdict.killer, file=sys.stderr)
+"""
+
+
+@pytest.fixture(scope="module")
+def killers(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
+    """What killed each mutant of the toy. Its tests are collected in a process of their own."""
+    folder = tmp_path_factory.mktemp("toy")
+    for name, text in (("toy.py", MODULE), ("test_toy.py", TESTS), ("run.py", RUN)):
+        (folder / name).write_text(text)
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "run.py"],
+        cwd=folder,
+        env={"PYTHONPATH": f"{folder}:{root}", "PYTHONDONTWRITEBYTECODE": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    told = (line.partition(" | ") for line in done.stderr.splitlines())
+    return {name.removeprefix("toy"): killer.rpartition("::")[2] for name, _, killer in told}
+
+
+@pytest.mark.parametrize(
+    ("mutant", "killer"),
+    [
+        (".small: return number < LIMIT -> return None", "test_small"),
+        (".small: number < LIMIT -> number <= LIMIT", ""),
+        (".lower: number -= 1 -> pass", "the time limit"),
+        (".lower: while number > 0: -> pass", None),
+        (".Door.height: 2 -> 3", "test_door"),
+        (": LIMIT = 3 -> LIMIT = 4", ""),
+        (": SPARE = 3 -> SPARE = 4", ""),
+    ],
+)
+def test_a_mutant_is_killed_by(killers: Mapping[str, str], mutant: str, killer: str | None) -> None:
+    assert killers.get(mutant) == killer
+
+
+def a_verdict(name: str, killer: str) -> Verdict:
+    module = f"house.{name.partition(':')[0]}"
+    return Verdict(Mutant(module, Path("door.py"), "", name, range(7, 8), (), 0), killer)
+
+
+KILLED, LEFT = a_verdict("door: a -> b", "test_door"), a_verdict("door: c -> d", "")
+
+
+def test_a_list_that_names_the_survivors_is_true() -> None:
+    assert list(complaints([KILLED, LEFT], {"door: c -> d": "why"}, ["door"])) == []
+
+
+@pytest.mark.parametrize(
+    ("accepted", "said"),
+    [
+        ((), "survived, write a test or give a reason (door.py:7): door: c -> d"),
+        (("door: c -> d", "door: a -> b"), "listed, but a test kills it: door: a -> b"),
+        (("door: c -> d", "door.f: e -> f"), "listed, but there is no such mutant: door.f: e -> f"),
+    ],
+    ids=["a survivor is not listed", "a listed one is killed", "a listed one is gone"],
+)
+def test_a_list_is_wrong_where(accepted: tuple[str, ...], said: str) -> None:
+    assert list(complaints([KILLED, LEFT], accepted, ["door"])) == [said]
+
+
+def test_nothing_is_said_about_modules_that_were_not_tried() -> None:
+    assert list(complaints([KILLED], ["window.f: a -> b"], ["door"])) == []
+
+
+def test_what_is_accepted_does_not_count_as_killed() -> None:
+    found = rows([KILLED, LEFT, a_verdict("window: a -> b", "test_window")], {"door: c -> d": "why"})
+
+    assert [(row.module, row.mutants, row.killed, row.accepted) for row in found] == [
+        ("door", 2, 1, 1),
+        ("window", 1, 1, 0),
+        ("all", 3, 2, 1),
+    ]
+    assert table(found).splitlines()[1].split() == ["door", "2", "1", "1", "50.0", "%"]
+
+
+@pytest.mark.parametrize("entries", [[""], ["why", "why"]], ids=["no reason", "listed twice"])
+def test_each_survivor_is_listed_once_with_a_reason(tmp_path: Path, entries: list[str]) -> None:
+    file = tmp_path / "survivors.toml"
+    file.write_text("".join(f'[[accepted]]\nreason = "{why}"\nmutants = ["a"]\n' for why in entries))
+
+    with pytest.raises(ValueError, match="list it once, with a reason: a"):
+        listed(file)
+
+
+def test_quick_tests_come_first_and_only_those_that_run_the_line() -> None:
+    known = Measured({"slow": 2.0, "quick": 1.0, "far": 0.1}, {("door.py", 7): {"slow", "quick"}}, ())
+
+    in_a_function = Mutant("door", Path("door.py"), "f", "", range(7, 8), (), 0)
+    at_import = Mutant("door", Path("door.py"), "", "", range(1, 2), (), 0)
+
+    assert known.order(in_a_function) == ["quick", "slow"]
+    assert known.order(at_import) == ["quick", "slow", "far"]

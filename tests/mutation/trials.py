@@ -1,0 +1,263 @@
+"""Trials: the tests are run against one mutant after another, each in a fork that dies with its mutant.
+
+Why not a library: mutmut 3 leaves out decorated functions (each property of core is one), tables and default
+values, and finds no test for a package that is not at the checkout's root; cosmic-ray starts pytest anew for
+each mutant, which for core's 2,700 would take hours. Here everything is imported and collected once. A fault
+inside a function is put into the live function; one that takes effect at import is put in its way.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+import traceback
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import spec_from_file_location
+from itertools import groupby
+from multiprocessing import Pipe, get_context
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+import pytest
+from _pytest.runner import runtestprotocol
+from coverage import Coverage
+from tests.mutation.mutants import Mutant
+
+# A test that takes so much longer than usual, in seconds of processor time, runs in circles.
+_PATIENCE, _TIMES_SLOWER = 1.0, 4
+
+_QUIET = ("-q", "-p", "no:cacheprovider")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The tests on the code as it is: how long each takes, in seconds, and who runs which line of a file."""
+
+    seconds: dict[str, float]
+    tests: dict[tuple[str, int], set[str]]
+    failed: tuple[str, ...]
+
+    def order(self, mutant: Mutant) -> list[str]:
+        """The tests that can tell this mutant, the quick ones first.
+
+        What takes effect at import may be told by any; those that use the module are asked first.
+        """
+        file = str(mutant.file)
+        if mutant.scope:
+            chosen = set().union(*(self.tests.get((file, line), set()) for line in mutant.lines))
+            return sorted(chosen, key=self._cost)
+        near = {test for (other, _), tests in self.tests.items() if other == file for test in tests}
+        return sorted(self.seconds, key=lambda test: (test not in near, self._cost(test)))
+
+    def _cost(self, test: str) -> tuple[float, str]:
+        return self.seconds[test], test
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`killer` is the test that failed, "" where the mutant survived, or what else ended the trial."""
+
+    mutant: Mutant
+    killer: str
+
+    @property
+    def killed(self) -> bool:
+        return bool(self.killer)
+
+
+def forked(task: Callable[[Callable[[Any], None]], None]) -> Iterator[Any]:
+    """Runs the task in a fork, and gives what it sends, as it comes. A fork that dies sends no more."""
+    receiver, sender = Pipe(duplex=False)
+    child = os.fork()
+    if child == 0:
+        receiver.close()
+        try:
+            task(sender.send)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(0)
+    sender.close()
+    try:
+        with suppress(EOFError):
+            while True:
+                yield receiver.recv()
+    finally:
+        receiver.close()
+        os.waitpid(child, 0)
+
+
+def measure(tests: Sequence[str], files: Sequence[Path]) -> Measured:
+    (found,) = forked(lambda send: _session(tests, lambda items: send(_measured(items, files))))
+    return found  # type: ignore[no-any-return]
+
+
+def trials(
+    mutants: Sequence[Mutant], tests: Sequence[str], known: Measured, workers: int
+) -> Iterator[Verdict]:
+    """A verdict on each mutant, as they come."""
+    at_import = [mutant for mutant in mutants if not mutant.scope]
+    live = [mutant for mutant in mutants if mutant.scope]
+
+    def at_import_tried(send: Callable[[Verdict], None]) -> None:
+        _shared_out(at_import, lambda mutant: _at_import(mutant, tests, known), workers, send)
+
+    def live_tried(send: Callable[[Verdict], None]) -> None:
+        def run(items: dict[str, pytest.Item]) -> None:
+            _shared_out(live, _Live(items, known), workers, send)
+
+        _session(tests, run)
+
+    yield from forked(at_import_tried)
+    yield from forked(live_tried)
+
+
+def _shared_out(
+    mutants: Sequence[Mutant],
+    attempt: Callable[[Mutant], Verdict],
+    workers: int,
+    send: Callable[[Verdict], None],
+) -> None:
+    """The mutants of one function go to one worker, which learns there what kills them."""
+    groups = [list(group) for _, group in groupby(mutants, _place)]
+    fork = get_context("fork")
+    left, results = fork.SimpleQueue(), fork.SimpleQueue()
+    for turn in (*range(len(groups)), *(None for _ in range(workers))):
+        left.put(turn)
+
+    def work() -> None:
+        while (turn := left.get()) is not None:
+            for mutant in groups[turn]:
+                results.put(attempt(mutant))
+
+    for _ in range(workers):
+        fork.Process(target=work, daemon=True).start()
+    for _ in mutants:
+        send(results.get())
+
+
+def _place(mutant: Mutant) -> tuple[str, str]:
+    """Its function; what takes effect at import is by itself."""
+    return mutant.module, mutant.scope or mutant.name
+
+
+def _session(tests: Sequence[str], run: Callable[[dict[str, pytest.Item]], None]) -> None:
+    """Collects the tests in this process and hands them over. Where they cannot be, it does nothing."""
+
+    class Taken:
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_runtestloop(self, session: pytest.Session) -> bool:
+            run({item.nodeid: item for item in session.items})
+            return True
+
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        pytest.main([*_QUIET, *tests], plugins=[Taken()])
+
+
+def _measured(items: dict[str, pytest.Item], files: Sequence[Path]) -> Measured:
+    coverage = Coverage(data_file=None, include=[str(file) for file in files], config_file=False)
+    seconds, failed = {}, []
+    coverage.start()
+    for test, item in items.items():
+        coverage.switch_context(test)
+        began = time.process_time()
+        if not _passes(item):
+            failed.append(test)
+        seconds[test] = time.process_time() - began
+    coverage.stop()
+    data, tests = coverage.get_data(), {}
+    for file in data.measured_files():
+        for line, contexts in data.contexts_by_lineno(file).items():
+            tests[file, line] = set(contexts) - {""}
+    return Measured(seconds, tests, tuple(failed))
+
+
+def _passes(item: pytest.Item) -> bool:
+    return all(report.passed for report in runtestprotocol(item, log=False, nextitem=None))
+
+
+def _first_failure(items: dict[str, pytest.Item], order: Sequence[str], known: Measured) -> str:
+    for test in order:
+        # Its own time, not the clock's: a busy machine must kill no mutant.
+        signal.setitimer(signal.ITIMER_VIRTUAL, _PATIENCE + _TIMES_SLOWER * known.seconds[test])
+        if not _passes(items[test]):
+            return test
+    return ""
+
+
+def _at_import(mutant: Mutant, tests: Sequence[str], known: Measured) -> Verdict:
+    """The module is imported faulty, by tests that are collected anew."""
+
+    def run(send: Callable[[str], None]) -> None:
+        sys.meta_path.insert(0, _Faulty(mutant))
+        _session(tests, lambda items: send(_first_failure(items, known.order(mutant), known)))
+
+    return Verdict(mutant, next(forked(run), "the import"))
+
+
+class _Live:
+    """Tries mutants on collected tests, in a live function; what killed the last ones there comes first."""
+
+    def __init__(self, items: dict[str, pytest.Item], known: Measured) -> None:
+        self.items = items
+        self.known = known
+        self.killers: dict[str, list[str]] = defaultdict(list)
+
+    def __call__(self, mutant: Mutant) -> Verdict:
+        killers, order = self.killers[mutant.scope], self.known.order(mutant)
+        order = [
+            *(test for test in killers if test in order),
+            *(test for test in order if test not in killers),
+        ]
+
+        def run(send: Callable[[str], None]) -> None:
+            _put(mutant)
+            send(_first_failure(self.items, order, self.known))
+
+        killer = next(forked(run), "the time limit")
+        if killer in self.items:
+            killers[:] = [killer, *(test for test in killers if test != killer)]
+        return Verdict(mutant, killer)
+
+
+def _put(mutant: Mutant) -> None:
+    """The live function of the mutant's scope gets the mutant's code."""
+    found: Any = sys.modules[mutant.module]
+    for part in mutant.scope.split("."):
+        found = vars(found)[part]
+    function: Any = found.fget if isinstance(found, property) else found
+    function.__code__ = _code_of(mutant.code(), mutant.scope)
+
+
+def _code_of(code: CodeType, scope: str) -> CodeType:
+    for each in code.co_consts:
+        if isinstance(each, CodeType):
+            if each.co_qualname == scope:
+                return each
+            if scope.startswith(f"{each.co_qualname}."):
+                return _code_of(each, scope)
+    raise LookupError(f"{scope} has no code of its own")
+
+
+class _Faulty(SourceFileLoader):
+    """Finds and loads the mutant in place of its module."""
+
+    def __init__(self, mutant: Mutant) -> None:
+        super().__init__(mutant.module, str(mutant.file))
+        self.mutant = mutant
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        if name != self.mutant.module:
+            return None
+        return spec_from_file_location(name, self.mutant.file, loader=self)
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.mutant.code()
