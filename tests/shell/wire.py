@@ -38,13 +38,15 @@ class Wire:
     """A transport around another.
 
     `refuse(method, path)` answers in the server's place, or raises in the network's. `delay(path)` is how
-    many seconds each piece of a stream takes; `cut(piece)` shortens a piece, after which the stream breaks.
+    many seconds each piece of a stream takes; `cut(piece)` shortens a piece, after which the stream breaks;
+    `lose(piece)` says whether a piece never comes.
     """
 
     server: Transport
     refuse: Callable[[str, str], Response | None] = lambda method, path: None
     delay: Callable[[str], float] = lambda path: 0.0
     cut: Callable[[bytes], bytes] = lambda piece: piece
+    lose: Callable[[bytes], bool] = lambda piece: False
     sent: list[Sent] = field(default_factory=list)
     answered: list[Answered] = field(default_factory=list)
 
@@ -80,6 +82,8 @@ class Wire:
     async def _pieces(self, path: str, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         async for piece in pieces:
             await asyncio.sleep(self.delay(path))
+            if self.lose(piece):
+                continue
             whole = self.cut(piece)
             yield whole
             if whole != piece:

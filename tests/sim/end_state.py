@@ -17,6 +17,8 @@ from sluicegate.kube import resources
 
 State = dict[str, Any]
 
+LONGEST_SHOWN = 120
+
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)")
 _COMPARED = (
     resources.MODEL_VERSION,
@@ -61,7 +63,7 @@ def _told(kind: resources.Resource, obj: Manifest) -> State:
         "annotations": _annotations(meta.get("annotations") or {}),
         "finalizers": meta.get("finalizers"),
         "terminating": terminating(obj),
-        "owners": [f"{each['kind']} {each['name']}" for each in meta.get("ownerReferences") or ()],
+        "owners": [_owner(each) for each in meta.get("ownerReferences") or ()],
         "managers": sorted({each["manager"] for each in meta.get("managedFields") or ()}),
     }
     if kind is resources.SECRET:
@@ -73,6 +75,11 @@ def _told(kind: resources.Resource, obj: Manifest) -> State:
     if kind in (resources.LLM_DEPLOYMENT, resources.MODEL_VERSION):
         body["status"] = _status(obj.get("status") or {})
     return {**told, **body}
+
+
+def _owner(reference: Mapping[str, Any]) -> str:
+    controls = ", its controller" if reference.get("controller") else ""
+    return f"{reference['kind']} {reference['name']}{controls}"
 
 
 def _annotations(annotations: Mapping[str, str]) -> dict[str, str]:
@@ -114,4 +121,9 @@ def _differences(path: str, found: Any, wanted: Any) -> Iterator[str]:
         for key in sorted({*found, *wanted}):
             yield from _differences(f"{path}.{key}" if path else key, found.get(key), wanted.get(key))
     elif found != wanted:
-        yield f"{path}: {json.dumps(found)} instead of {json.dumps(wanted)}"
+        yield f"{path}: {_brief(found)} instead of {_brief(wanted)}"
+
+
+def _brief(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."

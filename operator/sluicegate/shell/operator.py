@@ -70,7 +70,9 @@ class Operator:
         client = Client(world.transport, on_request=world.on_request, before_write=self.lease.check)
         self.queue = WorkQueue(world.meter.waited, world.meter.retried)
         self.intake = Intake(self.queue)
-        self.view = View(client, scope, self.intake.changed, world.meter, world.jitter)
+        self.view = View(
+            client, scope, self.intake.changed, world.meter, world.jitter, options.resync_seconds
+        )
         self.calls = RuntimeCalls(world.pods, world.now, self.queue.add)
         self.resync = Resync(client, scope, self.intake, self.queue, options.resync_seconds, world.jitter)
         self._recorder = Recorder(client, options.identity, world.now, lambda: uuid4().hex[:16], world.meter)

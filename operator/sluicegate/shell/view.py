@@ -14,7 +14,7 @@ from sluicegate.core.objects import Manifest
 from sluicegate.kube import resources
 from sluicegate.kube.client import Client
 from sluicegate.kube.resources import Resource
-from sluicegate.shell.informer import Informer
+from sluicegate.shell.informer import RELIST_SECONDS, Informer
 from sluicegate.shell.keys import Key, child_label, owner_key
 from sluicegate.shell.meter import Meter
 from sluicegate.shell.store import Cache, OwnWrites
@@ -51,6 +51,7 @@ class View:
         changed: Changed,
         meter: Meter,
         jitter: random.Random,
+        relist_seconds: float = RELIST_SECONDS,
     ) -> None:
         self._client = client
         self._namespaces = namespaces
@@ -61,7 +62,7 @@ class View:
         watched.append((resources.NODE, "", ""))
         self._informers = {
             (kind.kind, namespace): Informer(
-                client, kind, namespace, selector, self.caches[kind.kind], trim, meter, jitter
+                client, kind, namespace, selector, self.caches[kind.kind], trim, meter, jitter, relist_seconds
             )
             for kind, namespace, selector in watched
         }
