@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TypeVar
 
@@ -126,14 +126,21 @@ def undisturbed(stage: Stage) -> None:
     """Nothing but the run's faults."""
 
 
-def play(chosen: Run, wanted: Result | None, disturb: Disturbance = undisturbed) -> Result:
-    """Make a run and compare it with a reference; `disturb` is done just before the change."""
+def play(
+    chosen: Run, wanted: Result | None, disturb: Disturbance = undisturbed, patience: float = 0.0
+) -> Result:
+    """Make a run and compare it with a reference.
+
+    `disturb` is done just before the change; its end may come `patience` seconds later than usual.
+    """
     start = beginning(chosen.workload, chosen.seed)
 
     async def perform() -> Result:
         world = start.world.fork(start.world.server.fork())
         stage = Stage(world, Script(chosen.faults), Installation(resync_seconds=RESYNC_SECONDS))
-        return await _performed(stage, WORKLOADS[chosen.workload], chosen, wanted, disturb)
+        workload = WORKLOADS[chosen.workload]
+        patient = replace(workload, seconds=workload.seconds + patience)
+        return await _performed(stage, patient, chosen, wanted, disturb)
 
     return simulate(perform, start.time)
 

@@ -112,6 +112,13 @@ class Stage:
         known = condition(found, kind) if found else None
         return str(known["reason"]) if known else None
 
+    def take_api_server_away(self, seconds: float) -> None:
+        """Every connection of the operator breaks, and nobody listens for so long."""
+        met = self.process.conditions
+        met.down = True
+        self.server.store.interrupt(ConnectionResetError("the server ended"))
+        asyncio.get_running_loop().call_later(seconds, setattr, met, "down", False)
+
     async def quiet(self, rest: float, seconds: float) -> bool:
         """Wait until only Leases and events have changed for `rest` seconds; whether it came to that."""
         return await self.until(lambda: now() - self.changed_at >= rest, seconds)
