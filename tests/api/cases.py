@@ -165,6 +165,8 @@ ENGINES = {
     "an argument with a line break": Case(an_engine(extraArgs=["--seed=7\n--model=x"]), "--flag"),
     "an argument that ends in a line break": Case(an_engine(extraArgs=["--enforce-eager\n"]), "--flag"),
     "an argument with a letter beyond ASCII": Case(an_engine(extraArgs=["--name=ä"]), "--flag"),
+    "an image": Case(an_engine(image="registry.test:5000/team/engine:2@sha256:" + "ab" * 32)),
+    "an image that ends in a space": Case(an_engine(image="registry.test/engine:2 "), "image"),
     "too many arguments": Case(an_engine(extraArgs=[f"--a{i}" for i in range(33)]), "extraArgs"),
 }
 
@@ -194,11 +196,24 @@ PODS = {
     "an accelerator without a domain": Case(
         a_deployment(resources={"accelerator": {"resource": "gpu"}}), "resource"
     ),
+    "an accelerator of a domain with an empty part": Case(
+        a_deployment(resources={"accelerator": {"resource": "a..b/npu"}}), "resource"
+    ),
+    "an accelerator with too long a name": Case(
+        a_deployment(resources={"accelerator": {"resource": "a/" + "x" * 64}}), "resource"
+    ),
+    "an accelerator of Kubernetes' own": Case(
+        a_deployment(resources={"accelerator": {"resource": "kubernetes.io/npu"}}), "device plugin"
+    ),
+    "an accelerator that reads like a quota": Case(
+        a_deployment(resources={"accelerator": {"resource": "requests.nvidia.com/gpu"}}), "device plugin"
+    ),
     "labels": Case(a_pod(labels={"team": "search", "example.org/tier": "gold"})),
     "a label of the operator": Case(a_pod(labels={"sluicegate.dev/deployment": "x"}), "set by the operator"),
     "a label that selects pods": Case(a_pod(labels={"app.kubernetes.io/name": "x"}), "set by the operator"),
     "a label that is too long": Case(a_pod(labels={"team": "x" * 64}), "labels"),
-    "a label's key that is too long": Case(a_pod(labels={"x" * 317: "x"}), "316"),
+    "a label's key that is too long": Case(a_pod(labels={"x" * 254: "x"}), "253"),
+    "a label's domain that is too long": Case(a_pod(labels={"a." * 127 + "a/x": "x"}), "253"),
     "a label's key with a space": Case(a_pod(labels={"my team": "x"}), "labels"),
     "an annotation's key that is a sentence": Case(a_pod(annotations={"What? No!": "x"}), "annotations"),
     "a node selector with two slashes": Case(a_pod(nodeSelector={"a/b/c": "x"}), "nodeSelector"),
@@ -212,6 +227,12 @@ PODS = {
         a_pod(
             tolerations=[{"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}, {"operator": "Exists"}]
         )
+    ),
+    "a toleration of a value that no taint has": Case(
+        a_pod(tolerations=[{"key": "gpu", "value": "two words"}]), "value"
+    ),
+    "a ServiceAccount of a name with an empty part": Case(
+        a_pod(serviceAccountName="a..b"), "serviceAccountName"
     ),
     "topology spread": Case(
         a_pod(

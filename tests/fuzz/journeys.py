@@ -59,27 +59,29 @@ async def _fails_alike(tried: Sample, error: Exception, obj: Object) -> bool:
 def outcome(given: Sample) -> str:
     """How it ends: InvalidSpec, Ready, or Stalled. Raises AssertionError for any other end."""
     choose = random.Random(f"way/{given.seed}/{given.number}")
-    obj = _seen(choose, given)
+    obj = seen(given)
+    if choose.random() < 0.4:
+        obj = _with_a_status(obj, a_status(given.seed, given.number, given.kind))
     if refusal(obj) is not None:
         return _invalid(obj)
     return WAYS[given.kind](choose, obj)
 
 
-def _seen(choose: random.Random, given: Sample) -> Object:
-    """The object as the operator sees it: stored, now and then with any status that could be."""
+def seen(given: Sample) -> Object:
+    """The object as the operator sees it when it is new."""
     stored = as_stored(given.obj)
     meta = {"namespace": "models", "uid": "uid-it", "resourceVersion": "1", "generation": 1}
-    seen = {**stored, "metadata": {**stored["metadata"], **meta}}
-    status = a_status(given.seed, given.number, given.kind)
-    if status is ABSENT or choose.random() < 0.6:
-        return {key: part for key, part in seen.items() if key != "status"}
-    return _with_status(seen, status)
+    new = {key: part for key, part in stored.items() if key != "status"}
+    return {**new, "metadata": {**stored["metadata"], **meta}}
 
 
-def _with_status(seen: Object, status: Any) -> Object:
-    told = as_stored({**seen, "status": status})
-    legal = not list(violations(SCHEMAS[seen["kind"]]["properties"]["status"], told["status"]))
-    return told if legal else seen
+def _with_a_status(obj: Object, status: Any) -> Object:
+    """The object with this status, if the API server could have stored it."""
+    if status is ABSENT:
+        return obj
+    told = as_stored({**obj, "status": status})
+    wrong = list(violations(SCHEMAS[obj["kind"]]["properties"]["status"], told["status"]))
+    return obj if wrong else told
 
 
 def _invalid(obj: Object) -> str:

@@ -49,9 +49,9 @@ class Hints:
 
 
 NO_HINTS = Hints()
-_FIELDS = re.compile(r"self(?:\.([\w.]+?))?\.(?:all|matches|startsWith|endsWith)\(")
+_FIELDS = re.compile(r"self(?:\.([\w.]+?))?\.(?:all|matches|startsWith|endsWith|contains)\(")
 _PATTERNS = re.compile(r"\.matches\('(.*?)'\)")
-_WORDS = re.compile(r"\.(?:startsWith|endsWith)\('(.*?)'\)")
+_WORDS = re.compile(r"\.(?:startsWith|endsWith|contains)\('(.*?)'\)")
 
 
 def hints(schema: Schema) -> dict[str, Hints]:
@@ -174,7 +174,7 @@ class Values:
         if schema.get("format") == "date-time" and self._choose.random() < 0.7:
             return self._choose.choice(NO_TIMES)
         most = schema["maxLength"]
-        match self._choose.randrange(4):
+        match self._choose.randrange(5 if told.words else 4):
             case 0:
                 return "x" * self._choose.choice((schema.get("minLength", 1) - 1, most, most + 1))
             case 1:
@@ -183,6 +183,8 @@ class Values:
                 return stretched(text, most + 1, patterns) or f"{text}x"
             case 2:
                 return self._choose.choice(ODD_TEXTS)
+            case 4:
+                return self._choose.choice(told.words) + self._string(schema, told)
         return near(self._choose, self._string(schema, told))
 
     def _other_list(self, schema: Schema, value: Any, told: Hints) -> Any:

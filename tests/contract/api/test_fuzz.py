@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.fuzz.children import children
 from tests.fuzz.coverage import Coverage
 from tests.fuzz.server import Server, all_of, judge, judge_status, judge_successor
 from tests.fuzz.specs import SCHEMAS, Object, sample
@@ -14,9 +16,10 @@ from tests.fuzz.verdicts import as_stored, refusal
 from sluicegate.kube.client import Client
 
 SEED = 1
-OBJECTS = 12_000
+OBJECTS = 10_000
 SUCCESSORS, OLD = 1_000, 20
-STATUSES = 2_000
+STATUSES = 1_500
+PARENTS = 800
 EACH_AT_LEAST = 3
 Record = Callable[[str, Any], None]
 
@@ -83,3 +86,22 @@ async def test_the_operator_reads_every_object_whatever_status_the_api_server_ta
 
     assert min(coverage.verdicts[True], coverage.verdicts[False]) > STATUSES / 4
     record_property("runs", ("16 CR fuzz", STATUSES))
+
+
+async def test_the_api_server_takes_what_is_made_of_every_object_that_it_takes(
+    client: Client, namespace: str, server: Server, record_property: Record
+) -> None:
+    account = {"apiVersion": "v1", "kind": "ServiceAccount"}
+    await client.create({**account, "metadata": {"name": "default", "namespace": namespace}}, "fuzz")
+    made: Counter[str] = Counter()
+
+    async def ask(number: int) -> None:
+        for child in children(sample(SEED, number)):
+            verdict = await server.created(child)
+            assert verdict.stored is not None, f"object {number} of seed {SEED}: {verdict.told}"
+            made[child["kind"]] += 1
+
+    await all_of(range(PARENTS), ask)
+
+    assert made["ReplicaSet"] + made["Job"] == made["Pod"] > PARENTS / 8
+    record_property("runs", ("16 CR fuzz", PARENTS))

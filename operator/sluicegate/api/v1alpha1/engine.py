@@ -136,7 +136,9 @@ class Engine(Model):
     """Speculative decoding. Left out, none."""
     parallelism: Parallelism = Parallelism()
     """How one replica spreads over the accelerators of its node."""
-    image: Annotated[str | None, Field(min_length=1, max_length=512), Change.TEMPLATE] = None
+    image: Annotated[
+        str | None, Field(min_length=1, max_length=512, pattern=r"^[!-~]+$"), Change.TEMPLATE
+    ] = None
     """Engine image. Left out, the operator's default for the device, kept for the life of the pods."""
     extra_args: Annotated[
         tuple[Annotated[str, Field(min_length=1, max_length=256)], ...],

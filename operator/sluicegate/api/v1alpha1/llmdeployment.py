@@ -9,6 +9,8 @@ from pydantic import Field
 
 from sluicegate.api.meta import (
     API_VERSION,
+    QUALIFIED,
+    SUBDOMAIN,
     Change,
     Condition,
     Digest,
@@ -27,22 +29,18 @@ from sluicegate.api.v1alpha1.engine import Device, Engine
 
 KIND = "LLMDeployment"
 
-_SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 LabelKey = Annotated[
     str,
     Field(
-        max_length=316,
-        pattern=rf"^({_SUBDOMAIN}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$",
+        # The domain alone may have as many; nobody's has.
+        max_length=253,
+        pattern=rf"^({SUBDOMAIN}/)?{QUALIFIED}$",
         description="name or domain/name, the name of at most 63 letters, digits, '-', '_' and '.'",
     ),
 ]
 LabelValue = Annotated[str, Field(max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$")]
-ResourceName = Annotated[
-    str,
-    Field(
-        max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
-    ),
-]
+# Quotas put "requests." before it, and all of that may have 253 characters before the slash.
+ResourceName = Annotated[str, Field(max_length=244, pattern=rf"^{SUBDOMAIN}/{QUALIFIED}$")]
 
 
 class Accelerator(Model):
@@ -52,6 +50,15 @@ class Accelerator(Model):
     """Name of the node resource that counts them."""
     count: Annotated[int, Field(ge=1, le=16), Change.TEMPLATE] = 1
     """How many. On CUDA it equals parallelism.tensor x parallelism.pipeline."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="!self.resource.contains('kubernetes.io/') && !self.resource.startsWith('requests.')",
+            message="resource must be one that a device plugin adds, such as nvidia.com/gpu, "
+            "not one of Kubernetes' own",
+            holds=lambda a: "kubernetes.io/" not in a.resource and not a.resource.startswith("requests."),
+        ),
+    )
 
 
 class Resources(Model):
@@ -84,7 +91,7 @@ class Toleration(Model):
     """Key of the taint. Left out with operator Exists, every key."""
     operator: Annotated[TolerationOperator, Change.TEMPLATE] = TolerationOperator.EQUAL
     """How key and value are compared."""
-    value: Annotated[str | None, Field(max_length=63), Change.TEMPLATE] = None
+    value: Annotated[LabelValue | None, Change.TEMPLATE] = None
     """Value of the taint. Only with operator Equal."""
     effect: Annotated[TaintEffect | None, Change.TEMPLATE] = None
     """Effect of the taint. Left out, every effect."""
