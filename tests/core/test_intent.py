@@ -108,6 +108,22 @@ def test_a_map_of_which_only_the_shell_is_ours_is_taken_back() -> None:
     assert write(SERVICE, live(entry), "why") is None
 
 
+def test_a_map_that_somebody_emptied_is_filled_again() -> None:
+    limits = {"nvidia.com/gpu": "1"}
+    spec = {"resources": {"limits": limits}, "scratch": {}}
+    intent = stamped({"apiVersion": "v1", "kind": "X", "metadata": {"name": "x"}, "spec": spec})
+    notes: dict[str, Any] = {"f:annotations": {f"f:{INTENT}": {}}}
+    full = {".": {}, "f:limits": {".": {}, "f:nvidia.com/gpu": {}}}
+    for resources, ours in ((full, True), ({}, False), ({".": {}, "f:limits": {}}, False)):
+        entry = {"f:metadata": notes, "f:spec": {"f:resources": resources, "f:scratch": {}}}
+        obj = {
+            **intent,
+            "metadata": {**intent["metadata"], "uid": "1", "resourceVersion": "1"},
+            "owned": {"ours": [json.dumps(entry)], "foreign": []},
+        }
+        assert (write(intent, obj, "why") is None) == ours
+
+
 def test_a_structure_where_a_plain_value_was_intended_is_taken_back() -> None:
     entry = without("f:metadata", "f:labels", "f:app.kubernetes.io/managed-by")
     entry["f:metadata"]["f:labels"]["f:app.kubernetes.io/managed-by"] = {"f:theirs": {}}

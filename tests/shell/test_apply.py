@@ -14,7 +14,7 @@ from sluicegate.core.objects import Manifest
 from sluicegate.core.plan import Create
 from sluicegate.kube.client import Client
 from sluicegate.kube.errors import Conflict
-from sluicegate.kube.resources import SERVICE
+from sluicegate.kube.resources import CONTROLLER_REVISION, SERVICE
 from sluicegate.shell.apply import Applier, NameTaken
 from sluicegate.shell.store import OwnWrites
 
@@ -72,6 +72,39 @@ async def test_ours_that_no_cache_finds_gets_its_labels_back() -> None:
     await world.client.patch_merge(SERVICE, NAMESPACE, "chat", theirs, "kubectl")
     await world.create(a_service())
     assert (await world.live())["metadata"]["labels"] == a_service()["metadata"]["labels"]
+
+
+async def test_a_record_that_no_cache_finds_gets_its_labels_back_though_it_is_rendered_otherwise() -> None:
+    world = World()
+    record = a_child("ControllerRevision", "chat-0a1b2c3d", revision=1, data={"target": "x"})
+    await world.holds(stamped(record))
+    theirs = {"metadata": {"labels": None}}
+    await world.client.patch_merge(CONTROLLER_REVISION, NAMESPACE, "chat-0a1b2c3d", theirs, "kubectl")
+    await world.create(stamped({**record, "data": {"target": "x", "template": {}}}))
+    live = await world.client.get(CONTROLLER_REVISION, NAMESPACE, "chat-0a1b2c3d")
+    assert (live["metadata"]["labels"], live["data"]) == (record["metadata"]["labels"], {"target": "x"})
+
+
+async def test_ours_that_somebody_took_the_owner_off_gets_it_back() -> None:
+    world = World()
+    await world.holds(a_service())
+    theirs = {"metadata": {"ownerReferences": None}}
+    await world.client.patch_merge(SERVICE, NAMESPACE, "chat", theirs, "kubectl")
+    await world.create(a_service("green"))
+    live = await world.live()
+    assert live["metadata"]["ownerReferences"] == a_service()["metadata"]["ownerReferences"]
+    assert live["spec"]["selector"] == {"sluicegate.dev/rollout": "green"}
+
+
+async def test_what_somebody_made_like_ours_and_for_nobody_is_not_touched() -> None:
+    world = World()
+    service = a_service()
+    del service["metadata"]["ownerReferences"]
+    await world.client.create(service, "kubectl")
+    before = await world.live()
+    with pytest.raises(NameTaken, match="belongs to no LLMDeployment"):
+        await world.create(a_service())
+    assert await world.live() == before
 
 
 async def test_what_belongs_to_another_is_not_touched() -> None:

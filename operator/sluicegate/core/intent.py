@@ -20,8 +20,8 @@ from sluicegate.core.plan import Action, Apply, Create, Replace
 
 Fields = Mapping[str, Any]
 
-# Nobody can add to content that never changes: whoever owns some of it has applied the same.
-_IMMUTABLE = frozenset({"ControllerRevision"})
+IMMUTABLE = frozenset({"ControllerRevision"})
+"""Kinds whose content never changes. Nobody can add to it: whoever owns some of it has applied the same."""
 
 
 def stamped(manifest: Manifest) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def write(intent: Manifest, live: Manifest | None, reason: str, *, exclusive: bo
     if annotation(live, INTENT) != annotation(intent, INTENT) or not _still_ours(intent, live):
         version = resource_version(live) if exclusive else None
         return Apply(intent, uid(live), reason, version)
-    if live["owned"]["foreign"] and intent["kind"] not in _IMMUTABLE:
+    if live["owned"]["foreign"] and intent["kind"] not in IMMUTABLE:
         return Replace(intent, uid(live), resource_version(live), "somebody else added to it")
     return None
 
@@ -66,6 +66,9 @@ def _still_ours(intent: Manifest, live: Manifest) -> bool:
 # The server keeps these out of managedFields.
 _TYPE = frozenset({"apiVersion", "kind"})
 _IDENTITY = frozenset({"name", "namespace", "uid", "resourceVersion"})
+# The maps, of those that we write, that it records as one value. Of any other, a record with nothing below it
+# is what is left when somebody has emptied it.
+_WHOLE = frozenset({"data", "labelSelector", "nodeSelector", "podSelector", "secretKeyRef", "selector"})
 
 
 def _union(nodes: list[Fields]) -> Fields:
@@ -80,11 +83,18 @@ def _covers(fields: Fields, value: Any) -> bool:
     if not fields:
         return True
     if isinstance(value, Mapping):
-        return all(f"f:{key}" in fields and _covers(fields[f"f:{key}"], item) for key, item in value.items())
+        return all(_covers_field(fields, key, item) for key, item in value.items())
     if isinstance(value, list | tuple):
         return all(_covers_item(fields, item) for item in value)
     # The record tells of a structure where we intend a plain value: it is of somebody else's.
     return False
+
+
+def _covers_field(fields: Fields, key: str, value: Any) -> bool:
+    node = fields.get(f"f:{key}")
+    if not node and isinstance(value, Mapping) and value:
+        return node is not None and key in _WHOLE
+    return node is not None and _covers(node, value)
 
 
 def _covers_item(fields: Fields, item: Any) -> bool:

@@ -6,7 +6,8 @@ import contextlib
 from typing import Any
 
 from sluicegate.core import objects
-from sluicegate.core.naming import INTENT, MANAGED_BY, MANAGER
+from sluicegate.core.intent import IMMUTABLE
+from sluicegate.core.naming import DEPLOYMENT, INTENT, MANAGED_BY, MANAGER
 from sluicegate.core.objects import Manifest, Ref
 from sluicegate.core.plan import Apply, Create, Delete, Replace, SetFinalizers, Write
 from sluicegate.kube.client import Client
@@ -78,11 +79,13 @@ class Applier:
         except AlreadyExists:
             ref = objects.ref(manifest)
             live = await self._client.get(resource_of(manifest), ref.namespace, ref.name)
-        if objects.controller_uid(live) != owner_uid:
+        let_go = _is_let_go(live, manifest)
+        if objects.controller_uid(live) != owner_uid and not let_go:
             raise NameTaken(ref, _holder(live))
-        if objects.labels(live).get(MANAGED_BY) != MANAGER:
-            # Somebody took the label off by which it is watched, so no cache will ever have it.
-            return await self._apply(_guarded(manifest, objects.uid(live), objects.resource_version(live)))
+        if let_go or objects.labels(live).get(MANAGED_BY) != MANAGER:
+            # Somebody took off it by what it is found, so no decision will ever see it.
+            found = {**manifest, "data": live["data"]} if manifest["kind"] in IMMUTABLE else manifest
+            return await self._apply(_guarded(found, objects.uid(live), objects.resource_version(live)))
         if objects.annotation(live, INTENT) != objects.annotation(manifest, INTENT):
             raise Conflict(409, "Conflict", f"{ref} is there in a state that was not seen yet")
         # An answer was lost: this is what was to be created.
@@ -125,6 +128,13 @@ def _guarded(manifest: Manifest, uid: str, resource_version: str | None) -> dict
     """The manifest with what makes the API server refuse it for any other object (or other state)."""
     guard = {"uid": uid} | ({"resourceVersion": resource_version} if resource_version else {})
     return {**manifest, "metadata": {**manifest["metadata"], **guard}}
+
+
+def _is_let_go(live: Manifest, intended: Manifest) -> bool:
+    """Whether it is what we made, for a custom resource of this name, and belongs to nobody any more."""
+    made = any(entry.get("manager") == MANAGER for entry in live["metadata"].get("managedFields") or ())
+    same = objects.labels(live).get(DEPLOYMENT) == objects.labels(intended).get(DEPLOYMENT)
+    return made and same and objects.controller_uid(live) is None
 
 
 def _holder(live: Manifest) -> str:
