@@ -14,7 +14,7 @@ from tests.sim.server.store import Change
 from tests.sim.world import World
 
 from sluicegate.core import naming
-from sluicegate.core.objects import controller_uid, labels, name, terminating, uid
+from sluicegate.core.objects import Manifest, controller_uid, labels, name, terminating, uid
 from sluicegate.kube.resources import LLM_DEPLOYMENT, POD, REPLICA_SET, SERVICE
 
 OWN = {"leases", "events"}
@@ -57,7 +57,7 @@ class Invariants:
         if plural in OWN | SUBJECTS or change.old is None:
             return
         owner = controller_uid(change.old)
-        if owner is None and labels(change.old).get(naming.PART_OF) != naming.MANAGER:
+        if owner is None and not _made_by_us(change.old):
             self.breaches.append(f"a foreign object was written: {plural} {change.key[2]}")
 
     def _serving(self) -> Mapping[str, int]:
@@ -87,3 +87,8 @@ class Invariants:
                 self.breaches.append(
                     f"I3: {len(colours)} colours of {deployment} hold accelerators: {colours}"
                 )
+
+
+def _made_by_us(obj: Manifest) -> bool:
+    """Whatever somebody else has taken off it since."""
+    return any(entry["manager"] == naming.MANAGER for entry in obj["metadata"].get("managedFields") or ())

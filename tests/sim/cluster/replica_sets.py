@@ -35,8 +35,9 @@ class ReplicaSets:
         refused = ""
         for _ in range(wanted - len(pods)):
             refused = refused or self._make(replica_set)
-        # The ones that serve stay longest.
-        for pod in sorted(pods, key=is_ready)[: max(0, len(pods) - wanted)]:
+        # The ones that serve stay longest, and of these the oldest.
+        youngest = sorted(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]), reverse=True)
+        for pod in sorted(youngest, key=is_ready)[: max(0, len(pods) - wanted)]:
             self._hand.delete(POD, pod["metadata"]["namespace"], name(pod))
         self._report(replica_set, pods, refused)
 
