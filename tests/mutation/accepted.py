@@ -38,6 +38,12 @@ def listed(file: Path = LISTED) -> dict[str, str]:
     return found
 
 
+def held_elsewhere(file: Path = LISTED) -> tuple[str, ...]:
+    """The beginnings of the names of mutants that are not tried, for other tests hold what they change."""
+    entries = tomllib.loads(file.read_text()).get("elsewhere", ())
+    return tuple(f"{owner}: " for entry in entries for owner in entry["owners"])
+
+
 def complaints(
     verdicts: Sequence[Verdict], accepted: Collection[str], modules: Collection[str]
 ) -> Iterator[str]:

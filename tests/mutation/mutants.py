@@ -65,8 +65,7 @@ def mutants(module: str, file: Path) -> list[Mutant]:
     found = []
     for place in _places(ast.parse(file.read_text())):
         for choice, fault in enumerate(faults(place.node)):
-            where = f"{module.rpartition('.')[2]}.{place.scope}" if place.scope else module.rpartition(".")[2]
-            name = f"{where}: {_difference(place, fault)}"
+            name = f"{module.rpartition('.')[2]}.{_owner(place)}: {_difference(place, fault)}"
             times[name] += 1
             if times[name] > 1:
                 name = f"{name} #{times[name]}"
@@ -117,6 +116,18 @@ def _put(parent: ast.AST, step: Step, node: ast.AST) -> None:
         setattr(parent, field, node)
     else:
         getattr(parent, field)[index] = node
+
+
+def _owner(place: _Place) -> str:
+    """What the place belongs to: a function, or what is given a name when the module is imported."""
+    match place.statement:
+        case _ if place.scope:
+            return place.scope
+        case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+            return name
+        case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+            return name
+    return ""
 
 
 def _header(statement: ast.stmt) -> range:

@@ -87,9 +87,9 @@ class C:
 def test_a_fault_belongs_to_the_outermost_function_or_to_the_import(tmp_path: Path) -> None:
     scopes = {each.name: each.scope for each in made(tmp_path, SCOPES)}
 
-    assert scopes["door: LIMIT = 3 -> LIMIT = 4"] == ""
-    assert scopes["door: a=1 -> a=2"] == ""
-    assert scopes["door: d: int = 4 -> d: int = 5"] == ""
+    assert scopes["door.LIMIT: LIMIT = 3 -> LIMIT = 4"] == ""
+    assert scopes["door.f: a=1 -> a=2"] == ""
+    assert scopes["door.d: d: int = 4 -> d: int = 5"] == ""
     assert scopes["door.f: a < 2 -> a <= 2"] == "f"
     assert scopes["door.C.e: self.d < 5 -> self.d <= 5"] == "C.e"
 

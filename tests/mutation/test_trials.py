@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from tests.mutation.accepted import complaints, listed, rows, table
+from tests.mutation.accepted import complaints, held_elsewhere, listed, rows, table
 from tests.mutation.mutants import Mutant
 from tests.mutation.trials import Measured, Verdict
 
@@ -71,11 +71,11 @@ def killers(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     [
         (".small: return number < LIMIT -> return None", "test_small"),
         (".small: number < LIMIT -> number <= LIMIT", ""),
-        (".lower: number -= 1 -> pass", "the time limit"),
+        (".lower: number -= 1 -> pass", "test_lower"),
         (".lower: while number > 0: -> pass", None),
         (".Door.height: 2 -> 3", "test_door"),
-        (": LIMIT = 3 -> LIMIT = 4", ""),
-        (": SPARE = 3 -> SPARE = 4", ""),
+        (".LIMIT: LIMIT = 3 -> LIMIT = 4", ""),
+        (".SPARE: SPARE = 3 -> SPARE = 4", ""),
     ],
 )
 def test_a_mutant_is_killed_by(killers: Mapping[str, str], mutant: str, killer: str | None) -> None:
@@ -129,6 +129,14 @@ def test_each_survivor_is_listed_once_with_a_reason(tmp_path: Path, entries: lis
 
     with pytest.raises(ValueError, match="list it once, with a reason: a"):
         listed(file)
+
+
+def test_what_other_tests_hold_is_named_by_its_owner(tmp_path: Path) -> None:
+    file = tmp_path / "survivors.toml"
+    file.write_text('[[elsewhere]]\nreason = "why"\nowners = ["door.WORDS"]\n')
+
+    assert "door.WORDS: 'a' -> 'b'".startswith(held_elsewhere(file))
+    assert not "door.WORDS_OF_OTHERS: 'a' -> 'b'".startswith(held_elsewhere(file))
 
 
 def test_quick_tests_come_first_and_only_those_that_run_the_line() -> None:

@@ -33,6 +33,9 @@ from tests.mutation.mutants import Mutant
 # A test that takes so much longer than usual, in seconds of processor time, runs in circles.
 _PATIENCE, _TIMES_SLOWER = 1.0, 4
 
+# Kills a mutant before any test does.
+_IMPORT = "the import"
+
 _QUIET = ("-q", "-p", "no:cacheprovider")
 
 
@@ -62,7 +65,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Verdict:
-    """`killer` is the test that failed, "" where the mutant survived, or what else ended the trial."""
+    """`killer` is the test that failed or ran in circles, or "" where the mutant survived."""
 
     mutant: Mutant
     killer: str
@@ -184,13 +187,17 @@ def _passes(item: pytest.Item) -> bool:
     return all(report.passed for report in runtestprotocol(item, log=False, nextitem=None))
 
 
-def _first_failure(items: dict[str, pytest.Item], order: Sequence[str], known: Measured) -> str:
+def _attempt(
+    items: dict[str, pytest.Item], order: Sequence[str], known: Measured, send: Callable[[str], None]
+) -> None:
+    """Tells each test before it runs, and "" after the last: what was told last is what ended the attempt."""
     for test in order:
+        send(test)
         # Its own time, not the clock's: a busy machine must kill no mutant.
         signal.setitimer(signal.ITIMER_VIRTUAL, _PATIENCE + _TIMES_SLOWER * known.seconds[test])
         if not _passes(items[test]):
-            return test
-    return ""
+            return
+    send("")
 
 
 def _at_import(mutant: Mutant, tests: Sequence[str], known: Measured) -> Verdict:
@@ -198,9 +205,9 @@ def _at_import(mutant: Mutant, tests: Sequence[str], known: Measured) -> Verdict
 
     def run(send: Callable[[str], None]) -> None:
         sys.meta_path.insert(0, _Faulty(mutant))
-        _session(tests, lambda items: send(_first_failure(items, known.order(mutant), known)))
+        _session(tests, lambda items: _attempt(items, known.order(mutant), known, send))
 
-    return Verdict(mutant, next(forked(run), "the import"))
+    return Verdict(mutant, [_IMPORT, *forked(run)][-1])
 
 
 class _Live:
@@ -220,10 +227,10 @@ class _Live:
 
         def run(send: Callable[[str], None]) -> None:
             _put(mutant)
-            send(_first_failure(self.items, order, self.known))
+            _attempt(self.items, order, self.known, send)
 
-        killer = next(forked(run), "the time limit")
-        if killer in self.items:
+        killer = [_IMPORT, *forked(run)][-1]
+        if killer:
             killers[:] = [killer, *(test for test in killers if test != killer)]
         return Verdict(mutant, killer)
 
