@@ -87,8 +87,9 @@ engine: venv up ## every flag set, parsed by the pinned vLLM inside the engine i
 mutation: venv ## small faults in the decisions, each of which some test has to notice (20 minutes)
 	@python -m tests.mutation
 
-nightly: venv up ## pods' lives and every engine setting that CPU can do, started and asked (25 minutes)
+nightly: venv up ## pods' lives, every engine setting that CPU can do, an operator killed 20 times (40 minutes)
 	@$(ENGINE_TESTS) -- -v tests/engine_vllm/test_pod.py tests/engine_vllm/nightly_rows.py
+	@$(MAKE) --no-print-directory e2e E2E=e2e/test_survival.py KILLS=20
 
 test: lint quick core contract e2e engine ## everything
 

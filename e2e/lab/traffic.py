@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -118,6 +119,29 @@ async def traffic(
     async with asyncio.TaskGroup() as group:
         for number in range(clients):
             group.create_task(_client(url, _around(prompts, number), record, ending, number, pause, tokens))
+        try:
+            yield record
+        finally:
+            ending.set()
+
+
+@asynccontextmanager
+async def steady(url: str, prompts: Sequence[str], *, every: float = 1.0) -> AsyncIterator[Record]:
+    """One request each `every` seconds, however long the answers take, until the block ends."""
+    record, ending = Record(), asyncio.Event()
+    async with fresh_connections() as fresh, kept_connections() as kept, asyncio.TaskGroup() as group:
+
+        async def one(session: aiohttp.ClientSession, prompt: str) -> None:
+            await record.add(await ask(session, url, prompt))
+
+        async def ask_on() -> None:
+            for session, prompt in zip(itertools.cycle((fresh, kept)), _around(prompts, 0), strict=False):
+                if ending.is_set():
+                    return
+                group.create_task(one(session, prompt))
+                await asyncio.sleep(every)
+
+        group.create_task(ask_on())
         try:
             yield record
         finally:
