@@ -12,6 +12,15 @@ from tests.faults.classes import CLASSES
 Count = Callable[[int, int], None]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--nightly", action="store_true", help="make the long runs as long as they are meant")
+
+
+@pytest.fixture
+def nightly(pytestconfig: pytest.Config) -> bool:
+    return bool(pytestconfig.getoption("--nightly", default=False))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _collect_garbage_rarely() -> None:
     # Thousands of objects live as long as a process, and each collection would look at all of them.

@@ -69,6 +69,7 @@ class OperatorProcess:
         self._held: asyncio.Event | None = None
         self.operator: Operator | None = None
         self.wire: Wire | None = None
+        self.meter = CountingMeter()
         self.exits: list[tuple[float, BaseException]] = []
         self.kills = 0
         self.conditions = Conditions()
@@ -142,7 +143,7 @@ class OperatorProcess:
             chosen.lease,
         )
         surroundings = Surroundings(
-            wire, self._wall, random.Random(0), CountingMeter(), lambda *_: None, self._world
+            wire, self._wall, random.Random(0), self.meter, lambda *_: None, self._world
         )
         self.operator = Operator(options, surroundings)
         kopf = ModelledKopf(wire, self.operator.intake, chosen.namespaces or ("",))

@@ -1,0 +1,70 @@
+"""Class 15: where nothing changes, nothing is written and nobody is looked at but at the resync."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from tests.faults.conftest import Count
+from tests.sim.faults import Script
+from tests.sim.hygiene import Hygiene
+from tests.sim.process import Installation
+from tests.sim.runner import START_SECONDS, beginning, simulate
+from tests.sim.stage import Stage
+from tests.sim.workloads import WORKLOADS
+
+from sluicegate.kube.resources import LLM_DEPLOYMENT, MODEL_VERSION
+from sluicegate.shell.lease import Timing
+
+HOUR = 3600.0
+DAY = 24 * HOUR
+OWN_ENDS = ("create", "version-change", "eviction", "node-loss", "delete")
+EVICTION_SECONDS = 400.0
+"""The pods of a node that is silent are given up after as long."""
+SLOW_LEASE = Timing(lease=1500, renew_deadline=1000, retry=200)
+"""Renewals are no reconciles: with fewer of them a day takes no time."""
+INSTALLATION = Installation(lease=SLOW_LEASE)
+SHORTEST_RESYNC_SECONDS = 0.9 * INSTALLATION.resync_seconds
+
+
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_the_end_of_a_workload_is_silent(workload: str, nightly: bool, count: Count) -> None:
+    """For a day; in the push tier for some hours where another workload comes to the same end."""
+    chosen, start = WORKLOADS[workload], beginning(workload, 0)
+
+    async def perform() -> list[str]:
+        stage = Stage(start.world.fork(start.world.server.fork()), Script(), INSTALLATION)
+        stage.traffic.pause()
+        async with stage.running():
+            assert await stage.until(lambda: stage.process.leads, START_SECONDS)
+            await chosen.when(stage)
+            assert await stage.until(lambda: chosen.then(stage), chosen.seconds)
+            assert await stage.quiet(EVICTION_SECONDS, 3 * EVICTION_SECONDS)
+            return await broken_silence(stage, DAY if nightly or workload in OWN_ENDS else 4 * HOUR)
+
+    assert simulate(perform, start.time) == [], f"after python -m tests.sim {workload} 0"
+    count(15, 1)
+
+
+async def broken_silence(stage: Stage, seconds: float) -> list[str]:
+    """What happens in this time, but for resyncs."""
+    objects = len(stage.names(LLM_DEPLOYMENT)) + len(stage.names(MODEL_VERSION))
+    calls, reconciles, version = len(stage.journal.calls), _reconciles(stage), stage.server.store.version
+    with Hygiene(faulty=False) as hygiene:
+        await asyncio.sleep(seconds)
+    problems = [f"a write: {each.method} {each.path}" for each in stage.journal.writes(calls)]
+    problems += [
+        f"a change of {change.key}"
+        for change in stage.server.store.since(version)
+        if not change.key[0].endswith("/leases")
+    ]
+    resyncs = int(seconds / SHORTEST_RESYNC_SECONDS) + 1
+    made = _reconciles(stage) - reconciles
+    if made > resyncs * objects:
+        problems.append(f"{made} reconciles of {objects} objects by {resyncs} resyncs")
+    return [*problems, *hygiene.findings]
+
+
+def _reconciles(stage: Stage) -> int:
+    counts = stage.process.meter.counts
+    return sum(times for what, times in counts.items() if what[0] == "reconciled")
