@@ -9,8 +9,10 @@ import asyncio
 import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from e2e.cluster import api_server
+from tests.contract import rights
 from tests.contract.run import CASES, golden, open_api, prepare, transcript
 from tests.sim.server import schemas
 
@@ -22,8 +24,13 @@ async def record(kubeconfig: str) -> None:
         await prepare(client)
         for name in CASES:
             steps = await transcript(client, name)
-            golden(name).write_text(json.dumps(steps, indent=1, sort_keys=True) + "\n")
+            _write(name, steps)
+        _write(rights.NAME, await rights.on_a_real_server(client, kubeconfig))
         schemas.write([json.loads((await open_api(client, path)).body) for path in schemas.group_paths()])
+
+
+def _write(name: str, steps: list[Any]) -> None:
+    golden(name).write_text(json.dumps(steps, indent=1, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

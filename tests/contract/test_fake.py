@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from tests.contract import rights
 from tests.contract.difference import differences
 from tests.contract.run import CASES, crd, golden, transcript
 from tests.sim.apiserver import ApiServer
@@ -18,6 +19,14 @@ async def test_the_fake_answers_as_the_real_server_did(name: str) -> None:
     client = Client(ApiServer([crd()]))
 
     real, fake = json.loads(golden(name).read_text()), await transcript(client, name)
+
+    assert list(differences(real, fake)) == []
+
+
+async def test_the_fake_forbids_as_the_real_server_did() -> None:
+    real = json.loads(golden(rights.NAME).read_text())
+
+    fake = await rights.on_the_fake()
 
     assert list(differences(real, fake)) == []
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from e2e.cluster import api_server
+from tests.contract import rights
 from tests.contract.difference import differences
 from tests.contract.run import CASES, golden, open_api, prepare, transcript
 from tests.sim.server import schemas
@@ -37,6 +38,14 @@ async def client(kubeconfig: str) -> AsyncIterator[Client]:
 @pytest.mark.parametrize("name", CASES)
 async def test_the_real_server_answers_as_recorded(client: Client, name: str) -> None:
     recorded, real = json.loads(golden(name).read_text()), await transcript(client, name)
+
+    assert list(differences(real, recorded)) == []
+
+
+async def test_the_real_server_forbids_as_recorded(client: Client, kubeconfig: str) -> None:
+    recorded = json.loads(golden(rights.NAME).read_text())
+
+    real = await rights.on_a_real_server(client, kubeconfig)
 
     assert list(differences(real, recorded)) == []
 

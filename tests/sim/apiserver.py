@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,12 +23,13 @@ from tests.sim.server.hand import Hand
 from tests.sim.server.kinds import Kind, all_kinds
 from tests.sim.server.reads import Reads
 from tests.sim.server.refusals import RefusedError, bad_request, not_found, not_served
+from tests.sim.server.rights import Rights, attempt
 from tests.sim.server.store import Key, Object, Store, Stored
 from tests.sim.server.structure import completed
 from tests.sim.server.writes import Target, Writes, key_of, rfc3339
 
 from sluicegate.kube.resources import NAMESPACE, Resource
-from sluicegate.kube.transport import Query, Response, Stream
+from sluicegate.kube.transport import Query, Response, Stream, Transport
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -50,6 +51,7 @@ class ApiServer:
     """Serves the built-in kinds and those of `crds`, in the namespaces given.
 
     Garbage is collected `gc_seconds` after a write, or only by `collect_garbage()` where that is None.
+    Without `rights` every user may do everything.
     """
 
     def __init__(
@@ -58,11 +60,13 @@ class ApiServer:
         namespaces: Iterable[str] = ("default",),
         now: Callable[[], datetime] = loop_time,
         gc_seconds: float | None = 0.05,
+        rights: Rights | None = None,
     ) -> None:
         self._kinds = all_kinds(crds)
         self._discovery = documents(self._kinds.values())
         self._now = now
         self._gc_seconds = gc_seconds
+        self._rights = rights
         self._namespaces = tuple(namespaces)
         self._uncollected = False
         self._stand_on(Store(partial(_decoded, self._kinds)), created=0)
@@ -76,6 +80,10 @@ class ApiServer:
         other._uncollected = self._gc_due
         other._stand_on(self.store.fork(), self._writes.created)
         return other
+
+    def as_user(self, name: str) -> Transport:
+        """The way of one user to this server."""
+        return _AsUser(self, name)
 
     def hand(self, manager: str) -> Hand:
         """How a modelled controller writes."""
@@ -100,13 +108,20 @@ class ApiServer:
         if changes > len(versions) or (method == "POST" and not route.name):
             return None
         version = versions[-changes] - 1
+        answer = self.as_of(path, query, version)
+        return None if answer.status == 404 and method != "GET" else answer
+
+    def as_of(self, path: str, query: Query, version: int) -> Response:
+        """What a read was answered at a version of the store."""
+        route = self._route(path)
+        kind, namespace = route.kind, route.namespace
         if not route.name:
             return Response(200, self._reads.list(kind, namespace, query, version))
         then = self.store.at(key_of(kind.resource, "", "")[0], namespace, version)
         found = next((obj for obj in then if obj["metadata"]["name"] == route.name), None)
-        if found is None and method == "GET":
-            return not_found(kind.resource, route.name).response()
-        return None if found is None else Response(200, found.encoded)
+        return (
+            not_found(kind.resource, route.name).response() if found is None else Response(200, found.encoded)
+        )
 
     def timestamp(self) -> str:
         """The present, as the objects write it."""
@@ -118,26 +133,39 @@ class ApiServer:
         self._garbage.collect()
 
     async def request(
-        self, method: str, path: str, query: Query, body: Mapping[str, Any] | None, content_type: str
+        self,
+        method: str,
+        path: str,
+        query: Query,
+        body: Mapping[str, Any] | None,
+        content_type: str,
+        user: str | None = None,
     ) -> Response:
+        """Answer a request, in the name of a user or of nobody, who may do everything."""
         self._begin()
         if path in self._discovery:
             return Response(200, json.dumps(self._discovery[path]).encode())
         try:
+            route = self._route(path)
+            self._require(user, _verb(method, route), route, query)
+            may_create = partial(self._require, user, "create", route, query)
+            known = self.find(route.kind.resource, route.namespace, route.name) is not None
             answer = self._answer(
-                method, self._route(path), query, json.loads(json.dumps(body)), content_type
+                method, route, query, json.loads(json.dumps(body)), content_type, may_create
             )
         except RefusedError as refused:
             return refused.response()
         if method != "GET":
             self._schedule_collection()
-        return Response(201 if method == "POST" else 200, answer)
+        created = method == "POST" or (method == "PATCH" and not known)
+        return Response(201 if created else 200, answer)
 
     @asynccontextmanager
-    async def stream(self, path: str, query: Query) -> AsyncIterator[Stream]:
+    async def stream(self, path: str, query: Query, user: str | None = None) -> AsyncIterator[Stream]:
         self._begin()
         try:
             route = self._route(path)
+            self._require(user, "watch", route, query)
         except RefusedError as refused:
             yield Stream(refused.code, _once(json.dumps(refused.status).encode()))
             return
@@ -159,12 +187,26 @@ class ApiServer:
             raise not_found(kind.resource, name)
         return _Route(kind, namespace, name, subresource)
 
-    def _answer(self, method: str, route: _Route, query: Query, body: Any, content_type: str) -> bytes:
+    def _require(self, user: str | None, verb: str, route: _Route, query: Query) -> None:
+        if user is not None and self._rights is not None:
+            resource, fields = route.kind.resource, query.get("fieldSelector", "")
+            self._rights.require(
+                attempt(user, verb, resource, route.subresource, route.namespace, route.name, fields)
+            )
+
+    def _answer(
+        self,
+        method: str,
+        route: _Route,
+        query: Query,
+        body: Any,
+        content_type: str,
+        may_create: Callable[[], None],
+    ) -> bytes:
         if method == "GET" and not route.name:
             return self._reads.list(route.kind, route.namespace, query)
-        target = Target(
-            route.kind, route.namespace, route.name, query.get("fieldManager", "unknown"), route.subresource
-        )
+        manager = query.get("fieldManager", "unknown")
+        target = Target(route.kind, route.namespace, route.name, manager, route.subresource, may_create)
         answer = self._object(method, target, query, body, content_type)
         return answer.encoded if isinstance(answer, Stored) else json.dumps(answer).encode()
 
@@ -239,6 +281,28 @@ class ApiServer:
 def _decoded(kinds: Mapping[str, Kind], key: Key, obj: Object) -> Object:
     kind = kinds[key[0]]
     return completed(kind.schema, obj) if kind.custom else defaults.seen(kind.resource.kind, obj)
+
+
+def _verb(method: str, route: _Route) -> str:
+    if method == "GET":
+        return "get" if route.name else "list"
+    return {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}[method]
+
+
+@dataclass(frozen=True)
+class _AsUser:
+    server: ApiServer
+    name: str
+
+    async def request(
+        self, method: str, path: str, query: Query, body: Mapping[str, Any] | None, content_type: str
+    ) -> Response:
+        return await self.server.request(method, path, query, body, content_type, self.name)
+
+    def stream(self, path: str, query: Query) -> AbstractAsyncContextManager[Stream]:
+        return self.server.stream(path, query, self.name)
+
+    async def close(self) -> None: ...
 
 
 async def _once(body: bytes) -> AsyncIterator[bytes]:

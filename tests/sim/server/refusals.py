@@ -52,7 +52,9 @@ def refusal(
 
 
 def _named(resource: Resource, name: str) -> str:
-    return f'{resource.plural}{"." + resource.group if resource.group else ""} "{name}"'
+    """As messages name an object, or all of a kind."""
+    qualified = f"{resource.plural}.{resource.group}" if resource.group else resource.plural
+    return f'{qualified} "{name}"' if name else qualified
 
 
 def not_found(resource: Resource, name: str) -> RefusedError:
@@ -77,6 +79,16 @@ def invalid(resource: Resource, name: str, causes: Iterable[Cause]) -> RefusedEr
 
 def bad_request(message: str) -> RefusedError:
     return refusal(400, "BadRequest", message)
+
+
+def forbidden(
+    resource: Resource, name: str, user: str, verb: str, subresource: str, namespace: str
+) -> RefusedError:
+    """What RBAC does not grant; "" as namespace is all of them."""
+    asked = f"{resource.plural}/{subresource}" if subresource else resource.plural
+    where = f'in the namespace "{namespace}"' if namespace else "at the cluster scope"
+    cannot = f'User "{user}" cannot {verb} resource "{asked}" in API group "{resource.group}" {where}'
+    return refusal(403, "Forbidden", f"{_named(resource, name)} is forbidden: {cannot}", resource, name)
 
 
 def not_served() -> RefusedError:

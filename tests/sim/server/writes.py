@@ -48,6 +48,8 @@ class Target:
     name: str
     manager: str = ""
     subresource: str = ""
+    may_create: Callable[[], None] = lambda: None
+    """Raises where an apply must not create."""
 
     @property
     def resource(self) -> Resource:
@@ -153,6 +155,7 @@ class Writes:
         meta.pop("resourceVersion", None)
         self._require_namespace(target)
         new, owners = self._applied(target, None, body, force)
+        target.may_create()
         return self._insert(target, new, owners)
 
     def _applied(
