@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from dataclasses import dataclass
 from enum import Enum
@@ -116,3 +117,22 @@ class Script:
     def begun(self) -> bool:
         """Whether the first fault has happened. A second one may have nothing left to happen to."""
         return self._first is None or (self._first.channel, self._first.number) not in self._faults
+
+
+class Chances(Script):
+    """Draws faults from a seed: so many requests of a thousand fail, unless it is `calm`."""
+
+    def __init__(self, seed: int, per_mille: int) -> None:
+        super().__init__()
+        self._chance = random.Random(seed)
+        self._per_mille = per_mille
+        self.calm = False
+        self.drawn = 0
+
+    def next(self, channel: Channel) -> tuple[int, str | None]:
+        number, _ = super().next(channel)
+        is_request = channel in (Channel.CALL, Channel.LEASE)
+        if self.calm or not is_request or self._chance.randrange(1000) >= self._per_mille:
+            return number, None
+        self.drawn += 1
+        return number, self._chance.choice((*ERRORS, *AMBIGUOUS, *CRASHES))

@@ -89,7 +89,11 @@ def _states(
     pod: Manifest, *, store: dict[str, Any], main: dict[str, Any], restarts: int = 0, ready: bool = False
 ) -> dict[str, Any]:
     main_container = pod["spec"]["containers"][0]
-    states = {"containerStatuses": [_container(main_container, main, restarts, ready)]}
+    container = _container(main_container, main, restarts, ready)
+    before = (pod.get("status") or {}).get("containerStatuses") or [{}]
+    # How it ended last is told on, whatever becomes of it.
+    ended = {"lastState": before[0]["lastState"]} if "lastState" in before[0] else {}
+    states = {"containerStatuses": [{**container, **ended}]}
     init = pod["spec"].get("initContainers") or ()
     return states | ({"initContainerStatuses": [_container(init[0], store, 0, ready)]} if init else {})
 

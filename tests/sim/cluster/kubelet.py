@@ -157,7 +157,8 @@ class Kubelet:
             self._write(pod, containers.inspecting(pod, self._now()))
             return
         version = containers.inspected(pod)
-        message = self.trouble.get(version)
+        trouble = self.trouble.get(version)
+        message = None if trouble in ("crash", "hang") else trouble
         self._step(pod, life, Stage.OVER, now)
         self._write(pod, containers.inspection_ended(pod, version, message, self._now()))
 
