@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,11 +17,13 @@ from tests.sim.server.rights import Rights
 
 from sluicegate.kube import resources as r
 from sluicegate.kube.client import Client
-from sluicegate.kube.transport import Query, Transport
+from sluicegate.kube.transport import Transport
 
 NAME = "what_is_not_granted_is_forbidden"
 RBAC = "rbac.authorization.k8s.io"
+JSON = "application/json"
 MERGE, APPLY = "application/merge-patch+json", "application/apply-patch+yaml"
+LABELS: Object = {"metadata": {"labels": {"a": "b"}}}
 
 
 def roles(namespace: str) -> list[Object]:
@@ -44,59 +45,81 @@ def roles(namespace: str) -> list[Object]:
     ]
 
 
-async def steps(user: Transport, namespace: str) -> list[Any]:
-    """How each of the user's requests is answered: the code, and the whole Status of a refusal."""
-    found: list[Any] = []
+class Asking:
+    """Keeps how each request of a user is answered: the code, and the whole Status of a refusal."""
+
+    def __init__(self, user: Transport, namespace: str) -> None:
+        self.answers: list[Any] = []
+        self._user = user
+        self._namespace = namespace
 
     async def ask(
-        name: str,
-        method: str,
-        path: str,
-        query: Query | None = None,
-        body: Mapping[str, Any] | None = None,
-        content_type: str = "application/json",
+        self, name: str, method: str, path: str, body: Object | None = None, how: str = JSON, **query: str
     ) -> None:
-        answer = await user.request(method, path, query or {}, body, content_type)
-        note(name, answer.status, answer.body)
+        answer = await self._user.request(method, path, {"fieldManager": "user", **query}, body, how)
+        self._note(name, answer.status, answer.body)
 
-    def note(name: str, code: int, body: bytes) -> None:
-        told = body.decode().replace(namespace, "<namespace>")
-        found.append([name, json.loads(told) if code >= 400 else code])
+    async def watch(self, name: str, path: str) -> None:
+        async with self._user.stream(path, {"watch": "true", "timeoutSeconds": "1"}) as stream:
+            self._note(name, stream.status, b"".join([chunk async for chunk in stream.chunks]))
 
-    by = {"fieldManager": "user"}
-    maps, labels = r.CONFIG_MAP.path(namespace), {"metadata": {"labels": {"a": "b"}}}
+    def _note(self, name: str, code: int, body: bytes) -> None:
+        told = body.decode().replace(self._namespace, "<namespace>")
+        self.answers.append([name, json.loads(told) if code >= 400 else code])
+
+
+async def steps(user: Transport, namespace: str) -> list[Any]:
+    """What the user is answered to all that is tried."""
+    asking = Asking(user, namespace)
+    await _by_name(asking, namespace)
+    await _by_verb(asking, namespace)
+    await _by_scope(asking, namespace)
+    return asking.answers
+
+
+async def _by_name(a: Asking, namespace: str) -> None:
+    maps = r.CONFIG_MAP.path(namespace)
     one, other = r.CONFIG_MAP.path(namespace, "named"), r.CONFIG_MAP.path(namespace, "other")
-    await ask("get named", "GET", one)
-    await ask("get other", "GET", other)
-    await ask("list", "GET", maps)
-    await ask("list named", "GET", maps, {"fieldSelector": "metadata.name=named"})
-    await ask("list everywhere", "GET", r.CONFIG_MAP.path())
-    async with user.stream(maps, {"watch": "true", "timeoutSeconds": "1"}) as stream:
-        note("watch", stream.status, b"".join([chunk async for chunk in stream.chunks]))
-    await ask("patch named", "PATCH", one, by, labels, MERGE)
-    await ask("patch other", "PATCH", other, by, labels, MERGE)
-    await ask("update named", "PUT", one, by, having(config_map("named"), namespace=namespace))
-    await ask("delete other", "DELETE", other, {}, {})
-    await ask("create", "POST", maps, by, having(config_map("new"), namespace=namespace))
-    created = having(service(), namespace=namespace)
-    await ask("apply creates", "PATCH", r.SERVICE.path(namespace, "chat"), by, created, APPLY)
-    await ask("patch a Service", "PATCH", r.SERVICE.path(namespace, "chat"), by, labels, MERGE)
-    await ask("get a Service", "GET", r.SERVICE.path(namespace, "chat"))
-    await ask("named is gone", "DELETE", one, {}, {})
+    await a.ask("get named", "GET", one)
+    await a.ask("get other", "GET", other)
+    await a.ask("list", "GET", maps)
+    await a.ask("list named", "GET", maps, fieldSelector="metadata.name=named")
+    await a.ask("list everywhere", "GET", r.CONFIG_MAP.path())
+    await a.watch("watch", maps)
+    await a.ask("patch named", "PATCH", one, LABELS, MERGE)
+    await a.ask("patch named as it was", "PATCH", one, {"metadata": {"resourceVersion": "1"}}, MERGE)
+    await a.ask("patch other", "PATCH", other, LABELS, MERGE)
     applied = having(config_map("named"), namespace=namespace)
-    await ask("apply may not create", "PATCH", one, {**by, "force": "true"}, applied, APPLY)
+    await a.ask("update named", "PUT", one, applied)
+    await a.ask("delete other", "DELETE", other, {})
+    await a.ask("create", "POST", maps, having(config_map("new"), namespace=namespace))
+    await a.ask("delete named", "DELETE", one, {})
+    await a.ask("delete what is gone", "DELETE", one, {})
+    await a.ask("apply may not create", "PATCH", one, applied, APPLY, force="true")
+
+
+async def _by_verb(a: Asking, namespace: str) -> None:
+    services, one = r.SERVICE.path(namespace), r.SERVICE.path(namespace, "chat")
+    created = having(service(), namespace=namespace)
+    await a.ask("apply creates", "PATCH", one, created, APPLY)
+    await a.ask("create once more", "POST", services, created)
+    await a.ask("create what is invalid", "POST", services, {**created, "spec": {"selector": {"a": "b"}}})
+    await a.ask("patch a Service", "PATCH", one, LABELS, MERGE)
+    await a.ask("get a Service", "GET", one)
     running = {"status": {"phase": "Running"}}
-    await ask("status", "PATCH", r.POD.path(namespace, "p", "status"), by, running, MERGE)
-    await ask("all but status", "PATCH", r.POD.path(namespace, "p"), by, labels, MERGE)
-    await ask("list in the namespace", "GET", r.REPLICA_SET.path(namespace))
-    await ask("list beyond it", "GET", r.REPLICA_SET.path())
-    await ask("nodes", "GET", r.NODE.path())
-    await ask("a node", "GET", r.NODE.path("", "n1"))
-    await ask("the namespace", "GET", r.NAMESPACE.path("", namespace))
+    await a.ask("status", "PATCH", r.POD.path(namespace, "p", "status"), running, MERGE)
+    await a.ask("all but status", "PATCH", r.POD.path(namespace, "p"), LABELS, MERGE)
     lease = having(of("coordination.k8s.io/v1", "Lease", "x"), namespace=namespace)
-    await ask("a Lease", "PUT", r.LEASE.path(namespace, "x"), by, lease)
-    await ask("a Deployment", "GET", r.LLM_DEPLOYMENT.path(namespace, "chat", "status"))
-    return found
+    await a.ask("a Lease", "PUT", r.LEASE.path(namespace, "x"), lease)
+    await a.ask("a Deployment", "GET", r.LLM_DEPLOYMENT.path(namespace, "chat", "status"))
+
+
+async def _by_scope(a: Asking, namespace: str) -> None:
+    await a.ask("list in the namespace", "GET", r.REPLICA_SET.path(namespace))
+    await a.ask("list beyond it", "GET", r.REPLICA_SET.path())
+    await a.ask("nodes", "GET", r.NODE.path())
+    await a.ask("a node", "GET", r.NODE.path("", "n1"))
+    await a.ask("the namespace", "GET", r.NAMESPACE.path("", namespace))
 
 
 async def on_the_fake() -> list[Any]:

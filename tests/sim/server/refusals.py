@@ -20,7 +20,9 @@ class RefusedError(Exception):
         self.code = int(status["code"])
 
     def response(self) -> Response:
-        return Response(self.code, json.dumps(self.status).encode())
+        seconds = self.status.get("details", {}).get("retryAfterSeconds")
+        headers = {"Retry-After": str(seconds)} if seconds else {}
+        return Response(self.code, json.dumps(self.status).encode(), headers)
 
 
 def refusal(
@@ -30,13 +32,14 @@ def refusal(
     resource: Resource | None = None,
     name: str = "",
     causes: Iterable[Cause] = (),
+    **more: Any,
 ) -> RefusedError:
-    details: dict[str, Any] = {"name": name} if name else {}
+    """`more` goes into the details of the Status."""
+    details: dict[str, Any] = {"name": name, **more}
     if resource is not None:
-        details |= {"group": resource.group, "kind": resource.plural}
-    listed = [{"reason": cause.reason, "message": cause.message, "field": cause.field} for cause in causes]
-    if listed:
-        details["causes"] = listed
+        details = {"group": resource.group, "kind": resource.plural, **details}
+    details["causes"] = [_filled(cause) for cause in causes]
+    details = {key: value for key, value in details.items() if value}
     return RefusedError(
         {
             "kind": "Status",
@@ -45,10 +48,15 @@ def refusal(
             "status": "Failure",
             "message": message,
             "reason": reason,
-            "details": {key: value for key, value in details.items() if value},
+            **({"details": details} if details else {}),
             "code": code,
         }
     )
+
+
+def _filled(cause: Cause) -> dict[str, str]:
+    said = {"reason": cause.reason, "message": cause.message, "field": cause.field}
+    return {key: value for key, value in said.items() if value}
 
 
 def _named(resource: Resource, name: str) -> str:
@@ -73,8 +81,10 @@ def conflict(resource: Resource, name: str, why: str, causes: Iterable[Cause] = 
 def invalid(resource: Resource, name: str, causes: Iterable[Cause]) -> RefusedError:
     causes = tuple(causes)
     listed = ", ".join(f"{cause.field}: {cause.message}" for cause in causes)
-    message = f'{resource.kind}{"." + resource.group if resource.group else ""} "{name}" is invalid: {listed}'
-    return refusal(422, "Invalid", message, resource, name, causes)
+    wrong = f"[{listed}]" if len(causes) > 1 else listed
+    message = f'{resource.kind}{"." + resource.group if resource.group else ""} "{name}" is invalid: {wrong}'
+    # The one refusal that names the kind as manifests do.
+    return refusal(422, "Invalid", message, resource, name, causes, kind=resource.kind)
 
 
 def bad_request(message: str) -> RefusedError:
@@ -102,3 +112,46 @@ def failed(message: str) -> RefusedError:
 
 def expired(version: int, oldest: int) -> RefusedError:
     return refusal(410, "Expired", f"too old resource version: {version} ({oldest})")
+
+
+def throttled(seconds: int) -> RefusedError:
+    """What a server says that has yet to read a kind from its storage."""
+    return refusal(429, "TooManyRequests", "storage is (re)initializing", retryAfterSeconds=seconds)
+
+
+def internal_error(why: str) -> RefusedError:
+    return refusal(500, "InternalError", f"Internal error occurred: {why}", causes=[Cause("", why)])
+
+
+def shutting_down() -> RefusedError:
+    return refusal(503, "ServiceUnavailable", "apiserver is shutting down")
+
+
+def timed_out() -> RefusedError:
+    return refusal(504, "Timeout", "Timeout: request did not complete within the allotted timeout")
+
+
+def refusal_of(code: int, resource: Resource, name: str, retry_after: int = 1) -> Response:
+    """The answer with this code that a request may meet whatever it asks for; KeyError where there is none.
+
+    429 and 503 ask to come back after `retry_after` seconds.
+    """
+    moved_on = "the object has been modified; please apply your changes to the latest version and try again"
+    webhook = 'failed calling webhook "policy.example.org": the server has asked to come back later'
+    wrong = Cause("spec", "Forbidden: refused by policy", "FieldValueForbidden")
+    early = f"{_named(resource, name)} is forbidden: not yet ready to handle request"
+    made = {
+        403: lambda: refusal(403, "Forbidden", early, resource, name),
+        404: lambda: not_found(resource, name),
+        409: lambda: conflict(resource, name, moved_on),
+        410: lambda: expired(1, 2),
+        422: lambda: invalid(resource, name, [wrong]),
+        429: lambda: throttled(retry_after),
+        500: lambda: internal_error(webhook),
+        503: shutting_down,
+        504: timed_out,
+    }
+    answer = made[code]().response()
+    if code == 503:
+        return Response(code, answer.body, {"Retry-After": str(retry_after)})
+    return answer
