@@ -16,7 +16,7 @@ from sluicegate.core import naming
 from sluicegate.core.conditions import Verdict, conditions, shortened, timestamp
 from sluicegate.core.diagnosis import diagnose, last_words
 from sluicegate.core.exposure import Exposure, exposed_now, exposure
-from sluicegate.core.objects import Ref, annotation, condition, controller_uid
+from sluicegate.core.objects import Ref, annotation, condition, controller_uid, labels, overdue, ref
 from sluicegate.core.placement import impossible_placement
 from sluicegate.core.plan import Apply, Create, Delete, Replace, SetFinalizers, written
 
@@ -132,6 +132,8 @@ def wants(count: int, **spec: Any) -> LLMDeploymentSpec:
         (2, [a_node("a", nvidia_com__gpu="1k")], True),
         (2, [a_node("a", nvidia_com__gpu="many")], False),
         (2, [{"metadata": {"name": "bare"}}], False),
+        (1, [a_node("a")], False),
+        (1, [a_node("a", nvidia_com__gpu="many")], False),
     ],
 )
 def test_a_replica_fits_on_a_node_that_has_as_many(count: int, nodes: list[Any], fits: bool) -> None:
@@ -177,6 +179,10 @@ def test_a_message_is_cut_by_bytes_at_a_whole_letter(text: str) -> None:
     assert text.startswith(cut.removesuffix("..."))
 
 
+def test_a_message_that_is_cut_fills_its_bound() -> None:
+    assert shortened("x" * 2000) == "x" * 1021 + "..."
+
+
 def test_timestamps_are_in_the_form_of_kubernetes() -> None:
     assert timestamp(NOW) == "2026-01-01T12:00:00Z"
 
@@ -216,10 +222,27 @@ def test_objects_are_read_however_little_they_hold() -> None:
     bare = {"metadata": {"name": "x", "ownerReferences": [{"uid": "1"}]}}
     assert controller_uid(bare) is None
     assert controller_uid({"metadata": {"ownerReferences": [{"uid": "1", "controller": True}]}}) == "1"
+    assert controller_uid({"metadata": {"name": "x"}}) is None
     assert annotation(bare, "x") is None
+    assert labels(bare) == {}
+    assert ref({"apiVersion": "v1", "kind": "Node", **bare}) == Ref("v1", "Node", "", "x")
     assert condition({"status": {"conditions": [{"type": "B"}]}}, "A") is None
     assert str(Ref("v1", "Node", "", "n")) == "Node n"
     assert str(Ref("v1", "Pod", "ns", "p")) == "Pod ns/p"
+
+
+@pytest.mark.parametrize(
+    ("until", "late"),
+    [
+        (None, False),
+        ("2026-01-01T11:59:59Z", True),
+        ("2026-01-01T12:00:00Z", False),
+        ("2026-01-01T12:00:01Z", False),
+    ],
+)
+def test_a_deletion_is_overdue_once_its_time_has_passed(until: str | None, late: bool) -> None:
+    assert overdue({"metadata": {"deletionTimestamp": until}}, NOW) == late
+    assert not overdue({"metadata": {}}, NOW)
 
 
 def test_what_a_write_is_about_is_told_by_its_manifest_or_its_reference() -> None:

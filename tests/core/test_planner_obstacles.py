@@ -147,6 +147,8 @@ def test_an_invalid_spec_touches_nothing_and_recovers() -> None:
     plan = cluster.reconcile()
     assert plan.actions == ()
     assert cluster.condition("Stalled")["reason"] == "InvalidSpec"
+    assert (cluster.condition("Ready")["status"], cluster.condition("Stalled")["status"]) == ("False", "True")
+    assert cluster.status["phase"] == "Stalled"
     assert "no pipeline parallelism" in cluster.condition("Ready")["message"]
     assert cluster.status["observedGeneration"] == 2
     assert [event.reason for event in plan.events] == ["InvalidSpec", "InvalidSpec"]

@@ -12,6 +12,7 @@ from tests.builders import a_model_version
 from sluicegate.api.meta import Change
 from sluicegate.api.v1alpha1.llmdeployment import LLMDeploymentSpec
 from sluicegate.api.v1alpha1.modelversion import ModelVersion
+from sluicegate.core.naming import rollout_id
 from sluicegate.core.pointer import Pointer, files_of
 from sluicegate.core.target import asked_for, target_of
 
@@ -136,6 +137,21 @@ def test_the_order_of_keys_says_nothing() -> None:
 
 def test_a_field_of_a_newer_operator_left_at_its_default_changes_nothing() -> None:
     assert asked({"engine": {"fromTheFuture": None}}) == asked({})
+
+
+def test_a_target_that_an_earlier_operator_wrote_is_still_the_same() -> None:
+    """Another hash of the same spec would replace every pod at the operator's next update."""
+    spec = LLMDeploymentSpec.model_validate(
+        {
+            **PLAIN,
+            "engine": {"device": "CPU", "maxModelLength": 512, "kvCache": {"memoryMiB": 64}},
+            "resources": {"cpu": "4", "accelerator": {}},
+            "pod": {"labels": {"team": "x"}, "tolerations": [{"key": "gpu"}], "imagePullSecrets": ["x"]},
+        }
+    )
+    target = target_of(spec, Pointer(files_of(ModelVersion.model_validate(a_model_version("v1")))))
+    assert target == "174f59a242c1.99b6a8db5def"
+    assert rollout_id(target, 7) == "a2e5611e"
 
 
 def test_other_files_are_another_target_of_the_same_spec() -> None:

@@ -54,7 +54,7 @@ def _model(wanted: str, seen: SeenDeployment) -> ModelVersion | Problem:
     except ValidationError:
         return Problem(Reason.MODEL_VERSION_NOT_READY, f"ModelVersion {wanted} has an invalid spec")
     if not model.status.digest:
-        ready = condition(found, "Ready") or {}
+        ready = condition(found, "Ready")
         why = f"{ready['reason']}: {ready.get('message', '')}" if ready else "it was not inspected yet"
         stalled = is_true(found, "Stalled")
         return Problem(Reason.MODEL_VERSION_NOT_READY, f"ModelVersion {wanted} is not ready: {why}", stalled)

@@ -20,10 +20,8 @@ def read(kind: type[M], obj: Manifest) -> M:
     """
     try:
         return _parsed(kind, obj)
-    except ValidationError as error:
-        if any(each["loc"][:1] != ("status",) for each in error.errors()):
-            raise
-    return _parsed(kind, {key: value for key, value in obj.items() if key != "status"})
+    except ValidationError:
+        return _parsed(kind, {key: value for key, value in obj.items() if key != "status"})
 
 
 def _parsed(kind: type[M], obj: Manifest) -> M:

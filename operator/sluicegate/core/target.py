@@ -6,7 +6,6 @@ the operator's behaviour nor a newer version of the operator with more fields ma
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -50,6 +49,4 @@ def _kept(value: Any, tagged: bool) -> Any:
         return [template_fields(item) for item in value]
     if not tagged:
         return None
-    if isinstance(value, Mapping):
-        return dict(value)
     return list(value) if isinstance(value, tuple) else value

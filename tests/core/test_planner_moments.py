@@ -1,0 +1,166 @@
+"""Single moments of a rollout: what is done at exactly this one, and when the planner looks again."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from tests.builders import READY, STARTING
+from tests.core.cluster import Cluster
+from tests.core.frozen import thawed
+from tests.core.journeys import JOURNEYS, a_settled_cluster, begun
+
+from sluicegate.core import naming
+from sluicegate.core.conditions import timestamp
+from sluicegate.core.objects import uid
+from sluicegate.core.observed import Answer, RuntimeStatus
+from sluicegate.core.plan import Action, Apply, Ask, Create, Delete, Inquire
+from sluicegate.core.rollout import OVERLAP, PROPAGATION, RETRY
+
+SHORT = timedelta(milliseconds=1)
+
+
+def until(selected: set[str]) -> Cluster:
+    """The moment at which the Service has just begun to select these versions, on the way from v1 to v2."""
+    cluster = begun(JOURNEYS["another version"])
+    for _ in range(20):
+        plan = cluster.reconcile()
+        if cluster.answering() == selected:
+            return cluster
+        cluster.run_pods()
+        if not plan.actions:
+            cluster.now += plan.requeue_after or timedelta(0)
+    raise AssertionError(f"they never serve: {selected}")
+
+
+def with_ready_pods() -> Cluster:
+    """Version v1 serves, and the pods of v2 have just become ready."""
+    cluster = begun(JOURNEYS["another version"])
+    cluster.reconcile()
+    cluster.run_pods()
+    return cluster
+
+
+def written(actions: tuple[Action, ...]) -> list[str]:
+    return [action.manifest["kind"] for action in actions if isinstance(action, Create | Apply)]
+
+
+def test_the_overlap_ends_after_a_second_and_not_before() -> None:
+    cluster = until({"v1", "v2"})
+    assert cluster.plan().requeue_after == OVERLAP
+    cluster.now += OVERLAP - SHORT
+    assert cluster.plan().actions == ()
+    assert cluster.plan().requeue_after == SHORT
+    cluster.now += SHORT
+    cluster.reconcile()
+    assert cluster.answering() == {"v2"}
+
+
+def test_the_version_before_goes_two_seconds_after_the_overlap_and_not_before() -> None:
+    cluster = until({"v2"})
+    cluster.reconcile()
+    assert cluster.plan().requeue_after == PROPAGATION
+    cluster.now += PROPAGATION - SHORT
+    assert cluster.plan().actions == ()
+    assert cluster.plan().requeue_after == SHORT
+    cluster.now += SHORT
+    assert [type(action) for action in cluster.plan().actions] == [Delete]
+    assert cluster.plan().requeue_after is None
+
+
+def test_nothing_goes_while_the_overlap_lasts_however_long() -> None:
+    cluster = until({"v1", "v2"})
+    cluster.trouble["v2"] = STARTING
+    cluster.run_pods()
+    cluster.now += timedelta(minutes=1)
+    assert not [action for action in cluster.plan().actions if isinstance(action, Delete)]
+
+
+def test_the_disruption_budget_stays_with_the_version_before_while_both_serve() -> None:
+    cluster = until({"v1", "v2"})
+    budget = cluster.of_kind("PodDisruptionBudget")
+    assert "PodDisruptionBudget" not in written(cluster.plan().actions)
+    cluster.reconcile()
+    assert cluster.of_kind("PodDisruptionBudget") == budget
+
+
+def test_the_preview_shows_who_serves_where_there_is_nothing_to_be_asked() -> None:
+    cluster = a_settled_cluster()
+    cluster.edit(modelVersion="unknown")
+    cluster.settle()
+    preview = cluster.one("Service", naming.preview_name(cluster.name))
+    assert preview["spec"]["selector"][naming.ROLLOUT] == cluster.rollout_of("v1")
+
+
+def test_a_question_is_asked_again_after_half_a_second_and_not_before() -> None:
+    cluster = with_ready_pods()
+    cluster.lies["v2"] = "!no"
+    cluster.reconcile()
+    assert cluster.plan().requeue_after == RETRY
+    cluster.now += RETRY - SHORT
+    assert cluster.plan().actions == ()
+    cluster.now += SHORT
+    assert [type(action) for action in cluster.plan().actions] == [Ask]
+
+
+def test_pods_that_answered_right_are_not_asked_again_and_the_others_are() -> None:
+    cluster = with_ready_pods()
+    cluster.other_files["v2"] = "sha256:" + "f" * 64
+    cluster.reconcile()
+    cluster.now += RETRY
+    assert [type(action) for action in cluster.plan().actions] == [Inquire]
+
+
+def test_an_answer_with_an_error_counts_for_nothing_whatever_else_it_says() -> None:
+    cluster = with_ready_pods()
+    cluster.reconcile()
+    rollout, pod = cluster.rollout_of("v2"), cluster.pods(cluster.rollout_of("v2"))[0]
+    answers, runtimes = dict(cluster.answers), dict(cluster.runtimes)
+    subject, heard = f"preview/{rollout}", runtimes[uid(pod)]
+    assert "Service" in written(cluster.plan().actions)
+
+    cluster.answers[subject] = Answer(cluster.now, "v2", "the body ended early")
+    assert written(cluster.plan().actions) == []
+
+    cluster.answers = answers
+    cluster.runtimes[uid(pod)] = RuntimeStatus(cluster.now, heard.digest, True, 0, "the weights are poisoned")
+    assert written(cluster.plan().actions) == []
+    assert "poisoned" in str(cluster.plan().status)
+
+
+@pytest.mark.parametrize(
+    ("since_ready", "said", "reason"),
+    [
+        (timedelta(0), "!the connection was refused", "Verifying"),
+        (PROPAGATION - timedelta(seconds=1), "!the connection was refused", "Verifying"),
+        (PROPAGATION, "!the connection was refused", "AnswerFailed"),
+        (timedelta(0), "v1", "AnswerFailed"),
+    ],
+    ids=["refused at once", "refused soon", "refused when kube-proxy knows", "another version at once"],
+)
+def test_a_refusal_before_kube_proxy_knows_the_pods_is_no_failure(
+    since_ready: timedelta, said: str, reason: str
+) -> None:
+    cluster = begun(JOURNEYS["another version"])
+    cluster.reconcile()
+    ready = {"type": "Ready", "status": "True", "lastTransitionTime": timestamp(cluster.now)}
+    cluster.trouble["v2"] = {**READY, "conditions": [ready]}
+    cluster.lies["v2"] = said
+    cluster.run_pods()
+    cluster.now += since_ready
+    cluster.reconcile()
+    cluster.reconcile()
+    condition = cluster.condition("Ready")
+    assert condition["reason"] == reason
+    assert cluster.condition("Stalled") == {}
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_the_order_of_conditions_in_the_status_says_nothing(turns: int) -> None:
+    cluster = begun(JOURNEYS["another version"])
+    for _ in range(turns):
+        cluster.turn()
+    before = cluster.plan()
+    status = thawed(cluster.status)
+    cluster.set_status({**status, "conditions": status["conditions"][::-1]})
+    assert cluster.plan() == before
