@@ -22,7 +22,7 @@ from tests.sim.server.garbage import GarbageCollector
 from tests.sim.server.hand import Hand
 from tests.sim.server.kinds import Kind, all_kinds
 from tests.sim.server.reads import Reads
-from tests.sim.server.refusals import RefusedError, bad_request, not_found, not_served
+from tests.sim.server.refusals import RefusedError, bad_request, not_found, not_served, refusal_of
 from tests.sim.server.rights import Rights, attempt
 from tests.sim.server.store import Key, Object, Store, Stored
 from tests.sim.server.structure import completed
@@ -122,6 +122,11 @@ class ApiServer:
         return (
             not_found(kind.resource, route.name).response() if found is None else Response(200, found.encoded)
         )
+
+    def refusal(self, code: int, path: str, retry_after: int = 1) -> Response:
+        """How a request to this path is refused with a code that anything may meet; see `refusal_of`."""
+        route = self._route(path)
+        return refusal_of(code, route.kind.resource, route.name, retry_after)
 
     def timestamp(self) -> str:
         """The present, as the objects write it."""

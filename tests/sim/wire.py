@@ -110,7 +110,7 @@ class Wire:
             raise ConnectionRefusedError("nobody listens")
         self.journal.calls.append(Call(Channel.CALL, number, _now(), "WATCH", path, what or "200"))
         if what in faults.REFUSALS:
-            refused = refusal_of(int(what), path)
+            refused = self.server.refusal(int(what), path, faults.RETRY_AFTER_SECONDS)
             yield Stream(refused.status, _once(refused.body), refused.headers)
         elif what is not None:
             await self._fail(what)
@@ -130,7 +130,7 @@ class Wire:
         content_type: str,
     ) -> Response:
         if what in faults.REFUSALS:
-            return refusal_of(int(what), path)
+            return self.server.refusal(int(what), path, faults.RETRY_AFTER_SECONDS)
         if what in (faults.RESET, faults.TIMEOUT, faults.BEFORE):
             await self._fail(what)
         stale = self.server.earlier(method, path, query, 1) if what == faults.STALE else None
@@ -198,7 +198,8 @@ class Wire:
                     self.server.store.compact()
                     raise ConnectionResetError("the connection broke")
                 case Gap.ERROR:
-                    yield _error(500, path)
+                    status = json.loads(self.server.refusal(500, path).body)
+                    yield json.dumps({"type": "ERROR", "object": status}).encode() + b"\n"
                     return
                 case Gap.SILENT:
                     await self._travel(FOREVER)
@@ -217,35 +218,6 @@ class Wire:
             self.conditions.past = Past(self.script.origin, _now() + PAST_SECONDS)
             self.server.store.interrupt(ConnectionResetError("the connection broke"))
         return what
-
-
-def refusal_of(code: int, path: str) -> Response:
-    reasons = {
-        403: "Forbidden",
-        404: "NotFound",
-        409: "Conflict",
-        410: "Expired",
-        422: "Invalid",
-        429: "TooManyRequests",
-        500: "InternalError",
-        503: "ServiceUnavailable",
-        504: "Timeout",
-    }
-    status = {
-        "kind": "Status",
-        "apiVersion": "v1",
-        "status": "Failure",
-        "code": code,
-        "reason": reasons[code],
-        "message": f"refused {path}",
-    }
-    headers = {"Retry-After": "2"} if code in (429, 503) else {}
-    return Response(code, json.dumps(status).encode(), headers)
-
-
-def _error(code: int, path: str) -> bytes:
-    status = json.loads(refusal_of(code, path).body)
-    return json.dumps({"type": "ERROR", "object": status}).encode() + b"\n"
 
 
 def _is_list(path: str) -> bool:
