@@ -64,6 +64,7 @@ class Store:
         self.log: list[Change] = []
         self.listeners: list[Callable[[Change], None]] = []
         self._objects: defaultdict[str, dict[Key, Stored]] = defaultdict(dict)
+        self._order: dict[str, list[Key]] = {}
         self._uids: dict[str, Key] = {}
         self._waiting: defaultdict[str, list[asyncio.Future[int]]] = defaultdict(list)
 
@@ -86,7 +87,9 @@ class Store:
     def peek(self, kind: str) -> Iterator[tuple[Key, Stored]]:
         """The objects of a kind, by namespace and name."""
         objects = self._objects[kind]
-        return ((key, objects[key]) for key in sorted(objects))
+        if kind not in self._order:
+            self._order[kind] = sorted(objects)
+        return ((key, objects[key]) for key in self._order[kind])
 
     def every(self) -> Iterator[tuple[Key, Stored]]:
         """All that is there when it is asked for, by kind, namespace and name."""
@@ -101,6 +104,8 @@ class Store:
         old = self.get(key)
         new = self._record(key, "ADDED" if old is None else "MODIFIED", old, obj)
         self._objects[key[0]][key] = new
+        if old is None:
+            self._order.pop(key[0], None)
         self._uids[new["metadata"]["uid"]] = key
         self._tell()
         return new
@@ -108,6 +113,7 @@ class Store:
     def delete(self, key: Key) -> Stored:
         """Remove the object and answer its last state."""
         old = self._objects[key[0]].pop(key)
+        self._order.pop(key[0], None)
         del self._uids[old["metadata"]["uid"]]
         new = self._record(key, "DELETED", old, old.written)
         self._tell()
