@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 from tests.faults.conftest import Count
+from tests.faults.crowd import quiet_stage, settled
 from tests.sim.faults import Script
 from tests.sim.hygiene import Hygiene
 from tests.sim.process import Installation
@@ -21,6 +22,7 @@ DAY = 24 * HOUR
 OWN_ENDS = ("create", "version-change", "eviction", "node-loss", "delete")
 EVICTION_SECONDS = 400.0
 """The pods of a node that is silent are given up after as long."""
+FIRST_LOOK_SECONDS = 60.0
 SLOW_LEASE = Timing(lease=1500, renew_deadline=1000, retry=200)
 """Renewals are no reconciles: with fewer of them a day takes no time."""
 INSTALLATION = Installation(lease=SLOW_LEASE)
@@ -44,6 +46,22 @@ def test_the_end_of_a_workload_is_silent(workload: str, nightly: bool, count: Co
 
     assert simulate(perform, start.time) == [], f"after python -m tests.sim {workload} 0"
     count(15, 1)
+
+
+def test_many_deployments_are_silent_together(nightly: bool, count: Count) -> None:
+    """A thousand for a day; in the push tier two hundred for two hours."""
+    deployments, seconds = (1000, DAY) if nightly else (200, 2 * HOUR)
+    start = settled(deployments)
+
+    async def perform() -> list[str]:
+        stage = quiet_stage(start.world.fork(start.world.server.fork()))
+        async with stage.running():
+            assert await stage.until(lambda: stage.process.leads, START_SECONDS)
+            await asyncio.sleep(FIRST_LOOK_SECONDS)
+            return await broken_silence(stage, seconds)
+
+    assert simulate(perform, start.time) == []
+    count(15, deployments)
 
 
 async def broken_silence(stage: Stage, seconds: float) -> list[str]:
