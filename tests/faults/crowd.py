@@ -16,7 +16,7 @@ from tests.sim.apiserver import ApiServer
 from tests.sim.faults import Script
 from tests.sim.process import HOME, NAMESPACE, Installation, OperatorProcess
 from tests.sim.runner import REST_SECONDS, START_SECONDS, Beginning, simulate
-from tests.sim.stage import CRDS, Stage, a_deployment, now
+from tests.sim.stage import CRDS, USER, Stage, a_deployment, now
 from tests.sim.world import World
 
 from sluicegate.core.objects import name
@@ -117,6 +117,7 @@ def quiet_stage(world: World, way: Transport | None = None) -> Stage:
     """Without clients, and without the invariants: they look at all there is at each write."""
     installation = Installation(lease=SLOW_LEASE)
     stage = Stage(world, Script(), installation)
+    way = way or world.server.as_user(USER)
     stage.process = OperatorProcess(world, stage.script, stage.journal, installation, way)
     stage.traffic.pause()
     return stage

@@ -66,7 +66,7 @@ class ApiServer:
         self._discovery = documents(self._kinds.values())
         self._now = now
         self._gc_seconds = gc_seconds
-        self._rights = rights
+        self.rights = rights
         self._namespaces = tuple(namespaces)
         self._uncollected = False
         self._stand_on(Store(partial(_decoded, self._kinds)), created=0)
@@ -193,9 +193,9 @@ class ApiServer:
         return _Route(kind, namespace, name, subresource)
 
     def _require(self, user: str | None, verb: str, route: _Route, query: Query) -> None:
-        if user is not None and self._rights is not None:
+        if user is not None and self.rights is not None:
             resource, fields = route.kind.resource, query.get("fieldSelector", "")
-            self._rights.require(
+            self.rights.require(
                 attempt(user, verb, resource, route.subresource, route.namespace, route.name, fields)
             )
 

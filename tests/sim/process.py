@@ -61,7 +61,7 @@ class OperatorProcess:
         self._script = script
         self._journal = journal
         self._installation = installation
-        self._way = way or world.server
+        self._way = way
         self._writing = writing
         self._killed = asyncio.Event()
         self._stopping = False

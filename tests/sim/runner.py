@@ -198,6 +198,7 @@ async def _stays_so(stage: Stage, *, faulty: bool) -> list[str]:
 def _misconduct(stage: Stage, workload: Workload) -> list[str]:
     """What happened on the way that never may."""
     problems = list(dict.fromkeys(stage.invariants.breaches))
+    problems += [f"it may not {each}" for each in stage.server.rights.refused]
     unexpected = [error for _, error in stage.process.exits if not expected(error)]
     problems += [f"the operator ended with {error!r}" for error in unexpected]
     failures = stage.traffic.failures

@@ -15,6 +15,7 @@ from tests.sim.faults import Script
 from tests.sim.invariants import Invariants
 from tests.sim.process import HOME, NAMESPACE, Installation, OperatorProcess
 from tests.sim.server.kinds import read_crds
+from tests.sim.server.rights import Rights
 from tests.sim.server.store import Change
 from tests.sim.traffic import Traffic
 from tests.sim.wire import Journal
@@ -24,6 +25,8 @@ from sluicegate.core.objects import Manifest, condition, is_true
 from sluicegate.kube.resources import LLM_DEPLOYMENT, POD, Resource
 
 CRDS = read_crds(Path(__file__).parents[2] / "crds")
+MANIFESTS = Path(__file__).parents[2] / "manifests" / "kustomize" / "base"
+USER = f"system:serviceaccount:{HOME}:sluicegate-operator"
 NODES = ("node-a", "node-b")
 ACCELERATORS = "4"
 
@@ -46,15 +49,17 @@ class Stage:
     @classmethod
     def empty(cls, seed: int = 0) -> Stage:
         """A cluster with two nodes of four accelerators each, and nothing in it."""
-        world = World(ApiServer(CRDS, namespaces=(NAMESPACE, HOME)), seed)
+        rights = Rights.read(MANIFESTS, HOME)
+        world = World(ApiServer(CRDS, namespaces=(NAMESPACE, HOME), rights=rights), seed)
         for node in NODES:
             world.nodes.add(node, **{"nvidia.com/gpu": ACCELERATORS})
         return cls(world, Script())
 
     def another(self, installation: Installation) -> OperatorProcess:
         """One more replica of the operator, to be started."""
+        way = self.server.as_user(USER)
         return OperatorProcess(
-            self.world, self.script, self.journal, installation, writing=self.invariants.writing
+            self.world, self.script, self.journal, installation, way, self.invariants.writing
         )
 
     @asynccontextmanager
