@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up down status images clean-cache lint quick core contract e2e engine mutation nightly test \
+.PHONY: help venv up down status images clean-cache lint quick core sim sim-nightly contract e2e engine mutation nightly test \
   bench-operator demo crds generate requirements
 
 help: ## this list
@@ -63,13 +63,23 @@ lint: venv ## style, types, layers
 PARALLEL = --numprocesses $(shell expr $$(nproc) + 1) --dist worksteal
 WORLDS = tests/core/test_planner_properties.py
 
-quick: venv ## the fast loop: every test that needs neither API server nor vLLM, but for the generated worlds
-	@pytest -q $(PARALLEL) tests --ignore=tests/contract --ignore=$(WORLDS)
+quick: venv ## the fast loop: every test that needs neither API server nor vLLM, but for what is generated or simulated
+	@pytest -q $(PARALLEL) tests --ignore=tests/contract --ignore=tests/faults --ignore=tests/fuzz --ignore=$(WORLDS)
 
 core: venv ## the decisions: ten thousand generated worlds, and every branch taken by the tables
 	@pytest -q $(PARALLEL) $(WORLDS)
 	@pytest -q $(PARALLEL) tests/core --ignore=$(WORLDS) \
 	  --cov=sluicegate.core --cov-branch --cov-fail-under=100 --cov-report=term-missing:skip-covered
+
+sim: venv ## the whole operator in a simulated cluster, with every fault at every point; or one run: RUN='...'
+ifdef RUN
+	@python -m tests.sim $(RUN)
+else
+	@pytest -q $(PARALLEL) tests/faults tests/fuzz
+endif
+
+sim-nightly: venv ## the same, with the long runs as long as they are meant (40 minutes)
+	@pytest -q $(PARALLEL) tests/faults tests/fuzz --nightly
 
 contract: venv ## the tests against a real API server, and the fake's against both
 	@pytest -q $(PARALLEL) tests/contract
@@ -91,7 +101,7 @@ nightly: venv up ## pods' lives, every engine setting that CPU can do, an operat
 	@$(ENGINE_TESTS) -- -v tests/engine_vllm/test_pod.py tests/engine_vllm/nightly_rows.py
 	@$(MAKE) --no-print-directory e2e E2E=e2e/test_survival.py KILLS=20
 
-test: lint quick core contract e2e engine ## everything
+test: lint quick core sim contract e2e engine ## everything
 
 bench-operator: venv ## the operator's figures beside their bars; OUTPUT=json for programs
 	@python -m bench.operator.scale --output $(or $(OUTPUT),table)

@@ -12,8 +12,9 @@ from sluicegate.kube.resources import NODE, POD
 
 SILENCE_SECONDS = 40.0
 """The real controller's node-monitor-grace-period is 50 s since Kubernetes 1.32, and was 40 s before."""
-TOLERATION_SECONDS = 300.0
-"""The toleration of node.kubernetes.io/unreachable that the API server gives every pod."""
+TOLERATION_SECONDS = 20.0
+"""For how long pods tolerate node.kubernetes.io/unreachable. The API server's own choice is 300 s, in which
+nothing happens."""
 
 
 class Nodes:
