@@ -7,6 +7,7 @@ import gc
 import logging
 import random
 import signal
+from contextlib import aclosing
 from datetime import UTC, datetime
 from functools import partial
 
@@ -39,7 +40,10 @@ async def run(settings: Settings) -> int:
     gc.set_threshold(10_000)
     metrics = Metrics()
     try:
-        async with await Client.from_environment(on_request=metrics.requested) as client:
+        async with (
+            await Client.from_environment(on_request=metrics.requested) as client,
+            aclosing(HttpPods()) as pods,
+        ):
             key = await token_key(client, settings.operator_namespace)
             world = Surroundings(
                 client.transport,
@@ -47,7 +51,7 @@ async def run(settings: Settings) -> int:
                 random.Random(),
                 metrics,
                 metrics.requested,
-                HttpPods(),
+                pods,
             )
             await _Hosted(settings, Operator(_options(settings, key), world), metrics).run()
     except (ConfigurationError, ApiError, ValueError) as error:

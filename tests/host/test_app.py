@@ -137,6 +137,8 @@ async def test_a_lost_lease_ends_the_process(tmp_path: Path) -> None:
         await process.truth.patch_merge(LEASE, HOME, "sluicegate-operator", taken, "another")
         assert (await process.until_logged("exiting"))["message"] == "exiting: the Lease was lost"
         assert await process.ended() == 1
+        errors = [line["message"] for line in process.lines if line["level"] == "ERROR"]
+        assert errors == ["exiting: the Lease was lost"]
 
 
 async def test_the_key_of_control_tokens_is_made_once_and_kept(tmp_path: Path) -> None:

@@ -78,8 +78,6 @@ class AnsweringPods:
         pointer = await self._pointer(name, rollout)
         return Report(pointer["digest"], ready=True, in_flight=0)
 
-    async def close(self) -> None: ...
-
     async def _pointer(self, deployment: str, rollout: str) -> Manifest:
         await asyncio.sleep(0.01)
         name = naming.pointer_name(deployment, rollout)

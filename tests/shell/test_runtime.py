@@ -31,7 +31,8 @@ class World:
         self.requeued: asyncio.Queue[Key] = asyncio.Queue()
         self.requests: list[tuple[str, Any, str | None]] = []
         self.answer: Handler = generates("v1")
-        self.calls = RuntimeCalls(HttpPods(), lambda: self.now, self.requeued.put_nowait)
+        self.pods = HttpPods()
+        self.calls = RuntimeCalls(self.pods, lambda: self.now, self.requeued.put_nowait)
         self.url = ""
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -86,6 +87,7 @@ async def a_world() -> AsyncIterator[World]:
             yield world
         finally:
             await world.calls.close()
+            await world.pods.aclose()
 
 
 async def test_an_ask_is_one_token_and_its_answer_the_version_of_the_header() -> None:

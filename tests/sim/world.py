@@ -85,8 +85,6 @@ class World:
             raise NoAnswer("HTTP 401 Unauthorized")
         return Report(runtime.digest, ready=True, in_flight=0)
 
-    async def close(self) -> None: ...
-
     def reached(self, cluster_ip: str) -> Runtime:
         """Who answers a new connection to a Service now. Raises NoAnswer."""
         address = self.endpoints.reached(cluster_ip, _now(), self.chance)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from sluicegate.core.naming import INTENT, digest_of
@@ -100,11 +101,17 @@ def _covers_field(fields: Fields, key: str, value: Any) -> bool:
 def _covers_item(fields: Fields, item: Any) -> bool:
     for key, node in fields.items():
         kind, _, text = key.partition(":")
-        if kind == "v" and json.loads(text) == item:
+        if kind == "v" and _parsed(text) == item:
             return True
-        if kind == "k" and _is_item(json.loads(text), item):
+        if kind == "k" and _is_item(_parsed(text), item):
             return _covers(node, item)
     return False
+
+
+@lru_cache(maxsize=1024)
+def _parsed(text: str) -> Any:
+    """A value or key in a field's name. There are few of them, and each pass asks for all."""
+    return json.loads(text)
 
 
 def _is_item(keys: Mapping[str, Any], item: Any) -> bool:

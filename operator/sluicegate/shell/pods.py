@@ -38,11 +38,9 @@ class Pods(Protocol):
 
     async def report(self, inquire: Inquire) -> Report: ...
 
-    async def close(self) -> None: ...
-
 
 class HttpPods:
-    """The real way. Made inside a running loop."""
+    """The real way. Made inside a running loop, and closed by whoever made it."""
 
     def __init__(self) -> None:
         # A connection each: one that is kept open would always reach the same pod.
@@ -66,7 +64,7 @@ class HttpPods:
         except _FAILURES as failure:
             raise NoAnswer(_words(failure)) from failure
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         await self._session.close()
 
     async def _generate(self, ask: Ask) -> str:

@@ -72,7 +72,6 @@ class RuntimeCalls:
         for call in calls:
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
-        await self._pods.close()
 
     def _begin(self, subject: Subject, call: Coroutine[Any, Any, None]) -> None:
         if subject in self._calls:
