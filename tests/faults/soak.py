@@ -65,9 +65,11 @@ SLOW_LEASE = Timing(lease=150, renew_deadline=100.0, retry=20.0)
 
 @dataclass
 class Rest:
-    """What was found at the end of one rest."""
+    """What was found at the end of one rest: custom resources, tasks of the event loop, how much each
+    collection inside the operator holds."""
 
     at: float
+    objects: int
     tasks: int
     held: Mapping[str, int]
     megabytes: float
@@ -169,7 +171,7 @@ class Churn:
 
     def delete(self) -> str | None:
         named = self._deployment()
-        if named is None or len(self._stage.names(LLM_DEPLOYMENT)) < DEPLOYMENTS // 2:
+        if named is None or len(self._stage.names(LLM_DEPLOYMENT)) < 3:
             return None
         self._stage.delete(LLM_DEPLOYMENT, named)
         return f"delete {named}"
@@ -272,9 +274,7 @@ class Churn:
 
 
 CHANGES: tuple[Callable[[Churn], str | None], ...] = (
-    Churn.create,
-    Churn.create,
-    Churn.delete,
+    *(3 * (Churn.create, Churn.delete)),
     Churn.scale,
     Churn.change_version,
     Churn.change_version,
@@ -344,7 +344,8 @@ def _weighed(stage: Stage) -> Rest:
     with open("/proc/self/statm") as file:
         pages = int(file.read().split()[1])
     held = dict(_holdings(stage.process.operator, "operator", set()))
-    return Rest(now(), len(asyncio.all_tasks()), held, pages * resource.getpagesize() / 2**20)
+    objects = len(stage.names(LLM_DEPLOYMENT)) + len(stage.names(MODEL_VERSION))
+    return Rest(now(), objects, len(asyncio.all_tasks()), held, pages * resource.getpagesize() / 2**20)
 
 
 def _holdings(part: object, path: str, seen: set[int]) -> Iterator[tuple[str, int]]:

@@ -135,4 +135,8 @@ class Chances(Script):
         if self.calm or not is_request or self._chance.randrange(1000) >= self._per_mille:
             return number, None
         self.drawn += 1
-        return number, self._chance.choice((*ERRORS, *AMBIGUOUS, *CRASHES))
+        return number, self._chance.choice(_DRAWN)
+
+
+_DRAWN = (*4 * (*ERRORS, *AMBIGUOUS), *CRASHES)
+"""Few of them are crashes: what an operator gathers shows only where it lives for hours."""
