@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from tests.faults.conftest import Count
 from tests.sim.runner import Result, Run, play, reference
 from tests.sim.stage import Stage
 
+from sluicegate.kube.resources import Resource
 from sluicegate.shell.view import OWNED
 
 MAKING = ("create", "version-change", "scale-up")
@@ -18,16 +21,17 @@ def test_news_of_any_kind_may_come_late(workload: str, seconds: float, count: Co
     wanted = reference(workload)
     wrong = {}
     for kind in OWNED:
-
-        def delay(stage: Stage, plural: str = kind.plural) -> None:
-            stage.process.conditions.delays = {plural: seconds}
-
-        result = play(Run(workload), wanted, delay, patience=10 * seconds)
+        late = partial(hear_late, seconds=seconds, kind=kind)
+        result = play(Run(workload), wanted, late, patience=10 * seconds)
         doubled = _created(result) - _created(wanted)
         if result.problems or doubled > 0:
             wrong[kind.kind] = [*result.problems, f"{doubled} more objects made"]
     assert not wrong
     count(12, len(OWNED))
+
+
+def hear_late(stage: Stage, seconds: float, kind: Resource) -> None:
+    stage.hear_late(seconds, kind)
 
 
 def _created(result: Result) -> int:

@@ -50,7 +50,7 @@ def test_rights_used_are_rights_granted(count: Count) -> None:
 
 
 def hear_late(stage: Stage) -> None:
-    stage.process.conditions.delays = {kind.plural: LATE_SECONDS for kind in OWNED}
+    stage.hear_late(LATE_SECONDS, *OWNED)
 
 
 async def disturbed_by_others() -> Stage:

@@ -117,6 +117,11 @@ class Stage:
         known = condition(found, kind) if found else None
         return str(known["reason"]) if known else None
 
+    def hear_late(self, seconds: float, *kinds: Resource) -> None:
+        """The operator's watches of these kinds begin anew, and bring all news so much later."""
+        self.process.conditions.delays = {kind.plural: seconds for kind in kinds}
+        self.server.store.interrupt(ConnectionResetError("the connection broke"))
+
     def take_api_server_away(self, seconds: float) -> None:
         """Every connection of the operator breaks, and nobody listens for so long."""
         met = self.process.conditions

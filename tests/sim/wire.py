@@ -188,8 +188,8 @@ class Wire:
 
     async def _with_gaps(self, path: str, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         plural, met = plural_in(path), self.conditions
-        async for chunk in chunks:
-            await self._travel(latency.NEWS + met.delays.get(plural, 0.0))
+        async for chunk in self._late(chunks, met.delays.get(plural, 0.0)):
+            await self._travel(latency.NEWS)
             if met.past is not None and _now() < met.past.until:
                 await self._travel(met.past.until - _now())
             match met.gaps.pop(plural, None):
@@ -211,6 +211,26 @@ class Wire:
                 case _:
                     yield chunk
 
+    async def _late(self, chunks: AsyncIterator[bytes], seconds: float) -> AsyncIterator[bytes]:
+        """Each piece so many seconds after it came."""
+        if not seconds:
+            async for chunk in chunks:
+                yield chunk
+            return
+        arrived: asyncio.Queue[tuple[float, bytes | BaseException]] = asyncio.Queue()
+        arriving = asyncio.create_task(_arrive(chunks, arrived))
+        try:
+            while True:
+                at, chunk = await arrived.get()
+                if isinstance(chunk, StopAsyncIteration):
+                    return
+                if isinstance(chunk, BaseException):
+                    raise chunk
+                await self._travel(at + seconds - _now())
+                yield chunk
+        finally:
+            arriving.cancel()
+
     def _note(self, text: bytes) -> str | None:
         number, what = self.script.next(Channel.LINE)
         self.journal.lines.append(Line(number, _now(), text))
@@ -218,6 +238,18 @@ class Wire:
             self.conditions.past = Past(self.script.origin, _now() + PAST_SECONDS)
             self.server.store.interrupt(ConnectionResetError("the connection broke"))
         return what
+
+
+async def _arrive(
+    chunks: AsyncIterator[bytes], arrived: asyncio.Queue[tuple[float, bytes | BaseException]]
+) -> None:
+    end: BaseException = StopAsyncIteration()
+    try:
+        async for chunk in chunks:
+            arrived.put_nowait((_now(), chunk))
+    except ConnectionError as lost:
+        end = lost
+    arrived.put_nowait((_now(), end))
 
 
 def _is_list(path: str) -> bool:

@@ -14,7 +14,7 @@ from sluicegate.api.v1alpha1.modelversion import ModelVersion, ModelVersionStatu
 from sluicegate.core import naming
 from sluicegate.core.conditions import Verdict, conditions, shortened, timestamp
 from sluicegate.core.diagnosis import diagnose
-from sluicegate.core.inspection import Findings, inspection_job, outcome
+from sluicegate.core.inspection import Findings, inspection_job, is_over, outcome
 from sluicegate.core.objects import (
     Manifest,
     condition,
@@ -114,7 +114,7 @@ def _without_result(job: Manifest, pods: Iterable[Manifest]) -> Problem | None:
     A pod that is still seen running has its result on the way.
     """
     phases = {(pod.get("status") or {}).get("phase") for pod in pods}
-    if phases - {"Failed", "Succeeded"} or not (is_true(job, "Failed") or is_true(job, "Complete")):
+    if phases - {"Failed", "Succeeded"} or not is_over(job):
         return None
     said = (condition(job, "Failed") or {}).get("message") or "its pod is gone"
     return Problem(Reason.INSPECTION_FAILED, f"the inspection ended without a result: {said}", stalled=False)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from sluicegate.core import naming, objects
+from sluicegate.core.inspection import is_over, outcome
 from sluicegate.core.model_planner import users as users_among
 from sluicegate.core.objects import Manifest
 from sluicegate.core.observed import Defaults, SeenDeployment, SeenModelVersion
@@ -14,9 +15,10 @@ from sluicegate.core.template import POINTER_KEY
 from sluicegate.kube import resources
 from sluicegate.kube.client import Client
 from sluicegate.kube.errors import NotFound
-from sluicegate.shell.keys import Key, key_of, owner_key
+from sluicegate.shell.keys import Key, child_label, key_of, owner_key
 from sluicegate.shell.runtime import RuntimeCalls
-from sluicegate.shell.view import View
+from sluicegate.shell.trim import trim
+from sluicegate.shell.view import MANAGED, View
 
 
 class Gatherer:
@@ -54,13 +56,25 @@ class Gatherer:
     async def model_version(self, custom_resource: Manifest) -> SeenModelVersion:
         # Who uses it matters only once somebody wants it gone, and then only a live answer will do.
         users = await self._users(custom_resource) if objects.terminating(custom_resource) else ()
+        jobs = self._view.owned(resources.JOB, objects.uid(custom_resource))
         return SeenModelVersion(
             custom_resource=custom_resource,
             defaults=self._defaults,
-            jobs=self._view.owned(resources.JOB, objects.uid(custom_resource)),
-            pods=self._view.pods(key_of(custom_resource)),
+            jobs=jobs,
+            pods=await self._inspecting_pods(key_of(custom_resource), jobs),
             users=users,
         )
+
+    async def _inspecting_pods(self, key: Key, jobs: Iterable[Manifest]) -> tuple[Manifest, ...]:
+        """The pods of inspections. The result of one that is over may not be in the cache yet."""
+        pods = self._view.pods(key)
+        if outcome(pods) or not any(map(is_over, jobs)):
+            return pods
+        label, value = child_label(key)
+        listing = await self._client.list(
+            resources.POD, key.namespace, label_selector=f"{MANAGED},{label}={value}", keep=trim
+        )
+        return tuple(listing.items)
 
     async def _replica_sets(self, uid: str, revisions: Iterable[Manifest]) -> tuple[Manifest, ...]:
         """The ReplicaSets, with their template only where a lost record has to be restored from it."""
