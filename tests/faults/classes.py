@@ -12,6 +12,7 @@ CLASSES = {
     13: "who leads: kills, pauses, partitions, clocks",
     14: "objects changed and deleted by others",
     15: "silence when nothing changes",
+    16: "custom resources of every shape",
     18: "one bad object beside many good ones",
     20: "a month of changes and faults",
     23: "rights used and granted",

@@ -26,4 +26,4 @@ def test_every_object_is_called_invalid_or_comes_to_rest_ready_or_stalled(
 
     ends = [(kind, end) for kind in ("LLMDeployment", "ModelVersion") for end in ("InvalidSpec", "Ready")]
     assert min(outcomes[each] for each in [*ends, ("LLMDeployment", "Stalled")]) > PART / 40
-    record_property("runs", ("16 CR fuzz", outcomes.total()))
+    record_property("class 16", outcomes.total())

@@ -54,7 +54,7 @@ async def test_the_api_server_and_the_models_judge_every_object_alike(
 
     assert coverage.rare(EACH_AT_LEAST) == {}
     assert 1 / 3 < coverage.verdicts[True] / OBJECTS < 2 / 3
-    record_property("runs", ("16 CR fuzz", OBJECTS))
+    record_property("class 16", OBJECTS)
 
 
 async def test_a_model_version_is_followed_by_one_of_the_same_spec_only(
@@ -70,7 +70,7 @@ async def test_a_model_version_is_followed_by_one_of_the_same_spec_only(
 
     assert min(coverage.verdicts[True], coverage.verdicts[False]) > SUCCESSORS / 4
     assert any("never changes" in told for _, told in coverage.refused)
-    record_property("runs", ("16 CR fuzz", SUCCESSORS))
+    record_property("class 16", SUCCESSORS)
 
 
 async def test_the_operator_reads_every_object_whatever_status_the_api_server_takes(
@@ -85,7 +85,7 @@ async def test_the_operator_reads_every_object_whatever_status_the_api_server_ta
     await all_of(range(STATUSES), ask)
 
     assert min(coverage.verdicts[True], coverage.verdicts[False]) > STATUSES / 4
-    record_property("runs", ("16 CR fuzz", STATUSES))
+    record_property("class 16", STATUSES)
 
 
 async def test_the_api_server_takes_what_is_made_of_every_object_that_it_takes(
@@ -104,4 +104,4 @@ async def test_the_api_server_takes_what_is_made_of_every_object_that_it_takes(
     await all_of(range(PARENTS), ask)
 
     assert made["ReplicaSet"] + made["Job"] == made["Pod"] > PARENTS / 8
-    record_property("runs", ("16 CR fuzz", PARENTS))
+    record_property("class 16", PARENTS)
