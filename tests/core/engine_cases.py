@@ -79,6 +79,18 @@ CASES = (
     Case("float16", {**CPU, "dtype": "Float16"}, ("--dtype=float16",)),
     Case("float32", {**CPU, "dtype": "Float32"}, ("--dtype=float32",)),
     Case("a float32 checkpoint stays so", CPU, ("--dtype=float32",), model=facts(dtype="float32")),
+    Case(
+        "a float32 checkpoint asked for less",
+        {"dtype": "BFloat16"},
+        ("--dtype=bfloat16",),
+        model=facts(dtype="float32"),
+    ),
+    Case(
+        "quantised weights of a float32 model",
+        {},
+        ("--dtype=auto",),
+        model=facts(dtype="float32", quantization="GPTQ"),
+    ),
     Case("int8 at start", {**CPU, "quantization": "INT8"}, ("--quantization=int8_per_channel_weight_only",)),
     Case(
         "int8 at start of a float32 checkpoint",
@@ -109,12 +121,23 @@ CASES = (
     Case("a named awq checkpoint", {"quantization": "AWQ"}, COMMON, model=facts(quantization="AWQ")),
     Case("plain weights by name", {"quantization": "None"}, COMMON),
     Case("context", {**CPU, "maxModelLength": 4096}, ("--max-model-len=4096",)),
+    Case("the whole context", {"maxModelLength": 8192}, ("--max-model-len=8192",)),
     Case("concurrency", {**CPU, "maxConcurrentSequences": 8}, ("--max-num-seqs=8",)),
     Case("batch", {**CPU, "maxBatchedTokens": 64}, ("--max-num-batched-tokens=64",)),
     Case(
         "more sequences than vLLM's least default batch",
         {"maxConcurrentSequences": 4096},
         ("--max-num-seqs=4096", "--max-num-batched-tokens=4096"),
+    ),
+    Case(
+        "as many sequences as vLLM's least default batch",
+        {"maxConcurrentSequences": 2048},
+        whole=("--dtype=auto", "--max-num-seqs=2048", "--kv-cache-dtype=auto", *PREFIX),
+    ),
+    Case(
+        "a batch beside more sequences than vLLM's least default one",
+        {"maxConcurrentSequences": 3000, "maxBatchedTokens": 4096},
+        ("--max-num-seqs=3000", "--max-num-batched-tokens=4096"),
     ),
     Case("kv memory", {**CPU, "kvCache": {"memoryMiB": 64}}, ("--kv-cache-memory-bytes=67108864",)),
     Case("kv fp8", {**CPU, "kvCache": {"dtype": "FP8"}}, ("--kv-cache-dtype=fp8",)),
@@ -149,6 +172,12 @@ CASES = (
         "draft model",
         {**CPU, "speculative": DRAFT},
         ('--speculative-config={"method":"draft_model","model":"@draft","num_speculative_tokens":4}',),
+        draft=facts(attention_heads=8),
+    ),
+    Case(
+        "draft model of a vocabulary that is not known of the model",
+        {"speculative": DRAFT},
+        model=facts(vocabulary_size=0),
         draft=facts(attention_heads=8),
     ),
     Case(
@@ -221,7 +250,11 @@ REFUSALS = (
     Refused("context", {"maxModelLength": 8193}, "ContextTooLong", ("8193", "8192")),
     Refused("batch", {"maxBatchedTokens": 64, "maxConcurrentSequences": 65}, "BatchTooSmall", ("64", "65")),
     Refused(
-        "heads", {"parallelism": {"tensor": 2}}, "HeadsNotDivisible", ("9", "2"), facts(attention_heads=9)
+        "heads",
+        {"parallelism": {"tensor": 2}},
+        "HeadsNotDivisible",
+        ("the model has 9", "2"),
+        facts(attention_heads=9),
     ),
     Refused(
         "draft heads",

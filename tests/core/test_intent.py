@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sluicegate.core.intent import stamped, write
+from sluicegate.core.intent import owns_annotation, stamped, write
 from sluicegate.core.naming import INTENT
 from sluicegate.core.plan import Apply, Create, Replace
 
@@ -211,3 +211,42 @@ def test_the_stamp_follows_the_content_and_not_the_order_of_keys() -> None:
     assert stamped(turned)["metadata"]["annotations"] == stamped(plain)["metadata"]["annotations"]
     other = {**plain, "spec": {}}
     assert stamped(other)["metadata"]["annotations"] != stamped(plain)["metadata"]["annotations"]
+
+
+def owned(entries: list[dict[str, Any]], **spec: Any) -> tuple[Any, Any]:
+    """An intent with this spec, and the live object that was written from it with these entries."""
+    intent = stamped({"apiVersion": "v1", "kind": "X", "metadata": {"name": "x"}, "spec": spec})
+    notes = {"f:metadata": {"f:annotations": {f"f:{INTENT}": {}}}}
+    meta = {**intent["metadata"], "uid": "1", "resourceVersion": "1"}
+    texts = [json.dumps({**notes, "f:spec": entry}) for entry in entries]
+    return intent, {**intent, "metadata": meta, "owned": {"ours": texts, "foreign": []}}
+
+
+def test_an_item_of_which_another_one_is_owned_is_taken_back() -> None:
+    ports = [{"port": 80, "protocol": "TCP"}, {"port": 81, "protocol": "TCP"}]
+    fields = {"f:port": {}, "f:protocol": {}}
+    first, second = (f"k:{json.dumps(port)}" for port in ports)
+    intent, live = owned([{"f:ports": {first: fields, second: fields}}], ports=ports)
+    assert write(intent, live, "why") is None
+    intent, live = owned([{"f:ports": {first: fields}}], ports=ports)
+    assert isinstance(write(intent, live, "why"), Apply)
+
+
+def test_a_list_of_words_that_somebody_made_one_of_structures_is_taken_back() -> None:
+    intent, live = owned([{"f:args": {'k:{"name":"a"}': {"f:name": {}}}}], args=["a"])
+    assert isinstance(write(intent, live, "why"), Apply)
+
+
+def test_two_entries_that_own_parts_of_one_map_own_it_together() -> None:
+    entries = [{"f:a": {"f:b": {"f:c": {}}}}, {"f:a": {"f:b": {"f:d": {}}}}]
+    intent, live = owned(entries, a={"b": {"c": 1, "d": 2}})
+    assert write(intent, live, "why") is None
+    intent, live = owned(entries, a={"b": {"c": 1, "d": 2, "e": 3}})
+    assert isinstance(write(intent, live, "why"), Apply)
+
+
+def test_an_annotation_is_ours_while_any_entry_of_ours_has_it() -> None:
+    noted = {"f:metadata": {"f:annotations": {"f:a": {}}}}
+    assert owns_annotation({"owned": {"ours": [json.dumps(noted), "{}"]}}, "a")
+    assert not owns_annotation({"owned": {"ours": [json.dumps(noted), "{}"]}}, "b")
+    assert not owns_annotation({"owned": {"ours": []}}, "a")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -149,3 +150,37 @@ def test_a_deployment_of_which_nothing_is_said_uses_nothing() -> None:
 def test_a_size_is_shown_in_the_largest_unit_that_it_fills() -> None:
     assert human_size(2**40 - 2**30) == "1023.0 GiB"
     assert human_size(2**40) == "1.0 TiB"
+
+
+@pytest.mark.parametrize(
+    ("ended", "said"),
+    [
+        ({"message": "Traceback: KeyError", "reason": "Error", "exitCode": 1}, "Traceback: KeyError"),
+        ({"message": "", "reason": "OOMKilled", "exitCode": 137}, "OOMKilled"),
+        ({"exitCode": 137}, "exit code 137"),
+    ],
+    ids=["its last words", "the kubelet's reason", "the exit code"],
+)
+def test_an_inspection_without_a_result_is_told_by(ended: dict[str, Any], said: str) -> None:
+    inspection = under_way()
+    inspection.pod(phase="Failed", containerStatuses=[{"name": "inspect", "state": {"terminated": ended}}])
+    inspection.reconcile()
+    message = inspection.condition("Ready")["message"]
+    assert message == f"the inspection ended without a result: {said}"
+
+
+@pytest.mark.parametrize("container", [{}, {"state": None}, {"state": {"running": {}}}])
+def test_a_container_that_did_not_end_has_no_result_yet(container: dict[str, Any]) -> None:
+    inspection = under_way()
+    inspection.pod(phase="Running", containerStatuses=[{"name": "inspect", **container}])
+    inspection.reconcile()
+    assert inspection.condition("Ready")["reason"] == "Inspecting"
+
+
+def test_what_the_files_do_not_say_is_left_at_its_default() -> None:
+    inspection = under_way()
+    found = json.loads(FOUND)
+    inspection.end(json.dumps({**found, "facts": {**found["facts"], "contextLength": None}}))
+    inspection.reconcile()
+    assert inspection.condition("Ready")["status"] == "True"
+    assert inspection.status["facts"]["contextLength"] == 0

@@ -1,0 +1,122 @@
+"""Colours put together from whatever of their objects is left."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from tests.builders import DEFAULTS, ADeployment, a_pod
+
+from sluicegate.core import naming
+from sluicegate.core.colours import Colour, colours
+from sluicegate.core.observed import SeenDeployment
+
+A, B, C = "aaaaaaaa", "bbbbbbbb", "cccccccc"
+POINTER = {"version": "v1", "digest": "sha256:00", "source": {"uri": "pvc://weights/v1"}}
+TEMPLATE = {"spec": {"containers": []}}
+EARLY, LATE = "2026-01-01T12:00:00Z", "2026-01-01T12:00:01Z"
+
+
+def an_object(name: str, created: str | None = None, **body: Any) -> dict[str, Any]:
+    times = {"creationTimestamp": created} if created else {}
+    return {"metadata": {"name": name, **times}, **body}
+
+
+def a_revision(rollout: str, created: str | None = None, **data: Any) -> dict[str, Any]:
+    return an_object(f"chat-{rollout}", created, data=data)
+
+
+def a_pointer(rollout: str, created: str | None = None, text: str = "{}") -> dict[str, Any]:
+    return an_object(f"chat-{rollout}-model", created, data={"pointer.json": text})
+
+
+def a_set(rollout: str, created: str | None = None) -> dict[str, Any]:
+    return an_object(f"chat-{rollout}", created, spec={"template": TEMPLATE})
+
+
+def seen(**objects: Any) -> dict[str, Colour]:
+    return colours(SeenDeployment(ADeployment().build(), DEFAULTS, **objects))
+
+
+def test_a_colour_is_what_its_record_says_whatever_the_rest_has_become() -> None:
+    found = seen(
+        revisions=(a_revision(A, target="x.y", template=TEMPLATE, pointer=POINTER),),
+        config_maps=(a_pointer(A, text="spoilt"),),
+        replica_sets=(a_set(A),),
+    )[A]
+    assert (found.record.target, found.record.template) == ("x.y", TEMPLATE)
+    assert (found.version, found.digest) == ("v1", "sha256:00")
+
+
+def test_a_colour_without_its_record_is_what_the_rest_still_says() -> None:
+    replica_set = a_set(A)
+    replica_set["metadata"]["labels"] = {naming.TARGET: "x.y"}
+    found = seen(config_maps=(a_pointer(A, text=json.dumps(POINTER)),), replica_sets=(replica_set,))[A]
+    assert (found.record.target, found.record.template) == ("x.y", TEMPLATE)
+    assert (found.version, found.digest) == ("v1", "sha256:00")
+
+
+@pytest.mark.parametrize(
+    "objects",
+    [
+        {"revisions": (a_revision(A),)},
+        {"replica_sets": (a_set(A),)},
+        {"config_maps": (a_pointer(A),)},
+        {"pods": (a_pod("p", rollout=A),)},
+    ],
+    ids=["a record", "a ReplicaSet", "a pointer", "a pod"],
+)
+def test_a_colour_of_which_only_one_object_says_nothing_has_no_target_and_no_version(objects: Any) -> None:
+    (found,) = seen(**objects).values()
+    assert found.id == A
+    assert (found.record.target, found.version, found.digest) == ("", "", "")
+
+
+AGES: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "by the record": (
+        {
+            "revisions": (a_revision(B, EARLY), a_revision(A, LATE)),
+            "replica_sets": (a_set(B, LATE), a_set(A, EARLY)),
+        },
+        [B, A],
+    ),
+    "by the ReplicaSet where the record is lost": (
+        {
+            "replica_sets": (a_set(B, EARLY), a_set(A, LATE)),
+            "config_maps": (a_pointer(B, LATE), a_pointer(A, EARLY)),
+        },
+        [B, A],
+    ),
+    "by the pointer where nothing else is left": (
+        {"config_maps": (a_pointer(B, EARLY), a_pointer(A, LATE))},
+        [B, A],
+    ),
+    "by name where they are equally old": (
+        {"revisions": (a_revision(B, EARLY), a_revision(A, EARLY))},
+        [A, B],
+    ),
+    "pods of nobody last": (
+        {"pods": (a_pod("p", rollout=A),), "revisions": (a_revision(C, LATE), a_revision(B))},
+        [B, C, A],
+    ),
+}
+
+
+@pytest.mark.parametrize(("objects", "order"), AGES.values(), ids=AGES)
+def test_colours_come_oldest_first(objects: dict[str, Any], order: list[str]) -> None:
+    assert list(seen(**objects)) == order
+
+
+@pytest.mark.parametrize(
+    ("status", "counted"),
+    [
+        ({"phase": "Running"}, True),
+        (None, True),
+        ({"phase": "Failed"}, False),
+        ({"phase": "Succeeded"}, False),
+    ],
+)
+def test_a_pod_that_has_ended_for_good_is_only_a_record(status: Any, counted: bool) -> None:
+    pod = {**a_pod("p", rollout=A), "status": status}
+    assert bool(seen(pods=(pod,))) == counted
