@@ -128,16 +128,23 @@ def _shared_out(
     workers: int,
     send: Callable[[Verdict], None],
 ) -> None:
-    """The mutants of one function go to one worker, which learns there what kills them."""
+    """The mutants of one function go to one worker, which learns there what kills them.
+
+    A worker ends with this process, however it ends.
+    """
     groups = [list(group) for _, group in groupby(mutants, _place)]
     fork = get_context("fork")
     left, results = fork.SimpleQueue(), fork.SimpleQueue()
     for turn in (*range(len(groups)), *(None for _ in range(workers))):
         left.put(turn)
 
+    here = os.getpid()
+
     def work() -> None:
         while (turn := left.get()) is not None:
             for mutant in groups[turn]:
+                if os.getppid() != here:
+                    return
                 results.put(attempt(mutant))
 
     for _ in range(workers):
