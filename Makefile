@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up down status images clean-cache lint quick core sim sim-nightly contract e2e engine mutation nightly test \
+.PHONY: help venv up down status images clean-cache lint quick core sim sim-nightly sim-mutation contract e2e engine mutation nightly test \
   bench-operator demo crds generate requirements
 
 help: ## this list
@@ -93,6 +93,9 @@ ENGINE_TESTS = image=$$(python3 -m e2e.images build engine --json | \
 
 engine: venv up ## every flag set, parsed by the pinned vLLM inside the engine image
 	@$(ENGINE_TESTS) -- -q tests/engine_vllm/test_flags.py
+
+sim-mutation: venv ## the operator's guards taken away, each of which some simulated run has to notice (40 minutes)
+	@python -m tests.mutation.guards
 
 mutation: venv ## small faults in the decisions, each of which some test has to notice (20 minutes)
 	@python -m tests.mutation

@@ -13,7 +13,20 @@ Count = Callable[[int, int], None]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--in-turn", action="store_true", help="a test of each file in turn: failures show early"
+    )
     parser.addoption("--nightly", action="store_true", help="make the long runs as long as they are meant")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--in-turn", default=False):
+        seen: Counter[str] = Counter()
+        places = {}
+        for item in items:
+            places[item] = seen[item.nodeid.partition("::")[0]]
+            seen[item.nodeid.partition("::")[0]] += 1
+        items.sort(key=places.__getitem__)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.mutation.kept import Mutant, survivors
 
 FILE = Path(__file__).with_name("guards.toml")
-ORACLE = (sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "tests/faults")
+ORACLE = (sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--in-turn", "tests/faults")
 LEAST_KILLED = 0.9
 LIMIT_SECONDS = 1200.0
 PARALLEL = 2
