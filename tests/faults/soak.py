@@ -10,7 +10,7 @@ import gc
 import random
 import resource
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sized
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +46,7 @@ from sluicegate.kube.resources import (
     REPLICA_SET,
     SERVICE,
 )
+from sluicegate.shell.keys import Key, key_of
 from sluicegate.shell.lease import Timing
 from sluicegate.shell.view import OWNED
 
@@ -103,7 +104,8 @@ def lived(seed: int, seconds: float) -> Soak:
                     await churn.live(CHURN_SECONDS)
                     script.calm = True
                     await churn.rest(REST_SECONDS)
-                    soak.problems += [*_unconverged(stage), *_misconduct(stage), *hygiene.findings]
+                    soak.problems += [*_unconverged(stage), *_remembered(stage), *_misconduct(stage)]
+                    soak.problems += hygiene.findings
                     soak.rests.append(_weighed(stage))
                     _forget(stage)
         soak.faults = script.drawn
@@ -343,20 +345,30 @@ def _weighed(stage: Stage) -> Rest:
     gc.collect()
     with open("/proc/self/statm") as file:
         pages = int(file.read().split()[1])
-    held = dict(_holdings(stage.process.operator, "operator", set()))
+    collections = _collections(stage.process.operator, "operator", set())
+    held = {path: len(collection) for path, collection in collections}
     objects = len(stage.names(LLM_DEPLOYMENT)) + len(stage.names(MODEL_VERSION))
     return Rest(now(), objects, len(asyncio.all_tasks()), held, pages * resource.getpagesize() / 2**20)
 
 
-def _holdings(part: object, path: str, seen: set[int]) -> Iterator[tuple[str, int]]:
-    """How much every collection inside the operator holds, by where it is."""
+def _collections(part: object, path: str, seen: set[int]) -> Iterator[tuple[str, Collection[Any]]]:
+    """Every collection inside the operator, with where it is."""
     if id(part) in seen or not type(part).__module__.startswith("sluicegate."):
         return
     seen.add(id(part))
     for attribute, value in getattr(part, "__dict__", {}).items():
-        if isinstance(value, Sized) and not isinstance(value, str | bytes | tuple):
-            yield f"{path}.{attribute}", len(value)
-        yield from _holdings(getattr(value, "__self__", value), f"{path}.{attribute}", seen)
+        if isinstance(value, Collection) and not isinstance(value, str | bytes | tuple):
+            yield f"{path}.{attribute}", value
+        yield from _collections(getattr(value, "__self__", value), f"{path}.{attribute}", seen)
+
+
+def _remembered(stage: Stage) -> Iterator[str]:
+    """What is kept of custom resources that are gone."""
+    kinds = (LLM_DEPLOYMENT, MODEL_VERSION)
+    live = {key_of(each) for kind in kinds for each in stage.server.peek(kind)}
+    for path, collection in _collections(stage.process.operator, "operator", set()):
+        for key in {each for each in collection if isinstance(each, Key)} - live:
+            yield f"{path} still holds {key}"
 
 
 def _forget(stage: Stage) -> None:
