@@ -7,11 +7,13 @@ from tests.faults.conftest import Count
 from tests.faults.judging import all_well
 from tests.sim.faults import AMBIGUOUS, ERRORS, Channel, Fault, call, write
 from tests.sim.runner import Run, numbers, reference
-from tests.sim.workloads import WORKLOADS
+from tests.sim.workloads import VARIANTS, WORKLOADS
+
+EACH = [pytest.param(name, marks=pytest.mark.nightly if name in VARIANTS else ()) for name in WORKLOADS]
 
 
 @pytest.mark.parametrize("what", ERRORS)
-@pytest.mark.parametrize("workload", WORKLOADS)
+@pytest.mark.parametrize("workload", EACH)
 def test_any_request_may_fail_so(workload: str, what: str, count: Count) -> None:
     calls = numbers(reference(workload), Channel.CALL)
     count(7, all_well(Run(workload, 0, (call(number, what),)) for number in calls))

@@ -150,3 +150,6 @@ WORKLOADS = {
     )
 }
 """By name."""
+
+VARIANTS = ("there-and-back", "bad-version", "eviction", "out-of-memory")
+"""Those that ask for much the same as others do."""
