@@ -251,7 +251,7 @@ class Cluster:
             case Create(manifest):
                 assert ref(manifest) not in self.objects, f"{ref(manifest)} exists"
                 self._write(manifest, None, foreign=[])
-            case Apply(manifest, uid, _, version):
+            case Apply(manifest, uid, version, _):
                 live = self._guarded(ref(manifest), uid, version)
                 self._write(manifest, live, foreign=live["owned"]["foreign"])
             case Replace(manifest, uid, version, _):

@@ -95,7 +95,7 @@ LOST = {
 
 @pytest.mark.parametrize("path", LOST.values(), ids=LOST)
 def test_a_field_that_somebody_took_is_taken_back(path: tuple[str, ...]) -> None:
-    assert write(SERVICE, live(without(*path)), "why") == Apply(SERVICE, "9e2f", "why")
+    assert write(SERVICE, live(without(*path)), "why") == Apply(SERVICE, "9e2f", "41", "why")
 
 
 def test_a_map_of_which_only_the_shell_is_ours_is_taken_back() -> None:
@@ -142,11 +142,6 @@ def test_an_object_of_which_nothing_is_ours_any_more_is_taken_back() -> None:
 
 def test_another_intent_is_applied() -> None:
     assert isinstance(write(SERVICE, live(CREATED, intent="0"), "why"), Apply)
-
-
-def test_an_exclusive_write_names_the_version_that_was_seen() -> None:
-    action = write(SERVICE, live(CREATED, intent="0"), "why", exclusive=True)
-    assert action == Apply(SERVICE, "9e2f", "why", "41")
 
 
 def test_what_others_added_inside_is_replaced() -> None:

@@ -250,7 +250,7 @@ def test_what_a_write_is_about_is_told_by_its_manifest_or_its_reference() -> Non
     where = Ref("v1", "Service", "models", "chat")
     writes = (
         Create(service, "wanted"),
-        Apply(service, "uid", "edited"),
+        Apply(service, "uid", "7", "edited"),
         Replace(service, "uid", "7", "added to"),
         Delete(where, "uid", "7", "retired"),
         SetFinalizers(where, (), "uid", "7", "unused"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from datetime import timedelta
 
@@ -74,6 +75,37 @@ async def test_a_standby_takes_over_within_17_seconds_of_a_death() -> None:
         await asyncio.sleep(60)
         leading.cancel()
         assert await until(second.lease.acquired.is_set) <= 17
+
+
+@pytest.mark.parametrize("renewals", range(25, 45))
+async def test_a_standby_takes_over_within_17_seconds_of_the_last_renewal_whenever_it_had_looked(
+    renewals: int,
+) -> None:
+    server = ApiServer()
+    first, second = Candidate(server, "first"), Candidate(server, "second")
+    leading = asyncio.create_task(first.lease.run())
+    await first.lease.acquired.wait()
+    async with running(second.lease.run()):
+        await until(lambda: sum(each.method == "PUT" for each in first.wire.sent) == renewals)
+        renewed = first.wire.sent[-1].at
+        leading.cancel()
+        await second.lease.acquired.wait()
+        assert now() - renewed <= 17
+
+
+async def test_losing_a_race_for_the_lease_is_nothing_to_warn_of(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    server = ApiServer()
+    first, second = Candidate(server, "first"), Candidate(server, "second")
+    taken = json.dumps({"kind": "Status", "code": 409, "reason": "Conflict", "message": "modified"})
+    async with running(first.lease.run()):
+        await first.lease.acquired.wait()
+        await first.lease.release()
+        second.wire.refuse = lambda method, path: Response(409, taken.encode()) if method == "PUT" else None
+        async with running(second.lease.run()):
+            await asyncio.sleep(1)
+    assert any("wrote the Lease first" in each.message for each in caplog.records)
+    assert not [each.message for each in caplog.records if each.levelname == "WARNING"]
 
 
 async def test_a_graceful_end_hands_over_within_2_seconds() -> None:

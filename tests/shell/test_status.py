@@ -140,6 +140,15 @@ async def test_no_status_is_no_write() -> None:
         assert await world.live() == before
 
 
+async def test_a_status_that_was_long_on_its_way_does_not_take_the_place_of_a_newer_one() -> None:
+    async with a_world() as world:
+        seen = await world.live()
+        await world.write(a_status(a_condition("Ready", reason="Newer")))
+        with pytest.raises(Conflict):
+            await world.writer.write(seen, a_status(a_condition("Ready", reason="Older")))
+        assert (await world.live())["status"]["conditions"][0]["reason"] == "Newer"
+
+
 async def test_an_object_of_the_same_name_that_came_after_gets_none_of_it() -> None:
     async with a_world() as world:
         old = await world.live()

@@ -32,16 +32,12 @@ def stamped(manifest: Manifest) -> dict[str, Any]:
     return {**manifest, "metadata": metadata}
 
 
-def write(intent: Manifest, live: Manifest | None, reason: str, *, exclusive: bool = False) -> Action | None:
-    """The write that brings the live object to its stamped intent, or None where it is there already.
-
-    `exclusive` makes a lost race fail instead of overwriting what another writer decided meanwhile.
-    """
+def write(intent: Manifest, live: Manifest | None, reason: str) -> Action | None:
+    """The write that brings the live object to its stamped intent, or None where it is there already."""
     if live is None:
         return Create(intent, reason)
     if annotation(live, INTENT) != annotation(intent, INTENT) or not _still_ours(intent, live):
-        version = resource_version(live) if exclusive else None
-        return Apply(intent, uid(live), reason, version)
+        return Apply(intent, uid(live), resource_version(live), reason)
     if live["owned"]["foreign"] and intent["kind"] not in IMMUTABLE:
         return Replace(intent, uid(live), resource_version(live), "somebody else added to it")
     return None

@@ -22,15 +22,12 @@ class Create:
 
 @dataclass(frozen=True)
 class Apply:
-    """Server-side apply of the full intent onto the object with this uid.
-
-    `resource_version` is given where a lost race would be unsafe (Service selector, pointer).
-    """
+    """Server-side apply of the full intent onto the object with this uid at this resourceVersion."""
 
     manifest: Manifest
     uid: str
+    resource_version: str
     reason: str
-    resource_version: str | None = None
 
 
 @dataclass(frozen=True)

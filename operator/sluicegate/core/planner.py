@@ -69,7 +69,7 @@ def keep_preview(known: World) -> Iterator[Action]:
 
 def expose(known: World) -> Iterator[Action]:
     service = children.service(known.deployment, rollout.next_exposure(known))
-    yield from _keep(service, known.seen.services, "the Service says who answers", exclusive=True)
+    yield from _keep(service, known.seen.services, "the Service says who answers")
 
 
 def keep_disruption_budget(known: World) -> Iterator[Action]:
@@ -126,20 +126,18 @@ def _keep_colour(known: World, colour: Colour) -> Iterator[Action]:
     record = children.revision(owner, colour.id, target, template, content)
     yield from _keep(record, known.seen.revisions, reason)
     pointer = children.pointer(owner, colour.id, content)
-    yield from _keep(pointer, known.seen.config_maps, reason, exclusive=True)
+    yield from _keep(pointer, known.seen.config_maps, reason)
     if colour.replica_set is None and known.crowded and colour not in known.exposed:
         return
     pods = children.replica_set(owner, colour.id, target, template, owner.spec.replicas)
     yield from _keep(pods, known.seen.replica_sets, reason)
 
 
-def _keep(
-    intent: Manifest, live: tuple[Manifest, ...], reason: str, *, exclusive: bool = False
-) -> Iterator[Action]:
+def _keep(intent: Manifest, live: tuple[Manifest, ...], reason: str) -> Iterator[Action]:
     found = by_name(live).get(intent["metadata"]["name"])
     if found is not None and terminating(found):
         return
-    action = write(intent, found, reason, exclusive=exclusive)
+    action = write(intent, found, reason)
     if action:
         yield action
 

@@ -146,7 +146,9 @@ def _host(address: str) -> str:
 
 
 def _due(world: World, heard: Answer | RuntimeStatus, *, enough: bool) -> bool:
-    return not enough and world.now - heard.at >= RETRY
+    # One that is still to come was heard before a clock was set back.
+    waits = timedelta(0) <= world.now - heard.at < RETRY
+    return not enough and not waits
 
 
 def _says(answer: Answer | None, colour: Colour) -> bool:
@@ -166,7 +168,13 @@ def answered_since_ready(world: World, colour: Colour) -> bool:
         return True
     answer = world.seen.answers.get(service_subject(colour))
     since = ready.last_transition_time if ready else ""
-    return answer is not None and _says(answer, colour) and timestamp(answer.at) > since
+    return answer is not None and _says(answer, colour) and _came_after(answer, since, world.now)
+
+
+def _came_after(answer: Answer, since: str, now: datetime) -> bool:
+    """Whether it was asked for after a moment, which lies ahead where a clock was set back after it."""
+    set_back = timestamp(now) < since and answer.at <= now
+    return set_back or timestamp(answer.at) > since
 
 
 def unanswered(world: World, colour: Colour) -> Problem | None:

@@ -55,11 +55,15 @@ class Applier:
                 await self._set_finalizers(action)
 
     async def write_status(self, custom_resource: Manifest, status: Manifest) -> Manifest:
-        """Apply the whole status; answers the object as stored."""
+        """Apply the whole status to the object in exactly this state; answers it as stored.
+
+        A status that was on its way for long may not take the place of one that says more.
+        """
+        meta = custom_resource["metadata"]
         intent = {
             "apiVersion": custom_resource["apiVersion"],
             "kind": custom_resource["kind"],
-            "metadata": {key: custom_resource["metadata"][key] for key in ("namespace", "name", "uid")},
+            "metadata": {key: meta[key] for key in ("namespace", "name", "uid", "resourceVersion")},
             "status": status,
         }
         return await self._client.apply(intent, STATUS_MANAGER, force=True, subresource="status")
@@ -124,9 +128,9 @@ class Applier:
         await self._client.patch_merge(resource, ref.namespace, ref.name, {"metadata": metadata}, MANAGER)
 
 
-def _guarded(manifest: Manifest, uid: str, resource_version: str | None) -> dict[str, Any]:
-    """The manifest with what makes the API server refuse it for any other object (or other state)."""
-    guard = {"uid": uid} | ({"resourceVersion": resource_version} if resource_version else {})
+def _guarded(manifest: Manifest, uid: str, resource_version: str) -> dict[str, Any]:
+    """The manifest with what makes the API server refuse it for any other object, and any other state."""
+    guard = {"uid": uid, "resourceVersion": resource_version}
     return {**manifest, "metadata": {**manifest["metadata"], **guard}}
 
 

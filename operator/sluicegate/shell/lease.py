@@ -19,7 +19,7 @@ from typing import Any
 from sluicegate.core import naming
 from sluicegate.core.objects import Manifest
 from sluicegate.kube.client import Client
-from sluicegate.kube.errors import ApiError, NotFound
+from sluicegate.kube.errors import AlreadyExists, ApiError, Conflict, NotFound
 from sluicegate.kube.resources import LEASE
 
 FIELD_MANAGER = "sluicegate"
@@ -68,7 +68,7 @@ class Lease:
         self._timing = timing
         self._deadline = -math.inf
         self._observed: str | None = None
-        self._observed_at = 0.0
+        self._valid_until = -math.inf
         self.acquired = asyncio.Event()
 
     def held(self) -> bool:
@@ -79,7 +79,7 @@ class Lease:
         while True:
             if await self._attempt(self._timing.attempt):
                 break
-            await asyncio.sleep(self._timing.retry * self._jitter.uniform(0.8, 1.0))
+            await asyncio.sleep(self._pause())
         logger.info("leading as %s", self._identity)
         self.acquired.set()
         while self.held():
@@ -105,6 +105,12 @@ class Lease:
         except (ApiError, TimeoutError) as error:
             logger.warning("the Lease could not be released: %s", error)
 
+    def _pause(self) -> float:
+        """Until a candidate looks again: no longer than the record that it saw is valid."""
+        usual = self._timing.retry * self._jitter.uniform(0.7, 0.9)
+        valid = self._valid_until - asyncio.get_running_loop().time()
+        return min(usual, valid) if valid > 0 else usual
+
     def _seconds_left(self) -> float:
         return self._deadline - asyncio.get_running_loop().time()
 
@@ -113,6 +119,9 @@ class Lease:
         try:
             async with asyncio.timeout(seconds):
                 won = await self._acquire_or_renew()
+        except (AlreadyExists, Conflict):
+            logger.info("another candidate wrote the Lease first")
+            return False
         except (ApiError, TimeoutError) as error:
             logger.warning("the Lease could not be acquired or renewed: %s", str(error) or "no answer")
             return False
@@ -136,9 +145,9 @@ class Lease:
         now = asyncio.get_running_loop().time()
         version = record["metadata"]["resourceVersion"]
         if version != self._observed:
-            self._observed, self._observed_at = version, now
-        duration = float(record["spec"].get("leaseDurationSeconds") or self._timing.lease)
-        return now - self._observed_at >= duration
+            duration = float(record["spec"].get("leaseDurationSeconds") or self._timing.lease)
+            self._observed, self._valid_until = version, now + duration
+        return now >= self._valid_until
 
     def _record(self, current: Manifest | None, holder: str) -> dict[str, Any]:
         """The whole Lease with this holder; with the resourceVersion of `current`, so that a race is lost."""
