@@ -7,6 +7,8 @@ from tests.core.cluster import Cluster
 from tests.core.frozen import thawed
 from tests.core.journeys import JOURNEYS, a_cluster, a_settled_cluster, begun
 
+from sluicegate.core.conditions import timestamp
+
 
 def counts(cluster: Cluster) -> tuple[int, int, str]:
     status = cluster.status
@@ -73,6 +75,32 @@ def test_a_version_after_the_next_begins_its_own_steps() -> None:
     assert (before["fromVersion"], before["toVersion"]) == ("v1", "v2")
     assert (after["fromVersion"], after["toVersion"]) == ("v1", "v3")
     assert after["stepStartedAt"] > before["stepStartedAt"]
+
+
+def test_going_back_while_the_version_before_drains_comes_from_the_new_one() -> None:
+    cluster = begun(JOURNEYS["another version"])
+    while cluster.answering() != {"v2"}:
+        cluster.turn()
+    cluster.reconcile()
+    assert (cluster.status["rollout"]["fromVersion"], cluster.status["rollout"]["toVersion"]) == ("v1", "v2")
+    cluster.edit(modelVersion="v1")
+    cluster.reconcile()
+    assert (cluster.status["rollout"]["fromVersion"], cluster.status["rollout"]["toVersion"]) == ("v2", "v1")
+
+
+def test_the_same_step_of_another_version_begins_anew() -> None:
+    cluster = begun(JOURNEYS["another version"])
+    while cluster.answering() != {"v1", "v2"}:
+        cluster.run_pods()
+        cluster.reconcile()
+    cluster.reconcile()
+    before = cluster.status["rollout"]
+    cluster.edit(modelVersion="v1")
+    cluster.pass_time(seconds=2)
+    cluster.reconcile()
+    after = cluster.status["rollout"]
+    assert (before["step"], after["step"]) == ("Cutover", "Cutover")
+    assert after["stepStartedAt"] == timestamp(cluster.now) != before["stepStartedAt"]
 
 
 def test_the_first_version_comes_from_none() -> None:

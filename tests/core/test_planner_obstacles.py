@@ -158,6 +158,12 @@ def test_an_invalid_spec_touches_nothing_and_recovers() -> None:
     assert cluster.condition("Ready")["status"] == "True"
 
 
+def test_a_name_that_cannot_be_is_told_without_blaming_a_field() -> None:
+    cluster = a_settled_cluster(ADeployment(name="9chat"))
+    assert cluster.condition("Stalled")["reason"] == "InvalidSpec"
+    assert cluster.condition("Stalled")["message"].startswith("Value error, metadata.name must")
+
+
 @pytest.mark.parametrize("replicas", ["2", True], ids=["a text", "a truth"])
 def test_what_the_api_server_takes_for_no_number_is_none(replicas: Any) -> None:
     cluster = a_settled_cluster()

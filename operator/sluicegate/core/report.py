@@ -52,14 +52,14 @@ def report(known: World) -> dict[str, Any]:
         selector=f"{naming.DEPLOYMENT}={deployment.metadata.name}",
         rollout=_rollout(known),
     )
-    body = status.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"conditions"})
+    body = status.model_dump(mode="json", by_alias=True, exclude_none=True)
     generation = deployment.metadata.generation
     return {**body, "conditions": conditions(verdicts, deployment.status.conditions, generation, known.now)}
 
 
 def invalid(obj: Manifest, error: ValidationError, now: datetime) -> Plan:
     """A spec that cannot be read: say so, touch nothing."""
-    problems = "; ".join(f"{_path(each['loc'])}: {each['msg']}" for each in error.errors())
+    problems = "; ".join(": ".join((*_path(each["loc"]), each["msg"])) for each in error.errors())
     meta = obj["metadata"]
     try:
         before = LLMDeploymentStatus.model_validate(obj.get("status") or {})
@@ -78,8 +78,9 @@ def invalid(obj: Manifest, error: ValidationError, now: datetime) -> Plan:
     return Plan((), status, _transitions(before, status))
 
 
-def _path(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in location) or "spec"
+def _path(location: tuple[int | str, ...]) -> tuple[str, ...]:
+    """The field, or nothing where the object as a whole is wrong."""
+    return (".".join(str(part) for part in location),) if location else ()
 
 
 def _verdict(type: str, status: bool, problem: Problem) -> Verdict:
