@@ -77,7 +77,7 @@ def settled(deployments: int) -> Beginning:
         async with stage.running():
             await stage.until(lambda: stage.process.leads, START_SECONDS)
             assert await stage.quiet(REST_SECONDS, 10 * START_SECONDS), "the many never settle"
-            await stage.process.stop()
+            stage.process.stop()
             await asyncio.sleep(REST_SECONDS)
         return Beginning(world, now())
 
@@ -118,7 +118,7 @@ def quiet_stage(world: World, way: Transport | None = None) -> Stage:
     installation = Installation(lease=SLOW_LEASE)
     stage = Stage(world, Script(), installation)
     way = way or world.server.as_user(USER)
-    stage.process = OperatorProcess(world, stage.script, stage.journal, installation, way)
+    stage.processes = [OperatorProcess(world, stage.script, stage.journal, installation, way)]
     stage.traffic.pause()
     return stage
 

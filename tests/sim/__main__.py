@@ -6,12 +6,12 @@ import sys
 
 from tests.sim.faults import Channel
 from tests.sim.runner import Result, beginning, play, reference, run
-from tests.sim.workloads import WORKLOADS
+from tests.sim.workloads import EVERY_WORKLOAD
 
 
 def main(arguments: list[str]) -> int:
     if not arguments:
-        print(__doc__, "Workloads: " + ", ".join(WORKLOADS), sep="\n\n")  # noqa: T201
+        print(__doc__, "Workloads: " + ", ".join(EVERY_WORKLOAD), sep="\n\n")  # noqa: T201
         return 2
     try:
         chosen = run(" ".join(arguments))

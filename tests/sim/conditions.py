@@ -34,6 +34,10 @@ class Conditions:
     delays: Mapping[str, float] = field(default_factory=dict)
     down: bool = False
     """Nobody listens at the API server's address."""
+    silent_until: float = 0.0
+    """Nothing gets through until then; what was sent meanwhile is sent again at that time."""
+    answers_take: float = 0.0
+    """Seconds for each answer, half of them before the server has the request."""
 
 
 def plural_in(path: str) -> str:

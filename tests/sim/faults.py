@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -16,6 +17,8 @@ class Channel(Enum):
 
     CALL = "call"
     WRITE = "write"
+    ANSWER = "answer"
+    """Of a write that the server carried out."""
     LEASE = "lease"
     LINE = "line"
 
@@ -100,6 +103,7 @@ class Script:
     def __init__(self, faults: tuple[Fault, ...] = ()) -> None:
         self._faults = {(each.channel, each.number): each.what for each in faults}
         self._first = faults[0] if faults else None
+        self._acts: dict[tuple[Channel, int], Callable[[], None]] = {}
         self.origin = 0
         self._counts = dict.fromkeys(Channel, 0)
 
@@ -107,7 +111,12 @@ class Script:
         """The number of what happens now, and its fault if it has one."""
         self._counts[channel] += 1
         number = self._counts[channel]
+        self._acts.pop((channel, number), _nothing)()
         return number, self._faults.pop((channel, number), None)
+
+    def at(self, channel: Channel, number: int, act: Callable[[], None]) -> None:
+        """Do something the moment that this happens, before anybody is the wiser."""
+        self._acts[channel, number] = act
 
     def counts(self) -> dict[Channel, int]:
         """How much has happened so far."""
@@ -115,8 +124,12 @@ class Script:
 
     @property
     def begun(self) -> bool:
-        """Whether the first fault has happened. A second one may have nothing left to happen to."""
-        return self._first is None or (self._first.channel, self._first.number) not in self._faults
+        """Whether what was to be done was done, and the first fault has happened.
+
+        A second one may have nothing left to happen to.
+        """
+        missing = self._first is not None and (self._first.channel, self._first.number) in self._faults
+        return not missing and not self._acts
 
 
 class Chances(Script):
@@ -140,3 +153,6 @@ class Chances(Script):
 
 _DRAWN = (*4 * (*ERRORS, *AMBIGUOUS), *CRASHES)
 """Few of them are crashes: what an operator gathers shows only where it lives for hours."""
+
+
+def _nothing() -> None: ...

@@ -5,8 +5,10 @@ The numbers are those of the design's invariants.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from tests.sim.cluster.endpoints import answers, selected
 from tests.sim.cluster.pods import accelerators, active, by_owner
@@ -21,6 +23,15 @@ OWN = {"leases", "events"}
 SUBJECTS = {"llmdeployments", "modelversions"}
 
 
+@dataclass(frozen=True)
+class Effect:
+    """A change that an operator made."""
+
+    at: float
+    author: str
+    change: Change
+
+
 class Invariants:
     """Told of every change; `breaches` says what was broken, in words."""
 
@@ -28,12 +39,12 @@ class Invariants:
         self._server = world.server
         self._author: str | None = None
         self.breaches: list[str] = []
-        self.effects: list[tuple[str, Change]] = []
+        self.effects: list[Effect] = []
         world.server.store.listeners.append(self._changed)
 
     @contextmanager
-    def writing(self, identity: str = "operator") -> Iterator[None]:
-        """What changes meanwhile, this operator has written."""
+    def writing(self, identity: str) -> Iterator[None]:
+        """What changes meanwhile, the operator of this name has written."""
         before = self._serving()
         self._author = identity
         try:
@@ -46,7 +57,7 @@ class Invariants:
 
     def _changed(self, change: Change) -> None:
         if self._author is not None:
-            self.effects.append((self._author, change))
+            self.effects.append(Effect(asyncio.get_running_loop().time(), self._author, change))
             self._judge(change)
         if change.key[0] in ("apps/v1/replicasets", "v1/pods"):
             self._count_colours()

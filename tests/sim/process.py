@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from tests.builders import DEFAULTS
 from tests.shell.kit import CountingMeter
@@ -15,6 +16,7 @@ from tests.sim.apiserver import loop_time
 from tests.sim.conditions import Conditions
 from tests.sim.faults import Script
 from tests.sim.kopf import ModelledKopf
+from tests.sim.standstill import Gate
 from tests.sim.wire import Journal, Wire
 from tests.sim.world import World
 
@@ -55,7 +57,7 @@ class OperatorProcess:
         journal: Journal,
         installation: Installation = Installation(),
         way: Transport | None = None,
-        writing: Callable[[], AbstractContextManager[None]] = nullcontext,
+        writing: Callable[[str], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._world = world
         self._script = script
@@ -66,7 +68,7 @@ class OperatorProcess:
         self._killed = asyncio.Event()
         self._stopping = False
         self._process: Process | None = None
-        self._held: asyncio.Event | None = None
+        self._gate = Gate()
         self.operator: Operator | None = None
         self.wire: Wire | None = None
         self.meter = CountingMeter()
@@ -78,13 +80,14 @@ class OperatorProcess:
     async def run(self) -> None:
         """Runs until cancelled, or until `stop` has ended it in order."""
         while not self._stopping:
-            life = asyncio.create_task(self._live())
+            life = asyncio.create_task(self._live(), context=self._gate.context())
             killed = asyncio.create_task(self._killed.wait())
             try:
                 await asyncio.wait([life, killed], return_when=asyncio.FIRST_COMPLETED)
             finally:
                 # Nothing that its last code does can reach anybody.
                 self._sever()
+                self._gate.open()
                 await _ended(killed)
                 error = await _ended(life)
             if self._killed.is_set():
@@ -100,27 +103,36 @@ class OperatorProcess:
         self._sever()
         self._killed.set()
 
-    async def stop(self) -> None:
-        """SIGTERM; returns when it has told so. `run` returns once it has ended."""
+    def lose(self) -> None:
+        """Its node is gone, and it with it: killed, and nobody starts it again."""
+        self._stopping = True
+        self.kill()
+
+    def stop(self) -> None:
+        """SIGTERM. `run` returns once it has ended."""
         self._stopping = True
         if self._process is not None:
             self._process.stop.set()
 
     def pause(self) -> None:
-        """SIGSTOP: what it would send or be told waits, its clocks go on."""
-        self._held = asyncio.Event()
-        if self.wire is not None:
-            self.wire.held = self._held
+        """SIGSTOP, in the middle of what it does: a request that it is sending is sent when it goes on."""
+        self._gate.shut()
 
     def resume(self) -> None:
-        if self._held is not None:
-            self._held.set()
-            self._held = None
+        """SIGCONT."""
+        self._gate.open()
+
+    @property
+    def identity(self) -> str:
+        return self._installation.identity
+
+    @property
+    def is_warm(self) -> bool:
+        return self.operator is not None and self.operator.view.is_synced
 
     @property
     def leads(self) -> bool:
-        operator = self.operator
-        return operator is not None and operator.lease.held() and operator.view.is_synced
+        return self.is_warm and self.operator is not None and self.operator.lease.held()
 
     async def _live(self) -> None:
         wire = self.wire = Wire(
@@ -128,11 +140,12 @@ class OperatorProcess:
             self._way,
             self._script,
             self._journal,
+            self.identity,
+            self._gate,
             self.kill,
-            self._writing,
+            partial(self._writing, self.identity),
             self.conditions,
         )
-        wire.held = self._held
         key = await token_key(Client(wire), HOME)
         chosen = self._installation
         options = Options(

@@ -16,11 +16,13 @@ import looptime
 from tests.sim.end_state import State, difference, end_state
 from tests.sim.faults import Channel, Fault, Script, fault
 from tests.sim.hygiene import Hygiene
+from tests.sim.leadership import usurped
 from tests.sim.process import Installation, expected
 from tests.sim.stage import Stage, now
+from tests.sim.standstill import Loop
 from tests.sim.truth import untrue
 from tests.sim.wire import Journal
-from tests.sim.workloads import WORKLOADS, Workload
+from tests.sim.workloads import EVERY_WORKLOAD, Workload
 from tests.sim.world import World
 
 START_SECONDS = 120.0
@@ -48,8 +50,8 @@ class Run:
 def run(text: str) -> Run:
     """The run that a text stands for. Raises ValueError."""
     workload, seed, *faults = text.split()
-    if workload not in WORKLOADS:
-        raise ValueError(f"{workload!r} is no workload: take one of {', '.join(WORKLOADS)}")
+    if workload not in EVERY_WORKLOAD:
+        raise ValueError(f"{workload!r} is no workload: take one of {', '.join(EVERY_WORKLOAD)}")
     return Run(workload, int(seed), tuple(map(fault, faults)))
 
 
@@ -83,14 +85,17 @@ def simulate(main: Callable[[], Awaitable[T]], start: float = 0.0) -> T:
     async def awaited() -> T:
         return await main()
 
-    with asyncio.Runner(loop_factory=lambda: looptime.new_event_loop(start=start, noop_cycles=1)) as runner:
+    def loop() -> asyncio.AbstractEventLoop:
+        return looptime.patch_event_loop(Loop(), start=start, noop_cycles=1)
+
+    with asyncio.Runner(loop_factory=loop) as runner:
         return runner.run(awaited())
 
 
 @cache
 def beginning(workload: str, seed: int) -> Beginning:
     """Where a workload begins: the operator has done all there is to do, and ended in order."""
-    chosen = WORKLOADS[workload]
+    chosen = EVERY_WORKLOAD[workload]
 
     async def prepare() -> Beginning:
         stage = Stage.empty(seed)
@@ -99,7 +104,7 @@ def beginning(workload: str, seed: int) -> Beginning:
             assert await stage.until(lambda: stage.process.leads, START_SECONDS)
             assert await stage.until(lambda: chosen.settled(stage), START_SECONDS), f"{workload} never begins"
             await stage.quiet(REST_SECONDS, START_SECONDS)
-            await stage.process.stop()
+            stage.process.stop()
             await asyncio.sleep(REST_SECONDS)
         return Beginning(stage.world, now())
 
@@ -127,18 +132,25 @@ def undisturbed(stage: Stage) -> None:
 
 
 def play(
-    chosen: Run, wanted: Result | None, disturb: Disturbance = undisturbed, patience: float = 0.0
+    chosen: Run,
+    wanted: Result | None,
+    disturb: Disturbance = undisturbed,
+    patience: float = 0.0,
+    standbys: int = 0,
 ) -> Result:
     """Make a run and compare it with a reference.
 
-    `disturb` is done just before the change; its end may come `patience` seconds later than usual.
+    `disturb` is done just before the change; its end may come `patience` seconds later than usual. As many
+    `standbys` as wanted are beside the operator that leads.
     """
     start = beginning(chosen.workload, chosen.seed)
 
     async def perform() -> Result:
         world = start.world.fork(start.world.server.fork())
         stage = Stage(world, Script(chosen.faults), Installation(resync_seconds=RESYNC_SECONDS))
-        workload = WORKLOADS[chosen.workload]
+        for number in range(1, standbys + 1):
+            stage.another(Installation(f"operator-{number}", resync_seconds=RESYNC_SECONDS))
+        workload = EVERY_WORKLOAD[chosen.workload]
         patient = replace(workload, seconds=workload.seconds + patience)
         return await _performed(stage, patient, chosen, wanted, disturb)
 
@@ -152,7 +164,7 @@ async def _performed(
     problems = result.problems
     with Hygiene(faulty=wanted is not None) as hygiene:
         async with stage.running():
-            if not await stage.until(lambda: stage.process.leads, START_SECONDS):
+            if not await stage.until(lambda: stage.is_manned, START_SECONDS):
                 problems.append(f"the operator did not lead within {START_SECONDS:.0f} s")
             await asyncio.sleep(1)
             result.before = stage.script.counts()
@@ -190,17 +202,20 @@ async def _stays_so(stage: Stage, *, faulty: bool) -> list[str]:
     """What is still written once all is done, while resyncs tick."""
     if faulty:
         await asyncio.sleep(ANSWER_SECONDS)
-    before = len(stage.journal.calls)
+    before, since = len(stage.journal.calls), now()
     await asyncio.sleep(1.5 * RESYNC_SECONDS)
-    return [f"a write after the end: {each.method} {each.path}" for each in stage.journal.writes(before)]
+    after = [each for each in stage.journal.writes(before) if each.sent >= since]
+    return [f"a write after the end: {each.method} {each.path}" for each in after]
 
 
 def _misconduct(stage: Stage, workload: Workload) -> list[str]:
     """What happened on the way that never may."""
     problems = list(dict.fromkeys(stage.invariants.breaches))
     problems += [f"it may not {each}" for each in stage.server.rights.refused]
-    unexpected = [error for _, error in stage.process.exits if not expected(error)]
+    exits = [error for process in stage.processes for _, error in process.exits]
+    unexpected = [error for error in exits if not expected(error)]
     problems += [f"the operator ended with {error!r}" for error in unexpected]
+    problems += usurped(stage)
     failures = stage.traffic.failures
     if (failures and failures[-1].at - failures[0].at > workload.outage_seconds) or (
         failures and not workload.outage_seconds

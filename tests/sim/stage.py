@@ -32,7 +32,7 @@ ACCELERATORS = "4"
 
 
 class Stage:
-    """One cluster. Users are `user`; `process` is the operator's only replica unless more are started."""
+    """One cluster. Users are `user`; the operator has one replica unless `another` is added."""
 
     def __init__(self, world: World, script: Script, installation: Installation | None = None) -> None:
         self.world = world
@@ -42,7 +42,8 @@ class Stage:
         self.journal = Journal()
         self.invariants = Invariants(world)
         self.traffic = Traffic(world)
-        self.process = self.another(installation or Installation())
+        self.processes: list[OperatorProcess] = []
+        self.another(installation or Installation())
         self.changed_at = 0.0
         self.server.store.listeners.append(self._changed)
 
@@ -56,16 +57,28 @@ class Stage:
         return cls(world, Script())
 
     def another(self, installation: Installation) -> OperatorProcess:
-        """One more replica of the operator, to be started."""
+        """Add a replica of the operator, before it all runs."""
         way = self.server.as_user(USER)
-        return OperatorProcess(
+        process = OperatorProcess(
             self.world, self.script, self.journal, installation, way, self.invariants.writing
         )
+        self.processes.append(process)
+        return process
+
+    @property
+    def process(self) -> OperatorProcess:
+        """The first replica."""
+        return self.processes[0]
+
+    @property
+    def is_manned(self) -> bool:
+        """Whether the first replica leads, and all the others stand by."""
+        return self.process.leads and all(each.is_warm for each in self.processes)
 
     @asynccontextmanager
-    async def running(self, *processes: OperatorProcess) -> AsyncIterator[None]:
-        """The world and these processes (the only one without any) run."""
-        parts = [self.world.run(), self.traffic.run(), *(each.run() for each in processes or (self.process,))]
+    async def running(self) -> AsyncIterator[None]:
+        """The world and every replica run."""
+        parts = [self.world.run(), self.traffic.run(), *(each.run() for each in self.processes)]
         tasks = [asyncio.create_task(part) for part in parts]
         try:
             yield

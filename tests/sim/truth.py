@@ -15,16 +15,16 @@ Name = tuple[str, str]
 
 
 def untrue(stage: Stage) -> Iterator[str]:
-    """Each kind whose cache does not hold just what is stored, in its last state."""
-    operator = stage.process.operator
-    if operator is None:
+    """Each kind whose cache does not hold just what is stored, in its last state, in a replica that runs."""
+    views = [process.operator.view for process in stage.processes if process.operator is not None]
+    if not views:
         yield "the operator does not run"
-        return
     for kind in (*OWNED, MODEL_VERSION, NODE):
         stored = _versions(stage, kind)
-        cached = dict(map(_version, operator.view.caches[kind.kind].everything()))
-        if stored != cached:
-            yield f"the cache of {kind.kind} is not what is stored: {stored.items() ^ cached.items()}"
+        for view in views:
+            cached = dict(map(_version, view.caches[kind.kind].everything()))
+            if stored != cached:
+                yield f"the cache of {kind.kind} is not what is stored: {stored.items() ^ cached.items()}"
 
 
 def _versions(stage: Stage, kind: Resource) -> dict[Name, str]:

@@ -6,13 +6,15 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
-from dataclasses import dataclass, field
+from contextvars import Context
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.sim import faults, latency
 from tests.sim.apiserver import ApiServer
 from tests.sim.conditions import Conditions, Gap, Past, plural_in
 from tests.sim.faults import Channel, Script
+from tests.sim.standstill import Gate
 
 from sluicegate.kube.transport import Query, Response, Stream, Transport
 
@@ -27,10 +29,14 @@ _BOOKMARK = b'{"type": "BOOKMARK"'
 
 @dataclass(frozen=True)
 class Call:
-    """One request of the operator: its number in its channel, when it was sent, and what came of it."""
+    """One request of an operator: its number in its channel, who sent it and when, when it was carried out,
+    and what came of it.
+    """
 
     channel: Channel
     number: int
+    sender: str
+    sent: float
     at: float
     method: str
     path: str
@@ -69,7 +75,7 @@ class Journal:
 
 @dataclass
 class Wire:
-    """A transport of one process. `kill` is called at a crash, and nothing is sent any more after it.
+    """A transport of one process, `sender`. `kill` is called at a crash, and nothing is sent after it.
 
     `writing` is entered around every write of this process that reaches the server.
     """
@@ -78,11 +84,12 @@ class Wire:
     way: Transport
     script: Script
     journal: Journal
+    sender: str
+    gate: Gate
     kill: Callable[[], None]
     writing: Callable[[], AbstractContextManager[None]] = nullcontext
     conditions: Conditions = field(default_factory=Conditions)
     severed: bool = False
-    held: asyncio.Event | None = None
 
     async def request(
         self, method: str, path: str, query: Query, body: Mapping[str, Any] | None, content_type: str
@@ -93,22 +100,39 @@ class Wire:
         if channel is Channel.CALL and method != "GET":
             _, fault = self.script.next(Channel.WRITE)
             what = what or fault
-        seconds = latency.of(verb)
+        call = Call(channel, number, self.sender, _now(), 0.0, verb, path, what or "")
+        carried = self._carried(call, method, query, body, content_type)
+        # What was sent is on its way whatever becomes of its sender, who may stand still or give up.
+        flight = asyncio.create_task(carried, context=Context())
+        flight.add_done_callback(_noticed)
+        return await asyncio.shield(flight)
+
+    async def _carried(
+        self, call: Call, method: str, query: Query, body: Mapping[str, Any] | None, content_type: str
+    ) -> Response:
+        await self.gate.passed()
+        if self.severed:
+            await asyncio.sleep(FOREVER)
+        seconds = latency.of(call.method) + self.conditions.answers_take
         await self._travel(seconds / 2)
         if self.conditions.down:
             raise ConnectionRefusedError("nobody listens")
-        answer = await self._answer(what, method, path, query, body, content_type)
-        self.journal.calls.append(Call(channel, number, _now(), verb, path, what or str(answer.status)))
+        answer = await self._answer(call.outcome or None, method, call.path, query, body, content_type)
+        self.journal.calls.append(replace(call, at=_now(), outcome=call.outcome or str(answer.status)))
+        if call.is_write and call.channel is Channel.CALL:
+            self.script.next(Channel.ANSWER)
         await self._travel(seconds / 2)
         return answer
 
     @asynccontextmanager
     async def stream(self, path: str, query: Query) -> AsyncIterator[Stream]:
         number, what = self.script.next(Channel.CALL)
-        await self._travel(latency.of("WATCH"))
+        sent = _now()
+        await self._travel(latency.of("WATCH") + self.conditions.answers_take)
         if self.conditions.down:
             raise ConnectionRefusedError("nobody listens")
-        self.journal.calls.append(Call(Channel.CALL, number, _now(), "WATCH", path, what or "200"))
+        call = Call(Channel.CALL, number, self.sender, sent, _now(), "WATCH", path, what or "200")
+        self.journal.calls.append(call)
         if what in faults.REFUSALS:
             refused = self.server.refusal(int(what), path, faults.RETRY_AFTER_SECONDS)
             yield Stream(refused.status, _once(refused.body), refused.headers)
@@ -163,10 +187,8 @@ class Wire:
 
     async def _travel(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        while self.held is not None and not self.held.is_set():
-            await self.held.wait()
-        if self.severed:
-            await asyncio.sleep(FOREVER)
+        if _now() < self.conditions.silent_until:
+            await asyncio.sleep(self.conditions.silent_until - _now())
 
     async def _told(self, path: str, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         withheld: dict[str, bytes] = {}
@@ -250,6 +272,12 @@ async def _arrive(
     except ConnectionError as lost:
         end = lost
     arrived.put_nowait((_now(), end))
+
+
+def _noticed(flight: asyncio.Task[Response]) -> None:
+    """How it ended is nobody's concern where its sender has given up."""
+    if not flight.cancelled():
+        flight.exception()
 
 
 def _is_list(path: str) -> bool:

@@ -72,6 +72,13 @@ async def fewer_replicas(stage: Stage) -> None:
     stage.edit(replicas=1)
 
 
+async def more_and_later_fewer_replicas(stage: Stage) -> None:
+    """What was wanted first is out of date while an operator that was stopped meanwhile is still at it."""
+    stage.edit(replicas=3)
+    await asyncio.sleep(30)
+    stage.edit(replicas=1)
+
+
 async def another_engine(stage: Stage) -> None:
     stage.edit(engine={"device": "CUDA", "maxConcurrentSequences": 7})
 
@@ -149,7 +156,15 @@ WORKLOADS = {
         Workload("delete", a_cluster_with(V1, CHAT), TWO, delete_everything, all_gone),
     )
 }
-"""By name."""
+"""By name, those that every class of faults goes through."""
 
 VARIANTS = ("there-and-back", "bad-version", "eviction", "out-of-memory")
 """Those that ask for much the same as others do."""
+
+OTHERS = {
+    each.name: each
+    for each in (_chatting("scaled-twice", more_and_later_fewer_replicas, serves("v1", 1), seconds=120),)
+}
+"""By name, those that are for one class of faults."""
+
+EVERY_WORKLOAD = WORKLOADS | OTHERS

@@ -37,13 +37,16 @@ class Life:
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds, each the shortest and the longest."""
+    """Seconds, each the shortest and the longest.
+
+    A runtime drains for longer than it takes kube-proxy to learn of it.
+    """
 
     pull: tuple[float, float] = (0.2, 1.0)
     fetch: tuple[float, float] = (0.3, 1.5)
     load: tuple[float, float] = (0.5, 2.0)
     inspect: tuple[float, float] = (0.5, 2.0)
-    drain: tuple[float, float] = (0.5, 2.0)
+    drain: tuple[float, float] = (1.2, 2.5)
     back_off: float = 10.0
 
 

@@ -1,0 +1,84 @@
+"""Whether one operator at a time has written, and each only while it held the Lease."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import pairwise
+
+from tests.sim.faults import Channel
+from tests.sim.invariants import Effect
+from tests.sim.stage import Stage
+
+from sluicegate.shell.lease import Timing
+
+LEASE, EVENT = "leases", "events"
+TIMING = Timing()
+
+
+def usurped(stage: Stage) -> Iterator[str]:
+    """What two operators did as if each were the only one."""
+    yield from _stolen(stage)
+    yield from _second_writers(stage)
+    yield from _sent_too_late(stage)
+
+
+def terms(stage: Stage) -> list[tuple[float, str]]:
+    """Each state of the Lease that an operator wrote: since when, and who holds it ("" for nobody)."""
+    return [(each.at, _holder(each)) for each in stage.invariants.effects if _plural(each) == LEASE]
+
+
+def _stolen(stage: Stage) -> Iterator[str]:
+    known = terms(stage)
+    for (since, before), (at, holder) in pairwise(known):
+        if before and holder and before != holder and at - since < TIMING.lease:
+            yield f"{holder} took the Lease {at - since:.1f} s after {before} had renewed it"
+
+
+def _second_writers(stage: Stage) -> Iterator[str]:
+    """Who follows another as the writer has to hold the Lease by then.
+
+    Events are no state: their creation has nothing to be refused by, and nobody decides by them.
+    """
+    holder = writer = ""
+    for each in stage.invariants.effects:
+        if _plural(each) == LEASE:
+            holder = _holder(each)
+        elif _plural(each) != EVENT:
+            if each.author not in (writer, holder):
+                what = f"{each.change.type} {' '.join(each.change.key)}"
+                yield f"{each.author} wrote after {writer} had begun to, at {each.at:.3f} s: {what}"
+            else:
+                writer = each.author
+
+
+def _sent_too_late(stage: Stage) -> Iterator[str]:
+    """Writes sent when the last renewal, counted from where it was begun, was too old."""
+    for process in stage.processes:
+        renewals = list(_renewals(stage, process.identity))
+        for call in stage.journal.writes():
+            if call.sender != process.identity:
+                continue
+            last = max((begun for begun, known in renewals if known <= call.sent), default=-math.inf)
+            if call.sent > last + TIMING.renew_deadline:
+                yield f"{call.sender} sent a write {call.sent - last:.1f} s after its renewal: {call.path}"
+
+
+def _renewals(stage: Stage, identity: str) -> Iterator[tuple[float, float]]:
+    """When each renewal of an operator was begun, and when it was carried out."""
+    held = {at for at, holder in terms(stage) if holder == identity}
+    begun = -math.inf
+    calls = [each for each in stage.journal.calls if each.channel is Channel.LEASE]
+    for call in sorted(calls, key=lambda each: each.sent):
+        if call.sender == identity and call.method == "GET":
+            begun = call.sent
+        elif call.sender == identity and call.at in held:
+            yield begun, call.at
+
+
+def _plural(effect: Effect) -> str:
+    return effect.change.key[0].rpartition("/")[2]
+
+
+def _holder(effect: Effect) -> str:
+    return str(effect.change.new["spec"].get("holderIdentity") or "")

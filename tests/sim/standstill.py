@@ -1,0 +1,60 @@
+"""SIGSTOP in virtual time: while a process's gate is shut none of its code runs, and the clocks go on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextvars import Context, ContextVar, copy_context
+from typing import Any
+
+
+class Gate:
+    """What every step of a process has to pass. What comes meanwhile happens in order when it opens."""
+
+    def __init__(self) -> None:
+        self._opened: asyncio.Future[None] | None = None
+
+    @property
+    def is_shut(self) -> bool:
+        return self._opened is not None
+
+    def shut(self) -> None:
+        if self._opened is None:
+            self._opened = asyncio.get_running_loop().create_future()
+
+    def open(self) -> None:
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.set_result(None)
+
+    async def passed(self) -> None:
+        """Wait, as something that is not the process's own."""
+        if self._opened is not None:
+            await asyncio.shield(self._opened)
+
+    def later(self, callback: Callable[..., object], arguments: tuple[Any, ...], context: Context) -> None:
+        """Have something done in this context when it opens."""
+        if self._opened is not None:
+            self._opened.add_done_callback(lambda _: callback(*arguments), context=context)
+
+    def context(self) -> Context:
+        """In which a process has to be started for all of it to pass here."""
+        inside = copy_context()
+        inside.run(_GATE.set, self)
+        return inside
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """An event loop that knows of gates. Timers go off all the same: what they wake up does not run."""
+
+    def call_soon(
+        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.Handle:
+        gate = _GATE.get() if context is None else context.get(_GATE)
+        if gate is None or not gate.is_shut:
+            return super().call_soon(callback, *args, context=context)
+        gate.later(callback, args, context or copy_context())
+        return asyncio.Handle(callback, args, self, context)
+
+
+_GATE: ContextVar[Gate | None] = ContextVar("gate", default=None)
