@@ -164,3 +164,27 @@ def test_the_order_of_conditions_in_the_status_says_nothing(turns: int) -> None:
     status = thawed(cluster.status)
     cluster.set_status({**status, "conditions": status["conditions"][::-1]})
     assert cluster.plan() == before
+
+
+def test_the_deadline_counts_from_the_making_of_the_pods() -> None:
+    cluster = a_settled_cluster()
+    cluster.now = cluster.now.replace(microsecond=0) + timedelta(hours=1)
+    cluster.trouble["v2"] = STARTING
+    cluster.edit(modelVersion="v2")
+    cluster.reconcile()
+    cluster.run_pods()
+    cluster.pass_time(seconds=10)
+    assert cluster.plan().requeue_after == timedelta(minutes=30, seconds=-10)
+    cluster.remove(cluster.one("ReplicaSet", naming.colour_name("chat", cluster.rollout_of("v2"))))
+    assert cluster.plan().requeue_after == timedelta(minutes=30, seconds=-10)
+
+
+def test_pods_that_are_late_without_a_reason_are_told_of_without_one() -> None:
+    cluster = a_settled_cluster()
+    cluster.trouble["v2"] = STARTING
+    cluster.edit(modelVersion="v2")
+    cluster.turn()
+    cluster.pass_time(minutes=30)
+    cluster.reconcile()
+    late = cluster.condition("Stalled")["message"]
+    assert late == "v2 is not ready within rollout.progressDeadlineSeconds (1800)"
