@@ -14,6 +14,7 @@ from tests.sim.apiserver import ApiServer
 from tests.sim.cluster.endpoints import Endpoints
 from tests.sim.cluster.jobs import Jobs
 from tests.sim.cluster.kubelet import Kubelet
+from tests.sim.cluster.namespaces import Namespaces
 from tests.sim.cluster.nodes import Nodes
 from tests.sim.cluster.replica_sets import ReplicaSets
 from tests.sim.cluster.runtime import Runtime, Runtimes
@@ -42,6 +43,7 @@ class World:
         self._replica_sets = ReplicaSets(server, self.chance)
         self._jobs = Jobs(server, self.chance)
         self._scheduler = Scheduler(server)
+        self._namespaces = Namespaces(server)
 
     def fork(self, server: ApiServer) -> World:
         """The same world beside a fork of its API server."""
@@ -104,6 +106,7 @@ class World:
         self._jobs.sync()
         self._replica_sets.sync()
         self._scheduler.sync()
+        self._namespaces.sync()
         self.endpoints.sync(now)
         return min((moment for moment in moments if moment is not None), default=FOREVER)
 

@@ -88,3 +88,16 @@ async def a_pod_on_a_node_terminates_when_its_kubelet_says_so(t: Transcript) -> 
     await t.get("get", r.POD, "bound")
     await t.delete("by force", r.POD, "bound", grace_seconds=0)
     await t.get("get after", r.POD, "bound")
+
+
+@case
+async def a_namespace_that_ends_takes_nothing_in(t: Transcript) -> None:
+    await t.create("create", config_map("before"))
+    await t.delete("delete the namespace", r.NAMESPACE, t.namespace)
+    await t.delete("delete it again", r.NAMESPACE, t.namespace)
+    await t.create("create meanwhile", config_map("after"))
+    await t.create("create one of ours", deployment())
+    await t.apply("apply what is not there", config_map("after"))
+    await t.create("create what is there", config_map("before"))
+    await t.patch("patch what is there", r.CONFIG_MAP, "before", {"data": {"key": "2"}})
+    await t.delete("delete what is there", r.CONFIG_MAP, "before")

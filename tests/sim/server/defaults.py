@@ -195,9 +195,7 @@ def _secret(obj: Object) -> None:
 
 
 def _namespace(obj: Object) -> None:
-    obj["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = obj["metadata"].get("name", "")
     _set(obj, spec={}, status={"phase": "Active"})
-    _set(obj["spec"], finalizers=["kubernetes"])
 
 
 def _endpoint_slice(obj: Object) -> None:

@@ -9,6 +9,7 @@ from tests.sim.server.kinds import Kind
 from tests.sim.server.store import Object
 from tests.sim.server.writes import Target, Writes, key_of
 
+from sluicegate.kube.client import Propagation
 from sluicegate.kube.resources import Resource, resource_of
 
 
@@ -52,10 +53,17 @@ class Hand:
         return patched
 
     def delete(
-        self, resource: Resource, namespace: str, name: str, grace_seconds: int | None = None
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        grace_seconds: int | None = None,
+        propagation: Propagation = "Background",
     ) -> Object | None:
         """Answers the object where it stays, None where it is gone."""
-        options = {} if grace_seconds is None else {"gracePeriodSeconds": grace_seconds}
+        options: dict[str, Any] = {"propagationPolicy": propagation}
+        if grace_seconds is not None:
+            options["gracePeriodSeconds"] = grace_seconds
         left = self._writes.delete(self._target(resource, namespace, name), options)
         self._after()
         return left

@@ -101,6 +101,13 @@ def forbidden(
     return refusal(403, "Forbidden", f"{_named(resource, name)} is forbidden: {cannot}", resource, name)
 
 
+def being_terminated(resource: Resource, name: str, namespace: str) -> RefusedError:
+    why = f"unable to create new content in namespace {namespace} because it is being terminated"
+    cause = Cause("metadata.namespace", f"namespace {namespace} is being terminated", "NamespaceTerminating")
+    message = f"{_named(resource, name)} is forbidden: {why}"
+    return refusal(403, "Forbidden", message, resource, name, [cause])
+
+
 def not_served() -> RefusedError:
     return refusal(404, "", "the server could not find the requested resource")
 

@@ -21,6 +21,7 @@ from tests.sim.server.kinds import Kind
 from tests.sim.server.refusals import (
     already_exists,
     bad_request,
+    being_terminated,
     conflict,
     failed,
     invalid,
@@ -88,7 +89,7 @@ class Writes:
         body, meta = _opened(body)
         if meta.get("resourceVersion"):
             raise failed("resourceVersion should not be set on objects to be created")
-        self._require_namespace(target)
+        self._require_namespace(target, meta.get("name") or meta.get("generateName", ""))
         if not meta.get("name") and meta.get("generateName"):
             meta["name"] = f"{meta['generateName']}{self.created:05x}"
         new = self._admitted(target, body, {})
@@ -136,6 +137,8 @@ class Writes:
             if wanted is not None and wanted != found:
                 why = f"Precondition failed: {name} in precondition: {wanted}, in object meta: {found}"
                 raise conflict(target.resource, target.name, why)
+        if target.resource == NAMESPACE:
+            return self._end_namespace(target, old)
         finalizers = _finalizers_after(
             old["metadata"].get("finalizers", []), options.get("propagationPolicy")
         )
@@ -145,6 +148,13 @@ class Writes:
             return last if target.resource.kind in _ANSWERED_WHEN_DELETED else None
         return self._terminate(target, old, finalizers, grace)
 
+    def _end_namespace(self, target: Target, old: Stored) -> Object:
+        """It stays, and takes nothing in, until its controller has emptied it."""
+        if "deletionTimestamp" in old["metadata"]:
+            return old
+        meta = {**old["metadata"], "deletionTimestamp": self._timestamp()}
+        return self._store.put(target.key, {**old, "metadata": meta, "status": {"phase": "Terminating"}})
+
     def _apply_new(self, target: Target, body: Object, force: bool) -> Object:
         meta = body["metadata"]
         if target.subresource:
@@ -153,7 +163,7 @@ class Writes:
             why = f"the provided object specified uid {meta['uid']}, and no existing object was found"
             raise conflict(target.resource, target.name, f"uid mismatch: {why}")
         meta.pop("resourceVersion", None)
-        self._require_namespace(target)
+        self._require_namespace(target, target.name)
         new, owners = self._applied(target, None, body, force)
         target.may_create()
         return self._insert(target, new, owners)
@@ -237,8 +247,7 @@ class Writes:
         new = self._finished(target, new, owners)
         if self._store.holds(target.key, new):
             return old
-        meta = new["metadata"]
-        if meta.get("deletionTimestamp") and not meta.get("finalizers") and not _has_grace(new):
+        if new["metadata"].get("deletionTimestamp") and not _is_kept(new):
             # The last update is never stored: watchers see the state before it.
             self._store.delete(target.key)
             return new
@@ -281,9 +290,14 @@ class Writes:
     def _empty(self, target: Target) -> Object:
         return {"metadata": {}} if target.kind.custom else defaults.empty(target.resource.kind)
 
-    def _require_namespace(self, target: Target) -> None:
-        if target.resource.namespaced and self._store.get(key_of(NAMESPACE, "", target.namespace)) is None:
+    def _require_namespace(self, target: Target, name: str) -> None:
+        if not target.resource.namespaced:
+            return
+        namespace = self._store.get(key_of(NAMESPACE, "", target.namespace))
+        if namespace is None:
             raise not_found(NAMESPACE, target.namespace)
+        if "deletionTimestamp" in namespace["metadata"]:
+            raise being_terminated(target.resource, name, target.namespace)
 
     def _refuse(self, target: Target, name: str, causes: Iterator[Cause]) -> None:
         found = tuple(causes)
@@ -301,6 +315,10 @@ class Writes:
                 "ipFamilyPolicy": "SingleStack",
             }
             new["status"] = {"loadBalancer": {}}
+        elif target.resource == NAMESPACE:
+            meta = new["metadata"]
+            meta["labels"] = {**meta.get("labels", {}), "kubernetes.io/metadata.name": meta["name"]}
+            new["spec"] = {"finalizers": ["kubernetes"]}
         elif target.resource.kind == "Pod":
             _schedule_by_default(new)
         elif target.resource.kind in ("ReplicaSet",):
@@ -379,8 +397,11 @@ def _counted(kind: Kind, obj: Object) -> Object:
     return counted
 
 
-def _has_grace(obj: Object) -> bool:
-    return bool(obj["metadata"].get("deletionGracePeriodSeconds"))
+def _is_kept(obj: Object) -> bool:
+    """Whether something has to be done yet before a terminating object may go."""
+    emptied = obj["kind"] != "Namespace" or not obj["spec"].get("finalizers")
+    meta = obj["metadata"]
+    return bool(meta.get("finalizers") or meta.get("deletionGracePeriodSeconds") or not emptied)
 
 
 def _finalizers_after(finalizers: list[str], propagation: str | None) -> list[str]:
