@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from tests.builders import STARTING, ADeployment, ended
+from tests.builders import STARTING, ADeployment, ended, unschedulable
 from tests.core.cluster import Cluster
 from tests.core.journeys import JOURNEYS, a_cluster, a_settled_cluster, begun
 
@@ -67,6 +67,12 @@ def _the_version_before_drains() -> Cluster:
     return cluster
 
 
+def _the_next_version_answers_and_the_one_before_drains() -> Cluster:
+    cluster = _the_version_before_drains()
+    cluster.reconcile()
+    return cluster
+
+
 def _one_of_two(status: dict[str, object]) -> Cluster:
     cluster = a_settled_cluster(ADeployment().with_replicas(2))
     cluster.set_pod(cluster.pods()[0], status)
@@ -79,6 +85,10 @@ def _one_of_two_starts() -> Cluster:
 
 def _one_of_two_is_broken() -> Cluster:
     return _one_of_two(BROKEN)
+
+
+def _one_of_two_finds_no_node() -> Cluster:
+    return _one_of_two(unschedulable("no room"))
 
 
 def _one_of_one_starts() -> Cluster:
@@ -174,8 +184,14 @@ WORLDS: tuple[tuple[Callable[[], Cluster], str, dict[str, str]], ...] = (
     (_another_version_has_ready_pods, "Rolling", comes("Verifying", available=True, workload=True)),
     (_both_versions_serve, "Rolling", comes("Cutover", available=True, workload=True)),
     (_the_version_before_drains, "Rolling", {**WAITS, "Reconciling": "True Draining"}),
+    (
+        _the_next_version_answers_and_the_one_before_drains,
+        "Ready",
+        {**SERVES, "Reconciling": "True Draining"},
+    ),
     (_one_of_two_starts, "Degraded", SCALES),
     (_one_of_two_is_broken, "Stalled", {**SERVES, "Stalled": "True EngineCrashLooping"}),
+    (_one_of_two_finds_no_node, "Degraded", {**SERVES, "Reconciling": "True Unschedulable"}),
     (
         _one_of_one_starts,
         "Pending",

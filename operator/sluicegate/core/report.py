@@ -283,7 +283,7 @@ def _transitions(before: LLMDeploymentStatus, after: dict[str, Any]) -> tuple[Ev
         if bad or good or lost:
             text = shortened(condition["message"] or condition["reason"])
             found.append(Event("Normal" if good else "Warning", condition["reason"], text))
-    moved = after.get("rollout") or {}
+    moved = after.get("rollout")
     last = before.rollout
     if moved and (last is None or (last.id, last.step) != (moved["id"], moved["step"])):
         reason, text = _UNDER_WAY[Step(moved["step"])]
