@@ -60,6 +60,12 @@ def _both_versions_serve() -> Cluster:
     return cluster
 
 
+def _both_versions_serve_and_an_unknown_one_is_wanted() -> Cluster:
+    cluster = _both_versions_serve()
+    cluster.edit(modelVersion="unknown")
+    return cluster
+
+
 def _the_version_before_drains() -> Cluster:
     cluster = _another_version_is_wanted()
     while cluster.answering() != {"v2"}:
@@ -183,6 +189,11 @@ WORLDS: tuple[tuple[Callable[[], Cluster], str, dict[str, str]], ...] = (
     (_another_version_is_wanted, "Rolling", comes("Provisioning", available=True, workload=False)),
     (_another_version_has_ready_pods, "Rolling", comes("Verifying", available=True, workload=True)),
     (_both_versions_serve, "Rolling", comes("Cutover", available=True, workload=True)),
+    (
+        _both_versions_serve_and_an_unknown_one_is_wanted,
+        "Stalled",
+        cannot("ModelVersionNotFound", available=True),
+    ),
     (_the_version_before_drains, "Rolling", {**WAITS, "Reconciling": "True Draining"}),
     (
         _the_next_version_answers_and_the_one_before_drains,

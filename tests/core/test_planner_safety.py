@@ -1,0 +1,136 @@
+"""Worlds in which a hasty planner would take away who serves, or bring in who may not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from tests.builders import STARTING, ADeployment
+from tests.core.cluster import Cluster
+from tests.core.frozen import thawed
+from tests.core.journeys import JOURNEYS, a_settled_cluster, begun
+
+from sluicegate.core import naming
+from sluicegate.core.objects import uid
+from sluicegate.core.plan import Action, Apply, Ask, Create, Delete
+
+
+def written(actions: tuple[Action, ...]) -> list[str]:
+    """Names of what is written, and of what is deleted with a minus before it."""
+    found = []
+    for action in actions:
+        if isinstance(action, Create | Apply):
+            found.append(action.manifest["metadata"]["name"])
+        elif isinstance(action, Delete):
+            found.append(f"-{action.ref.name}")
+    return found
+
+
+def heard(replicas: int = 1) -> Cluster:
+    """Version v1 serves; the pods of v2 are ready and have answered right."""
+    cluster = a_settled_cluster(ADeployment().with_replicas(replicas))
+    cluster.edit(modelVersion="v2")
+    cluster.reconcile()
+    cluster.run_pods()
+    cluster.reconcile()
+    assert written(cluster.plan().actions) == ["chat"]
+    return cluster
+
+
+def both_serve(replicas: int = 1) -> Cluster:
+    cluster = heard(replicas)
+    cluster.reconcile()
+    assert cluster.answering() == {"v1", "v2"}
+    return cluster
+
+
+def switched() -> Cluster:
+    """Version v2 serves, and v1 has not begun to go."""
+    cluster = begun(JOURNEYS["another version"])
+    while cluster.answering() != {"v2"}:
+        cluster.turn()
+    return cluster
+
+
+def test_one_pod_with_other_files_keeps_all_from_serving() -> None:
+    cluster = heard(replicas=2)
+    pod = cluster.pods(cluster.rollout_of("v2"))[1]
+    cluster.runtimes[uid(pod)] = replace(cluster.runtimes[uid(pod)], digest="sha256:" + "f" * 64)
+    assert written(cluster.plan().actions) == []
+
+
+def test_ready_pods_that_nobody_would_heal_do_not_serve() -> None:
+    cluster = heard()
+    name = naming.colour_name("chat", cluster.rollout_of("v2"))
+    cluster.remove(cluster.one("ReplicaSet", name))
+    assert written(cluster.plan().actions) == [name]
+
+
+def test_an_overlap_without_a_whole_version_goes_to_the_one_that_has_a_ready_pod() -> None:
+    cluster = both_serve(replicas=2)
+    cluster.set_pod(cluster.pods(cluster.rollout_of("v2"))[0], STARTING)
+    for pod in cluster.pods(cluster.rollout_of("v1")):
+        cluster.set_pod(pod, STARTING)
+    cluster.reconcile()
+    assert cluster.answering() == {"v2"}
+
+
+def test_an_overlap_whose_version_is_wanted_no_more_goes_to_one_that_has_a_ready_pod() -> None:
+    cluster = both_serve()
+    cluster.edit(modelVersion="unknown")
+    cluster.reconcile()
+    assert len(cluster.answering()) == 1
+
+
+@pytest.mark.parametrize("lost", ["serving", "rollout"])
+def test_a_status_that_says_ready_of_somebody_else_is_asked_after(lost: str) -> None:
+    cluster = a_settled_cluster()
+    ready = thawed(cluster.status)
+    cluster = switched()
+    if lost == "serving":
+        del ready["serving"]
+    cluster.set_status(ready)
+    cluster.answers.clear()
+    asked = [action.subject for action in cluster.plan().actions if isinstance(action, Ask)]
+    assert asked == [f"service/{cluster.rollout_of('v2')}"]
+
+
+def test_a_status_that_was_wiped_is_ready_again_once_the_service_has_answered() -> None:
+    cluster = a_settled_cluster()
+    cluster.wipe_status()
+    cluster.answers.clear()
+    cluster.reconcile()
+    cluster.wipe_status()
+    cluster.reconcile()
+    assert cluster.condition("Ready")["status"] == "True"
+
+
+def test_what_is_on_its_way_out_is_not_deleted_again() -> None:
+    cluster = switched()
+    rollout = cluster.rollout_of("v1")
+    pointer, record = naming.pointer_name("chat", rollout), naming.colour_name("chat", rollout)
+    while cluster.pods(rollout):
+        cluster.turn()
+    assert written(cluster.plan().actions) == [f"-{pointer}"]
+    leaving = cluster.one("ConfigMap", pointer)
+    cluster.change(leaving, lambda copy: copy["metadata"].update(deletionTimestamp="2026-01-01T12:00:00Z"))
+    assert written(cluster.plan().actions) == [f"-{record}"]
+
+
+def test_a_version_whose_files_are_forgotten_is_not_given_those_of_the_next() -> None:
+    cluster = a_settled_cluster()
+    rollout = cluster.rollout_of("v1")
+    cluster.edit(modelVersion="v2")
+    cluster.reconcile()
+    cluster.remove(cluster.one("ControllerRevision", naming.colour_name("chat", rollout)))
+    cluster.remove(cluster.one("ConfigMap", naming.pointer_name("chat", rollout)))
+    assert written(cluster.plan().actions) == []
+
+
+def test_a_version_whose_files_are_forgotten_and_unknown_goes_on_serving() -> None:
+    cluster = a_settled_cluster()
+    rollout = cluster.rollout_of("v1")
+    cluster.remove(cluster.one("ControllerRevision", naming.colour_name("chat", rollout)))
+    cluster.remove(cluster.one("ConfigMap", naming.pointer_name("chat", rollout)))
+    cluster.remove(cluster.one("ModelVersion", "v1"))
+    assert written(cluster.plan().actions) == []
