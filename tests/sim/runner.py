@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import looptime
 from tests.sim.end_state import State, difference, end_state
-from tests.sim.faults import Channel, Fault, Script, fault
+from tests.sim.faults import LATE, TIMEOUT, Channel, Fault, Script, fault
 from tests.sim.hygiene import Hygiene
 from tests.sim.leadership import usurped
 from tests.sim.process import Installation, expected
@@ -25,12 +25,18 @@ from tests.sim.wire import Journal
 from tests.sim.workloads import EVERY_WORKLOAD, Workload
 from tests.sim.world import World
 
+from sluicegate.shell.lease import Timing
+
 START_SECONDS = 120.0
 REST_SECONDS = 3.0
 """After as long without a change nothing is under way any more."""
 ANSWER_SECONDS = 40.0
 """Longer than the operator waits for an answer."""
-RESYNC_SECONDS = 60.0
+RESYNC_SECONDS = 40.0
+UNHURRIED = Timing(lease=75, renew_deadline=50, retry=10)
+"""Where nobody else wants the Lease, renewing it is most of what happens in a run."""
+
+HANGING = frozenset({TIMEOUT, LATE})
 
 T = TypeVar("T")
 
@@ -147,7 +153,9 @@ def play(
 
     async def perform() -> Result:
         world = start.world.fork(start.world.server.fork())
-        stage = Stage(world, Script(chosen.faults), Installation(resync_seconds=RESYNC_SECONDS))
+        lease = Timing() if standbys else UNHURRIED
+        installation = Installation(resync_seconds=RESYNC_SECONDS, lease=lease)
+        stage = Stage(world, Script(chosen.faults), installation)
         for number in range(1, standbys + 1):
             stage.another(Installation(f"operator-{number}", resync_seconds=RESYNC_SECONDS))
         workload = EVERY_WORKLOAD[chosen.workload]
@@ -175,7 +183,8 @@ async def _performed(
             await _converge(stage, workload, wanted, result)
             result.seconds = now() - since - REST_SECONDS
             result.after = stage.script.counts()
-            problems += await _stays_so(stage, faulty=wanted is not None)
+            slow = disturb is not undisturbed or any(each.what in HANGING for each in chosen.faults)
+            problems += await _stays_so(stage, ANSWER_SECONDS if slow else REST_SECONDS)
             problems += untrue(stage)
         problems += hygiene.findings
     problems += _misconduct(stage, workload)
@@ -198,10 +207,10 @@ async def _converge(stage: Stage, workload: Workload, wanted: Result | None, res
         result.problems += difference(result.state, wanted.state)
 
 
-async def _stays_so(stage: Stage, *, faulty: bool) -> list[str]:
-    """What is still written once all is done, while resyncs tick."""
-    if faulty:
-        await asyncio.sleep(ANSWER_SECONDS)
+async def _stays_so(stage: Stage, pause: float) -> list[str]:
+    """What is still written once all is done and a pause is over, while resyncs tick."""
+    await asyncio.sleep(pause)
+    stage.traffic.pause()
     before, since = len(stage.journal.calls), now()
     await asyncio.sleep(1.5 * RESYNC_SECONDS)
     after = [each for each in stage.journal.writes(before) if each.sent >= since]
