@@ -13,6 +13,7 @@ PAUSE_SECONDS = 45.0
 """Three times the Lease's duration."""
 SILENCE_SECONDS = 60.0
 SLOW_SECONDS = 60.0
+BEFORE_A_RESTART_SECONDS = 0.5
 
 Incident = Callable[[OperatorProcess], None]
 
@@ -20,6 +21,13 @@ Incident = Callable[[OperatorProcess], None]
 def killed(replica: OperatorProcess) -> None:
     """It is started again beside the standby."""
     replica.kill()
+
+
+def away(seconds: float, replica: OperatorProcess) -> None:
+    """Killed, and not started again for so long."""
+    replica.kill()
+    _in(BEFORE_A_RESTART_SECONDS, replica.pause)
+    _in(seconds, replica.resume)
 
 
 def lost(replica: OperatorProcess) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 
 from tests.sim.faults import Channel
-from tests.sim.runner import Result, beginning, play, reference, run
-from tests.sim.workloads import EVERY_WORKLOAD
+from tests.sim.runner import EVERY_WORKLOAD, Result, beginning, play, reference, run
 
 
 def main(arguments: list[str]) -> int:

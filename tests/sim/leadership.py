@@ -10,10 +10,7 @@ from tests.sim.faults import Channel
 from tests.sim.invariants import Effect
 from tests.sim.stage import Stage
 
-from sluicegate.shell.lease import Timing
-
 LEASE, EVENT = "leases", "events"
-TIMING = Timing()
 
 
 def usurped(stage: Stage) -> Iterator[str]:
@@ -29,9 +26,9 @@ def terms(stage: Stage) -> list[tuple[float, str]]:
 
 
 def _stolen(stage: Stage) -> Iterator[str]:
-    known = terms(stage)
-    for (since, before), (at, holder) in pairwise(known):
-        if before and holder and before != holder and at - since < TIMING.lease:
+    valid = min(process.installation.lease.lease for process in stage.processes)
+    for (since, before), (at, holder) in pairwise(terms(stage)):
+        if before and holder and before != holder and at - since < valid:
             yield f"{holder} took the Lease {at - since:.1f} s after {before} had renewed it"
 
 
@@ -55,12 +52,13 @@ def _second_writers(stage: Stage) -> Iterator[str]:
 def _sent_too_late(stage: Stage) -> Iterator[str]:
     """Writes sent when the last renewal, counted from where it was begun, was too old."""
     for process in stage.processes:
+        allowed = process.installation.lease.renew_deadline
         renewals = list(_renewals(stage, process.identity))
         for call in stage.journal.writes():
             if call.sender != process.identity:
                 continue
             last = max((begun for begun, known in renewals if known <= call.sent), default=-math.inf)
-            if call.sent > last + TIMING.renew_deadline:
+            if call.sent > last + allowed:
                 yield f"{call.sender} sent a write {call.sent - last:.1f} s after its renewal: {call.path}"
 
 

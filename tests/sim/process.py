@@ -62,7 +62,7 @@ class OperatorProcess:
         self._world = world
         self._script = script
         self._journal = journal
-        self._installation = installation
+        self.installation = installation
         self._way = way
         self._writing = writing
         self._killed = asyncio.Event()
@@ -124,7 +124,7 @@ class OperatorProcess:
 
     @property
     def identity(self) -> str:
-        return self._installation.identity
+        return self.installation.identity
 
     @property
     def is_warm(self) -> bool:
@@ -147,7 +147,7 @@ class OperatorProcess:
             self.conditions,
         )
         key = await token_key(Client(wire), HOME)
-        chosen = self._installation
+        chosen = self.installation
         options = Options(
             chosen.identity,
             chosen.namespaces,

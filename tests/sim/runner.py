@@ -13,6 +13,7 @@ from functools import cache
 from typing import TypeVar
 
 import looptime
+from tests.sim.deletions import DELETIONS
 from tests.sim.end_state import State, difference, end_state
 from tests.sim.faults import LATE, TIMEOUT, Channel, Fault, Script, fault
 from tests.sim.hygiene import Hygiene
@@ -22,7 +23,7 @@ from tests.sim.stage import Stage, now
 from tests.sim.standstill import Loop
 from tests.sim.truth import untrue
 from tests.sim.wire import Journal
-from tests.sim.workloads import EVERY_WORKLOAD, Workload
+from tests.sim.workloads import OTHERS, WORKLOADS, Workload
 from tests.sim.world import World
 
 from sluicegate.shell.lease import Timing
@@ -39,6 +40,8 @@ UNHURRIED = Timing(lease=75, renew_deadline=50, retry=10)
 HANGING = frozenset({TIMEOUT, LATE})
 
 T = TypeVar("T")
+
+EVERY_WORKLOAD = WORKLOADS | OTHERS | DELETIONS
 
 
 @dataclass(frozen=True)

@@ -165,6 +165,4 @@ OTHERS = {
     each.name: each
     for each in (_chatting("scaled-twice", more_and_later_fewer_replicas, serves("v1", 1), seconds=120),)
 }
-"""By name, those that are for one class of faults."""
-
-EVERY_WORKLOAD = WORKLOADS | OTHERS
+"""By name, those that are for one class of faults; so are deletions.py's."""
