@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tests.sim.server import defaults, rules
+from tests.sim.server.allocation import ADDRESSES, allocate
 from tests.sim.server.apply import (
     ApplyConflictError,
     Manager,
@@ -35,7 +36,6 @@ from sluicegate.kube.errors import Cause
 from sluicegate.kube.resources import NAMESPACE, Resource
 
 _CONDITIONAL_UPDATE_ONLY = {"Lease", "PodDisruptionBudget"}
-_ALLOCATED = ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy")
 _ANSWERED_WHEN_DELETED = {"Pod", "Service", "ServiceAccount", "PersistentVolumeClaim"}
 _MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
 
@@ -227,7 +227,7 @@ class Writes:
         meta.pop("generation", None)
         if target.kind.generation:
             meta["generation"] = 1
-        self._allocate(target, new)
+        allocate(target.resource, new, self.created)
         return self._store.put(key, self._finished(target, new, owners))
 
     def _settle(self, target: Target, old: Stored, new: Object, owners: Managers) -> Object:
@@ -238,7 +238,7 @@ class Writes:
             raise conflict(target.resource, target.name, _MODIFIED)
         new = self._merge_endpoint(target, old, new)
         if target.resource.kind == "Service":
-            new["spec"] |= {key: old["spec"][key] for key in _ALLOCATED if key not in new["spec"]}
+            new["spec"] |= {key: old["spec"][key] for key in ADDRESSES if key not in new["spec"]}
         self._refuse(target, target.name, rules.of_object(target.kind, new, old))
         new["metadata"].pop("generation", None)
         if target.kind.generation:
@@ -303,45 +303,6 @@ class Writes:
         found = tuple(causes)
         if found:
             raise invalid(target.resource, name, found)
-
-    def _allocate(self, target: Target, new: Object) -> None:
-        """What storage adds to a new object, owned by nobody."""
-        if target.resource.kind == "Service":
-            spec = new["spec"]
-            spec.setdefault("clusterIP", f"10.96.{self.created // 250}.{self.created % 250 + 1}")
-            spec |= {
-                "clusterIPs": [spec["clusterIP"]],
-                "ipFamilies": ["IPv4"],
-                "ipFamilyPolicy": "SingleStack",
-            }
-            new["status"] = {"loadBalancer": {}}
-        elif target.resource == NAMESPACE:
-            meta = new["metadata"]
-            meta["labels"] = {**meta.get("labels", {}), "kubernetes.io/metadata.name": meta["name"]}
-            new["spec"] = {"finalizers": ["kubernetes"]}
-        elif target.resource.kind == "Pod":
-            _schedule_by_default(new)
-        elif target.resource.kind in ("ReplicaSet",):
-            new["status"] = {"replicas": 0}
-        elif target.resource.kind == "PodDisruptionBudget":
-            new["status"] = dict.fromkeys(
-                ("currentHealthy", "desiredHealthy", "disruptionsAllowed", "expectedPods"), 0
-            )
-        elif target.resource.kind == "Job":
-            self._label_job(new)
-
-    @staticmethod
-    def _label_job(job: Object) -> None:
-        uid, name = job["metadata"]["uid"], job["metadata"]["name"]
-        template = job["spec"]["template"].setdefault("metadata", {}).setdefault("labels", {})
-        template |= {
-            "batch.kubernetes.io/controller-uid": uid,
-            "batch.kubernetes.io/job-name": name,
-            "controller-uid": uid,
-            "job-name": name,
-        }
-        job["spec"]["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
-        job["status"] = {}
 
     def _grace(self, old: Object, options: Object) -> int:
         """Seconds that a pod is given: none where no kubelet has to be waited for."""
@@ -408,27 +369,6 @@ def _finalizers_after(finalizers: list[str], propagation: str | None) -> list[st
     kept = [each for each in finalizers if each not in ("orphan", "foregroundDeletion")]
     word = {"Orphan": "orphan", "Foreground": "foregroundDeletion"}.get(propagation or "")
     return [*kept, word] if word else kept
-
-
-def _quality(spec: Object) -> str:
-    containers = (*spec.get("initContainers", ()), *spec["containers"])
-    resources = [each.get("resources") or {} for each in containers]
-    if not any(resources):
-        return "BestEffort"
-    whole = all(each.get("limits", {}).keys() >= {"cpu", "memory"} for each in resources)
-    equal = all(each.get("limits") == each.get("requests") for each in resources)
-    return "Guaranteed" if whole and equal else "Burstable"
-
-
-def _schedule_by_default(pod: Object) -> None:
-    """What admission adds to a pod."""
-    spec = pod["spec"]
-    spec |= {"preemptionPolicy": "PreemptLowerPriority", "priority": 0}
-    spec["serviceAccount"] = spec.setdefault("serviceAccountName", "default")
-    for taint in ("not-ready", "unreachable"):
-        toleration = {"key": f"node.kubernetes.io/{taint}", "operator": "Exists", "effect": "NoExecute"}
-        spec.setdefault("tolerations", []).append({**toleration, "tolerationSeconds": 300})
-    pod["status"] = {"phase": "Pending", "qosClass": _quality(spec)}
 
 
 def _merge_patched(value: Any, patch: Any) -> Any:
