@@ -8,6 +8,7 @@ from tests.core.frozen import thawed
 from tests.core.journeys import JOURNEYS, a_cluster, a_settled_cluster, begun
 
 from sluicegate.core.conditions import timestamp
+from sluicegate.core.naming import colour_name
 
 
 def counts(cluster: Cluster) -> tuple[int, int, str]:
@@ -118,3 +119,25 @@ def test_an_invalid_spec_leaves_what_the_status_says_of_the_world() -> None:
     judged = ("observedGeneration", "phase", "conditions")
     left = {key: value for key, value in cluster.status.items() if key not in judged}
     assert left == {key: value for key, value in before.items() if key not in judged}
+
+
+def test_a_rollout_drains_until_the_last_pod_of_the_version_before_is_gone() -> None:
+    cluster = begun(JOURNEYS["another version"])
+    while cluster.answering() != {"v2"}:
+        cluster.turn()
+    cluster.reconcile()
+    before = cluster.rollout_of("v1")
+
+    without_pods = cluster.fork()
+    for pod in without_pods.pods(before):
+        without_pods.remove(pod)
+    without_pods.reconcile()
+    assert without_pods.status["rollout"]["step"] == "Draining"
+
+    cluster.remove(cluster.one("ReplicaSet", colour_name("chat", before)))
+    cluster.reconcile()
+    assert cluster.status["rollout"]["step"] == "Draining"
+    for pod in cluster.pods(before):
+        cluster.remove(pod)
+    cluster.reconcile()
+    assert "rollout" not in cluster.status

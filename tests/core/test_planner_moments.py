@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from tests.builders import READY, STARTING
+from tests.builders import READY, STARTING, ADeployment
 from tests.core.cluster import Cluster
 from tests.core.frozen import thawed
 from tests.core.journeys import JOURNEYS, a_settled_cluster, begun
@@ -96,6 +96,7 @@ def test_a_question_is_asked_again_after_half_a_second_and_not_before() -> None:
     cluster = with_ready_pods()
     cluster.lies["v2"] = "!no"
     cluster.reconcile()
+    assert cluster.plan().actions == ()
     assert cluster.plan().requeue_after == RETRY
     cluster.now += RETRY - SHORT
     assert cluster.plan().actions == ()
@@ -142,6 +143,7 @@ def test_a_refusal_before_kube_proxy_knows_the_pods_is_no_failure(
     since_ready: timedelta, said: str, reason: str
 ) -> None:
     cluster = begun(JOURNEYS["another version"])
+    cluster.now = cluster.now.replace(microsecond=0)
     cluster.reconcile()
     ready = {"type": "Ready", "status": "True", "lastTransitionTime": timestamp(cluster.now)}
     cluster.trouble["v2"] = {**READY, "conditions": [ready]}
@@ -188,3 +190,48 @@ def test_pods_that_are_late_without_a_reason_are_told_of_without_one() -> None:
     cluster.reconcile()
     late = cluster.condition("Stalled")["message"]
     assert late == "v2 is not ready within rollout.progressDeadlineSeconds (1800)"
+
+
+def test_the_order_of_conditions_says_nothing_while_an_answer_is_awaited() -> None:
+    cluster = until({"v2"})
+    cluster.reconcile()
+    cluster.answers.clear()
+    before = cluster.plan()
+    status = thawed(cluster.status)
+    cluster.set_status({**status, "conditions": status["conditions"][::-1]})
+    assert [action for action in before.actions if isinstance(action, Ask)]
+    assert cluster.plan() == before
+
+
+def test_no_pod_is_asked_before_all_are_ready() -> None:
+    cluster = a_settled_cluster(ADeployment().with_replicas(2))
+    cluster.edit(modelVersion="v2")
+    cluster.reconcile()
+    cluster.run_pods()
+    cluster.set_pod(cluster.pods(cluster.rollout_of("v2"))[0], STARTING)
+    assert cluster.plan().actions == ()
+
+
+def test_nobody_is_asked_when_nobody_is_wanted() -> None:
+    cluster = a_settled_cluster()
+    cluster.edit(replicas=0)
+    cluster.wipe_status()
+    cluster.answers.clear()
+    assert not [action for action in cluster.plan().actions if isinstance(action, Ask)]
+
+
+def test_the_service_moves_at_once_where_nobody_serves_or_nobody_is_to() -> None:
+    broken = with_ready_pods()
+    for pod in broken.pods(broken.rollout_of("v1")):
+        broken.set_pod(pod, STARTING)
+    unwanted = begun(JOURNEYS["another version and down to zero"])
+    for cluster in (broken, unwanted):
+        cluster.reconcile()
+        cluster.reconcile()
+        assert cluster.service["spec"]["selector"][naming.ROLLOUT] == cluster.rollout_of("v2")
+
+
+def test_the_version_before_goes_though_nobody_is_wanted_of_the_next() -> None:
+    cluster = begun(JOURNEYS["another version at zero"])
+    cluster.settle()
+    assert cluster.versions() == ["v2"]

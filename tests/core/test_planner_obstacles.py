@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.builders import NOW, ADeployment, a_model_version, a_node
+from tests.builders import NOW, STARTING, ADeployment, a_model_version, a_node
 from tests.core.cluster import Cluster
 from tests.core.frozen import thawed
 from tests.core.journeys import a_cluster, a_settled_cluster
@@ -53,6 +53,12 @@ def test_pods_that_somebody_relabelled_put_the_cutover_off_and_are_named() -> No
         cluster.put(debugged)
     assert cluster.answering() == {"v1"}
     assert debugged["metadata"]["name"] in cluster.condition("Ready")["message"]
+    assert cluster.condition("Stalled") == {}
+    cluster.trouble["v2"] = STARTING
+    cluster.run_pods()
+    cluster.reconcile()
+    assert cluster.condition("Ready")["reason"] == "Provisioning"
+    cluster.trouble.clear()
     cluster.remove(debugged)
     cluster.settle()
     assert cluster.answering() == {"v2"}

@@ -147,6 +147,7 @@ def test_new_pods_that_are_wrong_are_never_exposed(
     plan = asked_for_the_second(cluster)
     assert cluster.condition("Ready")["reason"] == reason
     assert words in cluster.condition("Ready")["message"]
+    assert cluster.condition("Stalled") == {}
     assert cluster.answering() == {"v1"}
     assert plan.requeue_after is not None
     assert plan.requeue_after <= timedelta(seconds=1)
