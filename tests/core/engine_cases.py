@@ -111,6 +111,10 @@ CASES = (
         ("--dtype=auto",),
         model=facts(quantization="COMPRESSED_TENSORS"),
     ),
+    Case("a named gptq checkpoint", {"quantization": "GPTQ"}, COMMON, model=facts(quantization="GPTQ")),
+    Case(
+        "torchao in float32", {"dtype": "Float32"}, ("--dtype=float32",), model=facts(quantization="TORCHAO")
+    ),
     Case("a modelopt checkpoint", {}, whole=COMMON + PREFIX, model=facts(quantization="MODELOPT")),
     Case(
         "compressed tensors in float32",
@@ -126,8 +130,8 @@ CASES = (
     Case("batch", {**CPU, "maxBatchedTokens": 64}, ("--max-num-batched-tokens=64",)),
     Case(
         "more sequences than vLLM's least default batch",
-        {"maxConcurrentSequences": 4096},
-        ("--max-num-seqs=4096", "--max-num-batched-tokens=4096"),
+        {"maxConcurrentSequences": 2049},
+        ("--max-num-seqs=2049", "--max-num-batched-tokens=2049"),
     ),
     Case(
         "as many sequences as vLLM's least default batch",

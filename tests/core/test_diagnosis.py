@@ -121,3 +121,22 @@ def test_an_engine_that_ended_is_stalled_when_it_goes_on_like_that(
     found = problem_of(status)
     assert found is not None
     assert found.stalled == stalled
+
+
+@pytest.mark.parametrize(
+    ("waits", "reason"),
+    [
+        ("ErrImagePull", Reason.IMAGE_PULL_FAILED),
+        ("ImagePullBackOff", Reason.IMAGE_PULL_FAILED),
+        ("InvalidImageName", Reason.IMAGE_PULL_FAILED),
+        ("ErrImageNeverPull", Reason.IMAGE_PULL_FAILED),
+        ("CreateContainerConfigError", Reason.POD_CONFIGURATION_FAILED),
+        ("CreateContainerError", Reason.POD_CONFIGURATION_FAILED),
+        ("RunContainerError", Reason.POD_CONFIGURATION_FAILED),
+        ("ContainerCreating", None),
+        ("PodInitializing", None),
+    ],
+)
+def test_a_container_that_waits_is_told_by_what_for(waits: str, reason: Reason | None) -> None:
+    found = problem_of(waiting(waits))
+    assert (found.reason if found else None) == reason

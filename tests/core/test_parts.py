@@ -107,6 +107,7 @@ def test_the_store_is_blamed_before_the_engine_that_waits_for_it() -> None:
         ('{"error": "plain"}', '{"error": "plain"}'),
         ('{"note": "requests were taken"}', ""),
         ("7", "7"),
+        ('["x"]', '["x"]'),
         ("  CUDA error\n", "CUDA error"),
         ("", ""),
     ],
@@ -168,7 +169,7 @@ def test_a_transition_time_is_that_of_the_last_change(status: bool, shown: str, 
 
 def test_a_condition_that_is_new_begins_now() -> None:
     (found,) = conditions([Verdict("Stalled", True, Reason.IN_USE)], [BEFORE], 1, NOW)
-    assert found["lastTransitionTime"] == timestamp(NOW)
+    assert (found["lastTransitionTime"], found["message"]) == (timestamp(NOW), "")
 
 
 @pytest.mark.parametrize("text", ["", "short", "x" * 1024, "x" * 1025, "ä" * 900, "x" + "€" * 600])

@@ -119,6 +119,10 @@ def _unknown_first_version() -> Cluster:
     return a_cluster(ADeployment().of("unknown"))
 
 
+def _unknown_version_at_zero() -> Cluster:
+    return a_cluster(ADeployment().of("unknown").with_replicas(0))
+
+
 def _unknown_next_version() -> Cluster:
     cluster = a_settled_cluster()
     cluster.edit(modelVersion="unknown")
@@ -216,6 +220,11 @@ WORLDS: tuple[tuple[Callable[[], Cluster], str, dict[str, str]], ...] = (
     (_one_too_many, "Degraded", SCALES),
     (_an_extra_pod_that_is_not_ready, "Degraded", SCALES),
     (_unknown_first_version, "Stalled", cannot("ModelVersionNotFound", available=False)),
+    (
+        _unknown_version_at_zero,
+        "Stalled",
+        {**cannot("ModelVersionNotFound", available=False), "Available": "False ScaledToZero"},
+    ),
     (_unknown_next_version, "Stalled", cannot("ModelVersionNotFound", available=True)),
     (_nothing_remembered, "Rolling", {**WAITS, "Reconciling": "True AwaitingAnswer"}),
     (_leaving, "Terminating", {**SERVES, "Ready": "False Terminating", "Reconciling": "True Terminating"}),

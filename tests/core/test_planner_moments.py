@@ -179,6 +179,8 @@ def test_the_deadline_counts_from_the_making_of_the_pods() -> None:
     assert cluster.plan().requeue_after == timedelta(minutes=30, seconds=-10)
     cluster.remove(cluster.one("ReplicaSet", naming.colour_name("chat", cluster.rollout_of("v2"))))
     assert cluster.plan().requeue_after == timedelta(minutes=30, seconds=-10)
+    cluster.reconcile()
+    assert cluster.plan().requeue_after == timedelta(minutes=30)
 
 
 def test_pods_that_are_late_without_a_reason_are_told_of_without_one() -> None:

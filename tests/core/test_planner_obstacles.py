@@ -54,6 +54,7 @@ def test_pods_that_somebody_relabelled_put_the_cutover_off_and_are_named() -> No
     assert cluster.answering() == {"v1"}
     assert debugged["metadata"]["name"] in cluster.condition("Ready")["message"]
     assert cluster.condition("Stalled") == {}
+    assert cluster.versions() == ["v1", "v2"]
     cluster.trouble["v2"] = STARTING
     cluster.run_pods()
     cluster.reconcile()

@@ -134,3 +134,54 @@ def test_a_version_whose_files_are_forgotten_and_unknown_goes_on_serving() -> No
     cluster.remove(cluster.one("ConfigMap", naming.pointer_name("chat", rollout)))
     cluster.remove(cluster.one("ModelVersion", "v1"))
     assert written(cluster.plan().actions) == []
+
+
+def test_no_third_version_is_made_in_an_overlap_or_beside_one_that_has_no_pods_yet() -> None:
+    overlap = both_serve()
+    begun_twice = begun(JOURNEYS["another version"])
+    begun_twice.reconcile()
+    for cluster in (overlap, begun_twice):
+        cluster.edit(modelVersion="v3")
+        made = [action for action in cluster.plan().actions if isinstance(action, Create)]
+        assert made == []
+
+
+def test_pods_that_a_lost_node_keeps_leave_room_for_two_versions_and_no_third() -> None:
+    cluster = begun(JOURNEYS["another version"])
+    cluster.trouble = {"v2": STARTING, "v3": STARTING}
+    cluster.turn()
+    second = naming.colour_name("chat", cluster.rollout_of("v2"))
+    cluster.edit(modelVersion="v3")
+    while cluster.find("ReplicaSet", second):
+        cluster.reconcile()
+        cluster.pass_time(seconds=3)
+    for pod in cluster.pods()[1:]:
+        cluster.change(pod, lambda copy: copy["metadata"].update(deletionTimestamp="2026-01-01T12:00:00Z"))
+    cluster.pass_time(minutes=1)
+    cluster.reconcile()
+    assert cluster.versions() == ["v1", "v3"]
+    cluster.edit(modelVersion="v2")
+    assert second not in written(cluster.plan().actions)
+    cluster.reconcile()
+    assert cluster.versions() == ["v1"]
+    assert second in written(cluster.plan().actions)
+
+
+def test_who_serves_is_healed_while_two_others_are_in_the_way() -> None:
+    cluster = begun(JOURNEYS["another version"])
+    cluster.reconcile()
+    cluster.edit(modelVersion="v1")
+    serving = naming.colour_name("chat", cluster.rollout_of("v1"))
+    cluster.remove(cluster.one("ReplicaSet", serving))
+    assert serving in written(cluster.plan().actions)
+
+
+def test_of_two_records_of_one_target_the_one_that_serves_is_it() -> None:
+    cluster = a_settled_cluster()
+    record = thawed(cluster.of_kind("ControllerRevision")[0])
+    for id, created in (("00000000", "2025-01-01T00:00:00Z"), ("ffffffff", "2027-01-01T00:00:00Z")):
+        record["metadata"] |= {"name": f"chat-{id}", "uid": f"uid-{id}", "creationTimestamp": created}
+        cluster.put(record)
+    cluster.reconcile()
+    assert cluster.condition("Ready")["status"] == "True"
+    assert cluster.versions() == ["v1"]

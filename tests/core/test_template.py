@@ -39,6 +39,7 @@ def test_pods_of_one_colour_spread_over_the_parts_that_the_spec_names() -> None:
         ("4", 1, "4"),
         ("4", 2, "2"),
         ("500m", 1, "1"),
+        ("2000m", 1, "2"),
         ("4500m", 1, "4"),
         ("1", 4, "1"),
     ],
@@ -64,6 +65,12 @@ def test_accelerators_follow_from_the_parallelism() -> None:
     pod = a_pod_of(ADeployment().with_spec(engine={"parallelism": {"tensor": 2, "pipeline": 2}}))
     assert pod["containers"][0]["resources"]["limits"] == {"nvidia.com/gpu": "4"}
     assert pod["containers"][0]["image"] == "engine-cuda:1"
+
+
+def test_accelerators_of_another_kind_are_asked_for_by_their_name() -> None:
+    resources = {"accelerator": {"resource": "example.com/gpu", "count": 2}}
+    pod = a_pod_of(ADeployment().with_spec(engine={"parallelism": {"tensor": 2}}, resources=resources))
+    assert pod["containers"][0]["resources"]["limits"] == {"example.com/gpu": "2"}
 
 
 def test_memory_is_promised_and_limited_alike() -> None:

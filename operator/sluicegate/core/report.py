@@ -239,8 +239,6 @@ def _route_ready(known: World) -> Verdict:
 
 def _moving(known: World, problem: Problem | None, ready: Verdict) -> Verdict | None:
     """Reconciling: present while something is under way that ends by itself."""
-    if ready.reason is Reason.TERMINATING:
-        return Verdict("Reconciling", True, ready.reason, ready.message)
     if rollout.step(known) is not None or not known.promoted:
         return _verdict("Reconciling", True, problem or _under_way(known))
     target, wanted = known.target, known.deployment.spec.replicas
