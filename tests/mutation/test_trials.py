@@ -13,6 +13,8 @@ from tests.mutation.mutants import Mutant
 from tests.mutation.trials import Measured, Verdict
 
 MODULE = """
+from functools import cache
+
 LIMIT = 3
 SPARE = 3
 
@@ -24,16 +26,21 @@ class Door:
 def small(number):
     return number < LIMIT
 
+@cache
+def double(number):
+    return number * 2
+
 def lower(number):
     while number > 0:
         number -= 1
     return number
 """
 TESTS = """
-from toy import Door, lower, small
+from toy import Door, double, lower, small
 def test_small(): assert small(2) and not small(4)
 def test_lower(): assert lower(2) == 0
 def test_door(): assert Door().height == 2
+def test_double(): assert double(3) == 6
 """
 RUN = """
 import sys
@@ -74,6 +81,7 @@ def killers(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
         (".lower: number -= 1 -> pass", "test_lower"),
         (".lower: while number > 0: -> pass", None),
         (".Door.height: 2 -> 3", "test_door"),
+        (".double: number * 2 -> number + 2", "test_double"),
         (".LIMIT: LIMIT = 3 -> LIMIT = 4", ""),
         (".SPARE: SPARE = 3 -> SPARE = 4", ""),
     ],

@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import spec_from_file_location
+from inspect import unwrap
 from itertools import groupby
 from multiprocessing import Pipe, get_context
 from pathlib import Path
@@ -247,7 +248,7 @@ def _put(mutant: Mutant) -> None:
     found: Any = sys.modules[mutant.module]
     for part in mutant.scope.split("."):
         found = vars(found)[part]
-    function: Any = found.fget if isinstance(found, property) else found
+    function: Any = found.fget if isinstance(found, property) else unwrap(found)
     function.__code__ = _code_of(mutant.code(), mutant.scope)
 
 
