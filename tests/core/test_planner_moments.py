@@ -237,3 +237,22 @@ def test_the_version_before_goes_though_nobody_is_wanted_of_the_next() -> None:
     cluster = begun(JOURNEYS["another version at zero"])
     cluster.settle()
     assert cluster.versions() == ["v2"]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "ready"),
+    [(0, "True"), (5, "False"), (11, "True")],
+    ids=["since then", "before it", "after all"],
+)
+def test_an_answer_counts_if_it_came_after_ready_was_lost_though_a_clock_was_set_back(
+    minutes: int, ready: str
+) -> None:
+    cluster = a_settled_cluster()
+    status = thawed(cluster.status)
+    lost = timestamp(cluster.now + timedelta(minutes=10))
+    status["conditions"][0] |= {"status": "False", "reason": "NoReadyReplicas", "lastTransitionTime": lost}
+    cluster.set_status(status)
+    subject = f"service/{cluster.rollout_of('v1')}"
+    cluster.answers[subject] = Answer(cluster.now + timedelta(minutes=minutes), "v1")
+    cluster.reconcile()
+    assert cluster.condition("Ready")["status"] == ready
