@@ -64,8 +64,22 @@ def test_the_version_before_goes_two_seconds_after_the_overlap_and_not_before() 
     assert cluster.plan().actions == ()
     assert cluster.plan().requeue_after == SHORT
     cluster.now += SHORT
+    assert [type(action) for action in cluster.reconcile().actions] == [Apply]
     assert [type(action) for action in cluster.plan().actions] == [Delete]
     assert cluster.plan().requeue_after is None
+
+
+def test_a_deletion_that_was_decided_on_before_is_refused_once_the_pods_are_wanted_again() -> None:
+    cluster = until({"v2"})
+    cluster.now += PROPAGATION
+    cluster.reconcile()
+    (decided,) = cluster.plan().actions
+    assert isinstance(decided, Delete)
+    cluster.edit(modelVersion="v1")
+    cluster.reconcile()
+    kept = cluster.one("ReplicaSet", decided.ref.name)
+    assert naming.RETIRED not in kept["metadata"]["annotations"]
+    assert kept["metadata"]["resourceVersion"] != decided.resource_version
 
 
 def test_nothing_goes_while_the_overlap_lasts_however_long() -> None:

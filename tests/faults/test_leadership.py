@@ -12,12 +12,13 @@ from tests.faults.conftest import Count
 from tests.faults.incidents import Incident
 from tests.faults.judging import SHOWN
 from tests.sim.faults import Channel
-from tests.sim.leadership import terms
+from tests.sim.leadership import second_writers, terms
 from tests.sim.process import OperatorProcess
 from tests.sim.runner import Result, Run, numbers, play
 from tests.sim.stage import Stage, now
 
-WORKLOADS = ("version-change", "scale-up")
+LONG = "version-change"
+WORKLOADS = (LONG, "scale-up")
 PATIENCE_SECONDS = 90.0
 """For as long an incident lasts, and then the Lease has to run out."""
 TAKEOVER_SECONDS = 17.0
@@ -27,7 +28,7 @@ LEADER, STANDBY = slice(0, 1), slice(1, 2)
 BOTH = slice(0, 2)
 
 
-@dataclass
+@dataclass(eq=False)
 class Happening:
     """An incident that befalls some replicas at one point of a run."""
 
@@ -98,16 +99,20 @@ def happens(
     judged: Callable[[Happening], Iterable[str]] = lambda happening: (),
 ) -> int:
     """Make a run for each point; returns how many. Raises AssertionError with the bad ones."""
-    made, bad = 0, []
-    for number in points(workload, channel):
-        happening = Happening(befall, channel, number)
-        result = play(Run(workload), reference(workload), happening.disturb, PATIENCE_SECONDS, standbys=1)
-        problems = [*result.problems, *judged(happening)]
-        made += 1
-        if problems:
-            bad.append("\n    ".join([f"at {channel.value} {number}:", *problems[:SHOWN]]))
-    assert not bad, "\n  ".join([f"{len(bad)} of {made} runs went wrong:", *bad[:SHOWN]])
-    return made
+
+    def problems(happening: Happening) -> list[str]:
+        wanted = reference(workload)
+        result = play(Run(workload), wanted, happening.disturb, PATIENCE_SECONDS, standbys=1)
+        return [*result.problems, *second_writers(happening.stage), *judged(happening)]
+
+    return made([Happening(befall, channel, number) for number in points(workload, channel)], problems)
+
+
+def made(happenings: list[Happening], problems: Callable[[Happening], list[str]]) -> int:
+    bad = {each: found for each in happenings if (found := problems(each))}
+    told = ["\n    ".join([f"at {each.channel.value} {each.number}:", *bad[each][:SHOWN]]) for each in bad]
+    assert not bad, "\n  ".join([f"{len(bad)} of {len(happenings)} runs went wrong:", *told[:SHOWN]])
+    return len(happenings)
 
 
 def taken_over(happening: Happening) -> Iterable[str]:
@@ -142,8 +147,16 @@ def test_a_leader_that_is_killed_at_any_write_goes_on_beside_its_standby(
     count(13, happens("scale-up", to(LEADER, incidents.killed), channel))
 
 
-@pytest.mark.parametrize("channel", [Channel.WRITE, Channel.ANSWER], ids=["before", "after"])
-@pytest.mark.parametrize("workload", WORKLOADS)
+LOST = [
+    pytest.param(
+        workload, channel, marks=pytest.mark.nightly if (workload, channel) == (LONG, Channel.WRITE) else ()
+    )
+    for workload in WORKLOADS
+    for channel in (Channel.WRITE, Channel.ANSWER)
+]
+
+
+@pytest.mark.parametrize(("workload", "channel"), LOST)
 def test_a_standby_takes_over_from_a_leader_that_is_lost_at_any_write(
     workload: str, channel: Channel, count: Count
 ) -> None:
@@ -155,8 +168,14 @@ def test_a_leader_that_is_told_to_stop_at_any_write_hands_over(workload: str, co
     count(13, happens(workload, to(LEADER, incidents.stopped), Channel.WRITE, handed_over))
 
 
-@pytest.mark.parametrize("what", HINDRANCES)
-@pytest.mark.parametrize("workload", WORKLOADS)
+HINDERED = [
+    pytest.param(workload, what, marks=pytest.mark.nightly if "clock" in what and workload == LONG else ())
+    for workload in WORKLOADS
+    for what in HINDRANCES
+]
+
+
+@pytest.mark.parametrize(("workload", "what"), HINDERED)
 def test_what_hinders_a_replica_at_any_write_makes_no_second_writer(
     workload: str, what: str, count: Count
 ) -> None:
@@ -173,3 +192,18 @@ def test_what_delays_everybody_or_the_standby_from_any_write_on_makes_no_second_
 @pytest.mark.parametrize("what", ["the leader stands still", "the leader is cut off"])
 def test_what_a_leader_sent_long_ago_undoes_nothing_that_was_decided_since(what: str, count: Count) -> None:
     count(13, happens("scaled-twice", HINDRANCES[what], Channel.WRITE))
+
+
+@pytest.mark.parametrize("what", ["the leader stands still", "the leader is cut off"])
+def test_what_a_leader_sent_long_ago_takes_nothing_away_that_is_wanted_again(what: str, count: Count) -> None:
+    """What nobody has written since it may still change, and that is put right."""
+    back = "there-and-later-back"
+
+    def problems(happening: Happening) -> list[str]:
+        result = play(Run(back), None, happening.disturb, PATIENCE_SECONDS, standbys=1)
+        return [each for each in result.problems if not each.startswith("logged WARNING")]
+
+    begun = reference(back).before[Channel.CALL]
+    writes = [each for each in reference(back).journal.writes() if each.number > begun]
+    points = [each.number for each in writes if each.method == "DELETE" or "/replicasets" in each.path]
+    count(13, made([Happening(HINDRANCES[what], Channel.CALL, number) for number in points], problems))

@@ -63,7 +63,7 @@ def test_a_replica_set_keeps_why_it_makes_no_pods() -> None:
     status = {"replicas": 2, "conditions": [{**refused, "lastTransitionTime": "2026-01-01T00:00:00Z"}]}
     spec = {"replicas": 2, "selector": {"matchLabels": {"a": "b"}}, "template": {"spec": {}}}
     kept = trim(with_meta(a_child("ReplicaSet", spec=spec, status=status), uid="u", resourceVersion="1"))
-    assert (kept["spec"], kept["status"]) == ({}, {"conditions": [refused]})
+    assert (kept["spec"], kept["status"]) == ({"replicas": 2}, {"conditions": [refused]})
 
 
 def test_a_job_keeps_how_it_ended_and_whether_it_is_held_back() -> None:

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from tests.sim.faults import Channel
 from tests.sim.invariants import Effect
+from tests.sim.server.store import Key
 from tests.sim.stage import Stage
 
 LEASE, EVENT = "leases", "events"
@@ -16,7 +17,7 @@ LEASE, EVENT = "leases", "events"
 def usurped(stage: Stage) -> Iterator[str]:
     """What two operators did as if each were the only one."""
     yield from _stolen(stage)
-    yield from _second_writers(stage)
+    yield from _overwritten(stage)
     yield from _sent_too_late(stage)
 
 
@@ -32,8 +33,8 @@ def _stolen(stage: Stage) -> Iterator[str]:
             yield f"{holder} took the Lease {at - since:.1f} s after {before} had renewed it"
 
 
-def _second_writers(stage: Stage) -> Iterator[str]:
-    """Who follows another as the writer has to hold the Lease by then.
+def second_writers(stage: Stage) -> Iterator[str]:
+    """Each change by an operator after the next one's first, other than by a Lease of its own.
 
     Events are no state: their creation has nothing to be refused by, and nobody decides by them.
     """
@@ -43,10 +44,21 @@ def _second_writers(stage: Stage) -> Iterator[str]:
             holder = _holder(each)
         elif _plural(each) != EVENT:
             if each.author not in (writer, holder):
-                what = f"{each.change.type} {' '.join(each.change.key)}"
-                yield f"{each.author} wrote after {writer} had begun to, at {each.at:.3f} s: {what}"
+                yield f"{each.author} wrote after {writer} had begun to, at {each.at:.3f} s: {_told(each)}"
             else:
                 writer = each.author
+
+
+def _overwritten(stage: Stage) -> Iterator[str]:
+    """Changes of what the operator that held the Lease had written before."""
+    holder, writers = "", dict[Key, str]()
+    for each in stage.invariants.effects:
+        if _plural(each) == LEASE:
+            holder = _holder(each)
+            continue
+        if each.author != holder and writers.get(each.change.key, each.author) != each.author:
+            yield f"{each.author} undid what {holder} had done, at {each.at:.3f} s: {_told(each)}"
+        writers[each.change.key] = each.author
 
 
 def _sent_too_late(stage: Stage) -> Iterator[str]:
@@ -76,6 +88,10 @@ def _renewals(stage: Stage, identity: str) -> Iterator[tuple[float, float]]:
 
 def _plural(effect: Effect) -> str:
     return effect.change.key[0].rpartition("/")[2]
+
+
+def _told(effect: Effect) -> str:
+    return f"{effect.change.type} {' '.join(effect.change.key)}"
 
 
 def _holder(effect: Effect) -> str:

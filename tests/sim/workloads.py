@@ -79,6 +79,14 @@ async def more_and_later_fewer_replicas(stage: Stage) -> None:
     stage.edit(replicas=1)
 
 
+async def there_and_later_back(stage: Stage) -> None:
+    """What an operator that stands still was about to delete is wanted again by the time it goes on."""
+    stage.edit(modelVersion="v2")
+    await asyncio.sleep(15)
+    stage.edit(modelVersion="v1")
+    await asyncio.sleep(60)
+
+
 async def another_engine(stage: Stage) -> None:
     stage.edit(engine={"device": "CUDA", "maxConcurrentSequences": 7})
 
@@ -163,6 +171,9 @@ VARIANTS = ("there-and-back", "bad-version", "eviction", "out-of-memory")
 
 OTHERS = {
     each.name: each
-    for each in (_chatting("scaled-twice", more_and_later_fewer_replicas, serves("v1", 1), seconds=120),)
+    for each in (
+        _chatting("scaled-twice", more_and_later_fewer_replicas, serves("v1", 1), seconds=120),
+        _chatting("there-and-later-back", there_and_later_back, TWO, seconds=120),
+    )
 }
 """By name, those that are for one class of faults; so are deletions.py's."""

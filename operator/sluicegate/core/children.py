@@ -79,15 +79,21 @@ def pointer(owner: LLMDeployment, rollout: str, content: Mapping[str, Any]) -> O
 
 
 def replica_set(
-    owner: LLMDeployment, rollout: str, target: str, template: Mapping[str, Any], replicas: int
+    owner: LLMDeployment,
+    rollout: str,
+    target: str,
+    template: Mapping[str, Any],
+    replicas: int,
+    *,
+    retired: bool = False,
 ) -> Object:
     """The colour's pods. They heal without the operator."""
+    notes = {naming.RETIRED: "true"} if retired else None
     labels = {**naming.colour_labels(owner.metadata.name, rollout), naming.TARGET: target}
     selector = {naming.DEPLOYMENT: owner.metadata.name, naming.ROLLOUT: rollout}
     spec = {"replicas": replicas, "selector": {"matchLabels": selector}, "template": dict(template)}
-    return _child(
-        owner, "apps/v1", "ReplicaSet", naming.colour_name(owner.metadata.name, rollout), labels, spec=spec
-    )
+    name = naming.colour_name(owner.metadata.name, rollout)
+    return _child(owner, "apps/v1", "ReplicaSet", name, labels, notes, spec=spec)
 
 
 def service(owner: LLMDeployment, exposure: Exposure) -> Object:

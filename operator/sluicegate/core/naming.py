@@ -20,6 +20,9 @@ INTENT = "sluicegate.dev/intent"
 RECONCILE = "sluicegate.dev/reconcile"
 FINALIZER = "sluicegate.dev/in-use"
 
+RETIRED = "sluicegate.dev/retired"
+"""On a ReplicaSet that is about to be deleted."""
+
 EXPOSES = "sluicegate.dev/exposes"
 EXPOSED_SINCE = "sluicegate.dev/exposed-since"
 

@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 from pydantic import ValidationError
 
 from sluicegate.api.v1alpha1.llmdeployment import LLMDeployment
-from sluicegate.core import children, rollout
+from sluicegate.core import children, naming, rollout
 from sluicegate.core.colours import Colour
 from sluicegate.core.intent import write
-from sluicegate.core.objects import Manifest, by_name, ref, resource_version, terminating, uid
+from sluicegate.core.objects import Manifest, annotation, by_name, ref, resource_version, terminating, uid
 from sluicegate.core.observed import SeenDeployment
-from sluicegate.core.plan import Action, Create, Delete, Plan
+from sluicegate.core.plan import Action, Apply, Create, Delete, Plan
 from sluicegate.core.reading import read
 from sluicegate.core.report import deadline, events, invalid, report
 from sluicegate.core.template import pod_template
@@ -88,10 +88,29 @@ def retire(known: World) -> Iterator[Action]:
         return
     if known.promoted and not rollout.enough_to_serve(known):
         return
-    removable = (obj for colour in known.retired for obj in _removable(colour))
-    for obj in removable:
-        yield Delete(ref(obj), uid(obj), resource_version(obj), "nothing needs it any more")
-        return
+    reason = "nothing needs it any more"
+    for colour in known.retired:
+        for obj in _removable(colour):
+            yield _announce(known, colour, reason) or Delete(
+                ref(obj), uid(obj), resource_version(obj), reason
+            )
+            return
+
+
+def _announce(known: World, colour: Colour, reason: str) -> Apply | None:
+    """What is noted on a ReplicaSet before it is deleted.
+
+    Whoever wants it after all takes the note off. So a deletion is refused that an earlier leader decided on
+    and that took long to arrive.
+    """
+    pods, record = colour.replica_set, colour.record
+    if pods is None or record.template is None or annotation(pods, naming.RETIRED):
+        return None
+    replicas = pods["spec"].get("replicas", 1)
+    note = children.replica_set(
+        known.deployment, colour.id, record.target, record.template, replicas, retired=True
+    )
+    return Apply(note, uid(pods), resource_version(pods), reason)
 
 
 def _removable(colour: Colour) -> Iterator[Manifest]:

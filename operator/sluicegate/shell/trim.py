@@ -71,7 +71,8 @@ def _owned(managed_fields: Iterable[Manifest]) -> Trimmed:
 
 def _replica_set(obj: Manifest) -> Trimmed:
     # The template is read live where it is needed.
-    return {**_child(obj), "spec": {}, "status": {"conditions": _conditions(obj, "ReplicaFailure")}}
+    status = {"conditions": _conditions(obj, "ReplicaFailure")}
+    return {**_child(obj), "spec": _only(obj["spec"], ("replicas",)), "status": status}
 
 
 def _job(obj: Manifest) -> Trimmed:
