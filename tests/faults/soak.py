@@ -23,6 +23,7 @@ from tests.sim.process import HOME, NAMESPACE, Installation, expected
 from tests.sim.runner import START_SECONDS, simulate
 from tests.sim.stage import CRDS, Stage, a_deployment, now
 from tests.sim.truth import untrue
+from tests.sim.wire import FLIGHT
 from tests.sim.world import World
 
 from sluicegate.core import naming
@@ -348,7 +349,8 @@ def _weighed(stage: Stage) -> Rest:
     collections = _collections(stage.process.operator, "operator", set())
     held = {path: len(collection) for path, collection in collections}
     objects = len(stage.names(LLM_DEPLOYMENT)) + len(stage.names(MODEL_VERSION))
-    return Rest(now(), objects, len(asyncio.all_tasks()), held, pages * resource.getpagesize() / 2**20)
+    tasks = sum(task.get_name() != FLIGHT for task in asyncio.all_tasks())
+    return Rest(now(), objects, tasks, held, pages * resource.getpagesize() / 2**20)
 
 
 def _collections(part: object, path: str, seen: set[int]) -> Iterator[tuple[str, Collection[Any]]]:

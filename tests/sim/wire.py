@@ -24,6 +24,8 @@ EXPIRED_SECONDS = 5.0
 PAST_SECONDS = 5.0
 LARGE_BYTES = 1_200_000
 FOREVER = 1e9
+FLIGHT = "flight"
+"""The task of a request that is on its way. One that never arrives never ends."""
 _BOOKMARK = b'{"type": "BOOKMARK"'
 
 
@@ -103,7 +105,7 @@ class Wire:
         call = Call(channel, number, self.sender, _now(), 0.0, verb, path, what or "")
         carried = self._carried(call, method, query, body, content_type)
         # What was sent is on its way whatever becomes of its sender, who may stand still or give up.
-        flight = asyncio.create_task(carried, context=Context())
+        flight = asyncio.create_task(carried, name=FLIGHT, context=Context())
         flight.add_done_callback(_noticed)
         return await asyncio.shield(flight)
 
