@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -81,22 +82,30 @@ class Model(BaseModel):
 
     @model_validator(mode="after")
     def _lists_hold_an_item_once(self) -> Self:
-        for name, info in type(self).model_fields.items():
-            for tag in info.metadata:
-                told_apart = _told_apart(tag, getattr(self, name))
-                if len(set(told_apart)) < len(told_apart):
-                    raise ValueError(f"{info.alias} holds an item twice")
+        for name, alias, tag in _merged_lists(type(self)):
+            told_apart = _told_apart(tag, getattr(self, name))
+            if len(set(told_apart)) < len(told_apart):
+                raise ValueError(f"{alias} holds an item twice")
         return self
 
 
-def _told_apart(tag: object, items: Any) -> list[Any]:
-    """What tells the items of a list apart that server-side apply merges one by one."""
-    if tag is ListType.SET:
+@cache
+def _merged_lists(kind: type[Model]) -> tuple[tuple[str, str | None, ListMap | None], ...]:
+    """The fields that server-side apply merges item by item: name, alias, and keys unless it is a set."""
+    return tuple(
+        (name, info.alias, tag if isinstance(tag, ListMap) else None)
+        for name, info in kind.model_fields.items()
+        for tag in info.metadata
+        if tag is ListType.SET or isinstance(tag, ListMap)
+    )
+
+
+def _told_apart(tag: ListMap | None, items: Any) -> list[Any]:
+    """What tells the items of such a list apart."""
+    if tag is None:
         return list(items)
-    if isinstance(tag, ListMap):
-        dumped = [item.model_dump(by_alias=True) for item in items]
-        return [tuple(item[key] for key in tag.keys) for item in dumped]
-    return []
+    dumped = [item.model_dump(by_alias=True) for item in items]
+    return [tuple(item[key] for key in tag.keys) for item in dumped]
 
 
 NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"

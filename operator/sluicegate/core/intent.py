@@ -51,10 +51,10 @@ def owns_annotation(live: Manifest, key: str) -> bool:
 
 def _still_ours(intent: Manifest, live: Manifest) -> bool:
     """Whether every field of the intent is owned by one of our entries: a create's or a later apply's."""
-    entries = [json.loads(text) for text in live["owned"]["ours"]]
+    entries = tuple(live["owned"]["ours"])
     if not entries:
         return False
-    ours = _union(entries)
+    ours = _together(entries)
     intended = {key: value for key, value in intent.items() if key not in _TYPE}
     metadata = {key: value for key, value in intent["metadata"].items() if key not in _IDENTITY}
     return _covers(ours, {**intended, "metadata": metadata})
@@ -66,6 +66,12 @@ _IDENTITY = frozenset({"name", "namespace", "uid", "resourceVersion"})
 # The maps, of those that we write, that it records as one value. Of any other, a record with nothing below it
 # is what is left when somebody has emptied it.
 _WHOLE = frozenset({"data", "labelSelector", "nodeSelector", "podSelector", "secretKeyRef", "selector"})
+
+
+@lru_cache(maxsize=256)
+def _together(entries: tuple[str, ...]) -> Fields:
+    """What some entries own together. They name fields and no values: objects of a kind share a few."""
+    return _union([json.loads(text) for text in entries])
 
 
 def _union(nodes: list[Fields]) -> Fields:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -19,11 +20,16 @@ def read(kind: type[M], obj: Manifest) -> M:
     Another version of the operator may have written the status in words that this one does not know.
     """
     try:
-        return _parsed(kind, obj)
+        model: M = _parsed(kind, json.dumps(obj))
     except ValidationError:
-        return _parsed(kind, {key: value for key, value in obj.items() if key != "status"})
+        model = _parsed(kind, json.dumps({key: value for key, value in obj.items() if key != "status"}))
+    return model
 
 
-def _parsed(kind: type[M], obj: Manifest) -> M:
-    """As JSON, whose types are told apart as the API server does: "1" and true are no numbers there."""
-    return kind.model_validate_json(json.dumps(obj), strict=True)
+@lru_cache(maxsize=256)
+def _parsed(kind: type[M], text: str) -> M:
+    """From JSON, whose types are told apart as the API server does: "1" and true are no numbers there.
+
+    Most passes read again what the last ones read, a ModelVersion above all, and models are frozen.
+    """
+    return kind.model_validate_json(text, strict=True)
