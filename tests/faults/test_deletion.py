@@ -18,12 +18,13 @@ from tests.sim.stage import Stage, now
 from tests.sim.wire import Call
 
 from sluicegate.core import naming
-from sluicegate.core.objects import Manifest, labels, terminating, uid
-from sluicegate.kube.resources import CONFIG_MAP, POD
+from sluicegate.core.objects import Manifest, controller_uid, labels, name, terminating, uid
+from sluicegate.kube.resources import CONFIG_MAP, LLM_DEPLOYMENT, POD
 
 FREED_SECONDS = 60.0
 AWAY_SECONDS = 30.0
 SHORT = 10
+TAKEN_BY_HAND = ("finalizers-off",)
 LEFT_ON_PURPOSE = ("orphaning",)
 """Where the user has what belongs to the deployment stay."""
 
@@ -36,19 +37,24 @@ class Deletion:
         self._deleted_at: float | None = None
         self._freed_at = 0.0
         self._holders: set[str] = set()
+        self._gone_in_use: list[str] = []
 
     def disturb(self, stage: Stage) -> None:
         self._stage = stage
         self._theirs = stage.find(CONFIG_MAP, THEIRS["metadata"]["name"])
+        self._since = stage.server.store.version
         stage.server.store.listeners.append(self._changed)
 
     def problems(self) -> Iterator[str]:
         theirs = self._stage.find(CONFIG_MAP, THEIRS["metadata"]["name"])
         if theirs is not self._theirs and self._workload != "namespace":
             yield "what is not the operator's was touched"
+        if self._workload not in TAKEN_BY_HAND:
+            yield from self._gone_in_use
         if self._workload in LEFT_ON_PURPOSE:
             return
         yield from self._orphans()
+        yield from self._made_for_what_goes()
         if self._deleted_at is not None and (self._holders or self._late()):
             yield f"accelerators were held for more than {FREED_SECONDS:.0f} s: {self._holders}"
 
@@ -60,9 +66,24 @@ class Deletion:
         if kind == "llmdeployments" and self._deleted_at is None and _goes(change):
             self._deleted_at = now()
             self._holders = {uid(pod) for pod in self._stage.server.peek(POD) if accelerators(pod)}
+        if kind == "modelversions" and change.type == "DELETED":
+            users = [
+                name(each) for each in self._stage.server.peek(LLM_DEPLOYMENT) if _wants(each, change.new)
+            ]
+            self._gone_in_use += [f"{change.key[2]} went while {each} used it" for each in users]
         if kind == "pods" and change.type == "DELETED" and uid(change.new) in self._holders:
             self._holders.remove(uid(change.new))
             self._freed_at = now()
+
+    def _made_for_what_goes(self) -> Iterator[str]:
+        """What an operator made for a custom resource that was on its way out."""
+        going: set[str] = set()
+        made = {id(each.change) for each in self._stage.invariants.effects if each.change.old is None}
+        for change in self._stage.server.store.since(self._since):
+            if change.key[0].endswith(("/llmdeployments", "/modelversions")) and _goes(change):
+                going.add(uid(change.new))
+            if id(change) in made and controller_uid(change.new) in going:
+                yield f"{' '.join(change.key)} was made for what goes"
 
     def _orphans(self) -> Iterator[str]:
         """What belongs to something that is gone, or is ours and belongs to nothing."""
@@ -74,6 +95,10 @@ class Deletion:
                 yield f"{' '.join(key)} is left of {gone or 'nobody'}"
             elif terminating(obj):
                 yield f"{' '.join(key)} is stuck"
+
+
+def _wants(deployment: Manifest, model_version: Manifest) -> bool:
+    return bool(deployment["spec"]["modelVersion"] == name(model_version))
 
 
 def _goes(change: Change) -> bool:

@@ -28,6 +28,7 @@ from tests.sim.server.store import Key, Object, Store, Stored
 from tests.sim.server.structure import completed
 from tests.sim.server.writes import Target, Writes, key_of, rfc3339
 
+from sluicegate.kube.client import Propagation
 from sluicegate.kube.resources import NAMESPACE, Resource
 from sluicegate.kube.transport import Query, Response, Stream, Transport
 
@@ -255,15 +256,15 @@ class ApiServer:
         if target.name and meta.get("name", target.name) != target.name:
             raise bad_request("the name of the object does not match the name on the URL")
 
-    def _delete_in_background(self, key: Key) -> None:
+    def _delete(self, key: Key, propagation: Propagation) -> None:
         kind = self._kinds[key[0]]
-        self._writes.delete(Target(kind, key[1], key[2]), {"propagationPolicy": "Background"})
+        self._writes.delete(Target(kind, key[1], key[2]), {"propagationPolicy": propagation})
 
     def _stand_on(self, store: Store, created: int) -> None:
         self.store = store
         self._reads = Reads(store)
         self._writes = Writes(store, self._now, created)
-        self._garbage = GarbageCollector(store, self._delete_in_background)
+        self._garbage = GarbageCollector(store, self._delete)
         self._gc_due = False
 
     def _schedule_collection(self) -> None:

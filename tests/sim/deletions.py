@@ -74,6 +74,18 @@ async def make_v2_anew(stage: Stage) -> None:
     stage.create(V2)
 
 
+async def hold_it_and_ask_for_more(stage: Stage) -> None:
+    """Somebody's finalizer keeps an LLMDeployment whose spec still changes."""
+    stage.patch(LLM_DEPLOYMENT, "chat", {"metadata": {"finalizers": ["example.org/hold"]}})
+    stage.delete(LLM_DEPLOYMENT, "chat")
+    stage.edit(modelVersion="v2")
+
+
+async def let_it_go(stage: Stage) -> None:
+    stage.patch(LLM_DEPLOYMENT, "chat", {"metadata": {"finalizers": None}})
+    await delete("v1", "v2")(stage)
+
+
 async def take_the_finalizers_off(stage: Stage) -> None:
     stage.patch(MODEL_VERSION, "v1", {"metadata": {"finalizers": None}})
 
@@ -139,6 +151,7 @@ DELETIONS = {
             when=in_turn(delete("v1"), take_the_finalizers_off),
             then=without("v1", two_pods_serve),
         ),
+        _made("held-by-others", when=in_turn(hold_it_and_ask_for_more, let_it_go), then=all_gone),
         _made("namespace", when=delete_the_namespace, then=no_namespace),
     )
 }

@@ -6,11 +6,16 @@ from collections.abc import Callable
 
 from tests.sim.server.store import Key, Object, Store
 
+from sluicegate.kube.client import Propagation
+
 
 class GarbageCollector:
-    """Follows ownerReferences by uid. `delete` removes an object as the API server would on request."""
+    """Follows ownerReferences by uid. `delete` removes an object as the API server would on request.
 
-    def __init__(self, store: Store, delete: Callable[[Key], None]) -> None:
+    What has dependents of its own is waited for, too, where its owner is deleted in the foreground.
+    """
+
+    def __init__(self, store: Store, delete: Callable[[Key, Propagation], None]) -> None:
         self._store = store
         self._delete = delete
 
@@ -32,7 +37,7 @@ class GarbageCollector:
         if alive:
             self._store.put(key, _with(obj, ownerReferences=alive))
         else:
-            self._delete(key)
+            self._delete(key, "Background")
         return True
 
     def _finish(self, key: Key, obj: Object) -> bool:
@@ -51,8 +56,9 @@ class GarbageCollector:
                 self._store.put(dependent, _with(child, ownerReferences=kept))
             return self._release(key, obj, "orphan")
         waiting = [each for each in dependents if not each[1]["metadata"].get("deletionTimestamp")]
-        for dependent, _ in waiting:
-            self._delete(dependent)
+        for dependent, child in waiting:
+            below = self._dependents(child["metadata"]["uid"])
+            self._delete(dependent, "Foreground" if below else "Background")
         return bool(waiting) if dependents else self._release(key, obj, "foregroundDeletion")
 
     def _release(self, key: Key, obj: Object, finalizer: str) -> bool:
