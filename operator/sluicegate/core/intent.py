@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -54,10 +55,9 @@ def _still_ours(intent: Manifest, live: Manifest) -> bool:
     entries = tuple(live["owned"]["ours"])
     if not entries:
         return False
-    ours = _together(entries)
     intended = {key: value for key, value in intent.items() if key not in _TYPE}
     metadata = {key: value for key, value in intent["metadata"].items() if key not in _IDENTITY}
-    return _covers(ours, {**intended, "metadata": metadata})
+    return _together(entries).covers({**intended, "metadata": metadata})
 
 
 # The server keeps these out of managedFields.
@@ -68,10 +68,48 @@ _IDENTITY = frozenset({"name", "namespace", "uid", "resourceVersion"})
 _WHOLE = frozenset({"data", "labelSelector", "nodeSelector", "podSelector", "secretKeyRef", "selector"})
 
 
+@dataclass(frozen=True)
+class _Owned:
+    """A node of fieldsV1. Its value is owned wholly, or the fields, the items and the values named are.
+
+    Items go by the keys that tell them apart.
+    """
+
+    wholly: bool
+    fields: Mapping[str, _Owned]
+    items: tuple[tuple[Mapping[str, Any], _Owned], ...]
+    values: tuple[Any, ...]
+
+    def covers(self, value: Any) -> bool:
+        """Whether every leaf of `value` is owned."""
+        if self.wholly:
+            return True
+        if isinstance(value, Mapping):
+            return all(self._covers_field(key, item) for key, item in value.items())
+        if isinstance(value, list | tuple):
+            return all(self._covers_item(item) for item in value)
+        # The record tells of a structure where we intend a plain value: it is of somebody else's.
+        return False
+
+    def _covers_field(self, key: str, value: Any) -> bool:
+        node = self.fields.get(key)
+        if node is None:
+            return False
+        if node.wholly and value and isinstance(value, Mapping):
+            return key in _WHOLE
+        return node.covers(value)
+
+    def _covers_item(self, item: Any) -> bool:
+        if item in self.values:
+            return True
+        node = next((node for keys, node in self.items if _is_item(keys, item)), None)
+        return node is not None and node.covers(item)
+
+
 @lru_cache(maxsize=256)
-def _together(entries: tuple[str, ...]) -> Fields:
-    """What some entries own together. They name fields and no values: objects of a kind share a few."""
-    return _union([json.loads(text) for text in entries])
+def _together(entries: tuple[str, ...]) -> _Owned:
+    """What some entries own together. They name fields and hold few values: objects of a kind share some."""
+    return _owned(_union([json.loads(text) for text in entries]))
 
 
 def _union(nodes: list[Fields]) -> Fields:
@@ -81,39 +119,17 @@ def _union(nodes: list[Fields]) -> Fields:
     return {key: _union([node[key] for node in nodes if key in node]) for key in keys}
 
 
-def _covers(fields: Fields, value: Any) -> bool:
-    """Whether this fieldsV1 node says that every leaf of `value` is owned. An empty node owns it whole."""
-    if not fields:
-        return True
-    if isinstance(value, Mapping):
-        return all(_covers_field(fields, key, item) for key, item in value.items())
-    if isinstance(value, list | tuple):
-        return all(_covers_item(fields, item) for item in value)
-    # The record tells of a structure where we intend a plain value: it is of somebody else's.
-    return False
-
-
-def _covers_field(fields: Fields, key: str, value: Any) -> bool:
-    node = fields.get(f"f:{key}")
-    if not node and isinstance(value, Mapping) and value:
-        return node is not None and key in _WHOLE
-    return node is not None and _covers(node, value)
-
-
-def _covers_item(fields: Fields, item: Any) -> bool:
-    for key, node in fields.items():
+def _owned(node: Fields) -> _Owned:
+    below: dict[str, list[tuple[str, Fields]]] = {"f": [], "k": [], "v": []}
+    for key, inner in node.items():
         kind, _, text = key.partition(":")
-        if kind == "v" and _parsed(text) == item:
-            return True
-        if kind == "k" and _is_item(_parsed(text), item):
-            return _covers(node, item)
-    return False
-
-
-@lru_cache(maxsize=1024)
-def _parsed(text: str) -> Any:
-    """A value or key in a field's name. There are few of them, and each pass asks for all."""
-    return json.loads(text)
+        below.setdefault(kind, []).append((text, inner))
+    return _Owned(
+        wholly=not node,
+        fields={text: _owned(inner) for text, inner in below["f"]},
+        items=tuple((json.loads(text), _owned(inner)) for text, inner in below["k"]),
+        values=tuple(json.loads(text) for text, _ in below["v"]),
+    )
 
 
 def _is_item(keys: Mapping[str, Any], item: Any) -> bool:
