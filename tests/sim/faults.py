@@ -101,18 +101,22 @@ class Script:
     """
 
     def __init__(self, faults: tuple[Fault, ...] = ()) -> None:
-        self._faults = {(each.channel, each.number): each.what for each in faults}
-        self._first = faults[0] if faults else None
         self._acts: dict[tuple[Channel, int], Callable[[], None]] = {}
         self.origin = 0
         self._counts = dict.fromkeys(Channel, 0)
+        self.begin(faults)
+
+    def begin(self, faults: tuple[Fault, ...]) -> None:
+        """From now on these are the faults."""
+        self.faults = faults
+        self._due = {(each.channel, each.number): each.what for each in faults}
 
     def next(self, channel: Channel) -> tuple[int, str | None]:
         """The number of what happens now, and its fault if it has one."""
         self._counts[channel] += 1
         number = self._counts[channel]
         self._acts.pop((channel, number), _nothing)()
-        return number, self._faults.pop((channel, number), None)
+        return number, self._due.pop((channel, number), None)
 
     def at(self, channel: Channel, number: int, act: Callable[[], None]) -> None:
         """Do something the moment that this happens, before anybody is the wiser."""
@@ -128,7 +132,7 @@ class Script:
 
         A second one may have nothing left to happen to.
         """
-        missing = self._first is not None and (self._first.channel, self._first.number) in self._faults
+        missing = any((each.channel, each.number) in self._due for each in self.faults[:1])
         return not missing and not self._acts
 
 

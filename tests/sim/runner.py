@@ -39,6 +39,8 @@ UNHURRIED = Timing(lease=75, renew_deadline=50, retry=10)
 
 HANGING = frozenset({TIMEOUT, LATE})
 
+NEVER = "the fault never happened: the run is not the reference's"
+
 T = TypeVar("T")
 
 EVERY_WORKLOAD = WORKLOADS | OTHERS | DELETIONS
@@ -146,11 +148,13 @@ def play(
     disturb: Disturbance = undisturbed,
     patience: float = 0.0,
     standbys: int = 0,
+    script: Script | None = None,
 ) -> Result:
     """Make a run and compare it with a reference.
 
     `disturb` is done just before the change; its end may come `patience` seconds later than usual. As many
-    `standbys` as wanted are beside the operator that leads.
+    `standbys` as wanted are beside the operator that leads. What goes wrong is the run's faults, or what a
+    `script` of the caller's says.
     """
     start = beginning(chosen.workload, chosen.seed)
 
@@ -158,19 +162,17 @@ def play(
         world = start.world.fork(start.world.server.fork())
         lease = Timing() if standbys else UNHURRIED
         installation = Installation(resync_seconds=RESYNC_SECONDS, lease=lease)
-        stage = Stage(world, Script(chosen.faults), installation)
+        stage = Stage(world, script or Script(chosen.faults), installation)
         for number in range(1, standbys + 1):
             stage.another(Installation(f"operator-{number}", resync_seconds=RESYNC_SECONDS))
         workload = EVERY_WORKLOAD[chosen.workload]
         patient = replace(workload, seconds=workload.seconds + patience)
-        return await _performed(stage, patient, chosen, wanted, disturb)
+        return await _performed(stage, patient, wanted, disturb)
 
     return simulate(perform, start.time)
 
 
-async def _performed(
-    stage: Stage, workload: Workload, chosen: Run, wanted: Result | None, disturb: Disturbance
-) -> Result:
+async def _performed(stage: Stage, workload: Workload, wanted: Result | None, disturb: Disturbance) -> Result:
     result = Result(stage.journal)
     problems = result.problems
     with Hygiene(faulty=wanted is not None) as hygiene:
@@ -186,13 +188,13 @@ async def _performed(
             await _converge(stage, workload, wanted, result)
             result.seconds = now() - since - REST_SECONDS
             result.after = stage.script.counts()
-            slow = disturb is not undisturbed or any(each.what in HANGING for each in chosen.faults)
+            slow = disturb is not undisturbed or any(each.what in HANGING for each in stage.script.faults)
             problems += await _stays_so(stage, ANSWER_SECONDS if slow else REST_SECONDS)
             problems += untrue(stage)
         problems += hygiene.findings
     problems += _misconduct(stage, workload)
     if not stage.script.begun and not problems:
-        problems.append("the fault never happened: the run is not the reference's")
+        problems.append(NEVER)
     return result
 
 
