@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+from itertools import combinations, product
+
 import pytest
 from tests.faults.conftest import Count
 from tests.faults.judging import all_well
@@ -28,4 +31,18 @@ def test_a_kill_at_each_of_two_writes_in_a_row_changes_nothing_of_the_end(
     count(6, all_well(Run(workload, 0, pair) for pair in pairs))
 
 
+@pytest.mark.nightly
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_a_kill_at_any_two_writes_changes_nothing_of_the_end(workload: str, count: Count) -> None:
+    writes = numbers(reference(workload), Channel.WRITE)
+    pairs = [
+        (write(first, before), write(second, after))
+        for first, second in combinations(writes, 2)
+        for before, after in product(CRASHES, repeat=2)
+    ]
+    chosen = random.Random(workload).sample(pairs, min(PAIRS, len(pairs)))
+    count(6, all_well(Run(workload, 0, pair) for pair in chosen))
+
+
+PAIRS = 60
 TWICE = (("crash-after", "crash-before"), ("crash-before", "crash-after"))

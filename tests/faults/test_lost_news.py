@@ -1,4 +1,4 @@
-"""Class 9: every line of every watch is lost, or comes with what follows it."""
+"""Class 9: every line of every watch is lost, or comes with what follows it; or none tells of a change."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import pytest
 from tests.faults.conftest import Count
 from tests.faults.judging import all_well
 from tests.sim.faults import COALESCE, DROP, Channel, line
-from tests.sim.runner import Run, numbers, reference
+from tests.sim.runner import RESYNC_SECONDS, Run, numbers, play, reference
+from tests.sim.stage import Stage
 from tests.sim.workloads import WORKLOADS
+
+LOOKS = 20
+"""A workload's end is reached by so many looks at what is there."""
 
 
 @pytest.mark.parametrize("what", [DROP, COALESCE])
@@ -15,3 +19,15 @@ from tests.sim.workloads import WORKLOADS
 def test_any_line_of_a_watch_may_be_lost_or_late(workload: str, what: str, count: Count) -> None:
     lines = numbers(reference(workload), Channel.LINE)
     count(9, all_well(Run(workload, 0, (line(number, what),)) for number in lines))
+
+
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_what_no_watch_tells_is_seen_by_looking_again(workload: str, count: Count) -> None:
+    result = play(Run(workload), reference(workload), lose_changes, patience=LOOKS * RESYNC_SECONDS)
+
+    assert not result.problems, result.problems
+    count(9, 1)
+
+
+def lose_changes(stage: Stage) -> None:
+    stage.process.conditions.changes_lost = True

@@ -32,6 +32,8 @@ class Conditions:
     past: Past | None = None
     gaps: dict[str, Gap] = field(default_factory=dict)
     delays: Mapping[str, float] = field(default_factory=dict)
+    changes_lost: bool = False
+    """Watches tell what is added and deleted, and nothing of what is modified."""
     down: bool = False
     """Nobody listens at the API server's address."""
     silent_until: float = 0.0

@@ -27,6 +27,7 @@ FOREVER = 1e9
 FLIGHT = "flight"
 """The task of a request that is on its way. One that never arrives never ends."""
 _BOOKMARK = b'{"type": "BOOKMARK"'
+_MODIFIED = b'{"type": "MODIFIED"'
 
 
 @dataclass(frozen=True)
@@ -203,6 +204,8 @@ class Wire:
                         yield told
                     withheld.clear()
                 what = None if bookmark else self._note(text)
+                if self.conditions.changes_lost and text.startswith(_MODIFIED):
+                    what = faults.DROP
                 if what == faults.COALESCE:
                     until = _now() + COALESCE_SECONDS
                 if what == faults.COALESCE or withheld:
