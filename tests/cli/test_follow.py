@@ -192,7 +192,7 @@ async def test_a_refusal_that_lasts_ends_it(
     asyncio.get_running_loop().call_later(5, setattr, scene.wire, "refuse", refuse)
 
     with pytest.raises(error):
-        await follower.run()
+        await asyncio.wait_for(follower.run(), 10 * REFUSALS)
 
     assert now() >= REFUSALS * PAUSE_SECONDS
 

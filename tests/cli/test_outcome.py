@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.cli.builders import a_condition, a_deployment, serving
+from tests.cli.builders import a_condition, a_deployment, before, serving
 
 from sluicegate.api.reasons import Reason
 from sluicegate.cli.command import Exit
@@ -23,7 +23,8 @@ def _not_ready(reason: str) -> dict[str, Any]:
 
 
 def _rollout(step: str, id: str = NEW) -> dict[str, Any]:
-    return {"id": id, "fromVersion": "smollm2-1", "toVersion": VERSION, "step": step}
+    versions = {"fromVersion": "smollm2-1", "toVersion": VERSION}
+    return {"id": id, **versions, "step": step, "stepStartedAt": before(seconds=42)}
 
 
 def _changed(deployment: dict[str, Any], **metadata: Any) -> dict[str, Any]:
@@ -118,6 +119,26 @@ def test_it_ends_when(deployment: dict[str, Any] | None, outcome: Outcome, reaso
 
     assert (standing.outcome, standing.reason) == (outcome, reason)
     assert standing.is_over(failing_for=GRACE_SECONDS)
+
+
+TIMES = {
+    "the step's": (ON_THE_WAY["new pods come up"][0], before(seconds=42)),
+    "the failure's": (
+        a_deployment(
+            _not_ready("EngineCrashLooping"),
+            a_condition("Stalled", "True", "EngineCrashLooping", minutes=1),
+            rollout=_rollout("Provisioning"),
+        ),
+        before(minutes=1),
+    ),
+    "the success's": (DRAINING, READY["lastTransitionTime"]),
+    "nobody's, of a spec that was not seen": (_changed(PROMOTED, generation=2), ""),
+}
+
+
+@pytest.mark.parametrize(("deployment", "since"), TIMES.values(), ids=TIMES.keys())
+def test_the_time_that_is_told_is(deployment: dict[str, Any], since: str) -> None:
+    assert judge(WANTED, deployment).since == since
 
 
 @pytest.mark.parametrize("outcome", [Outcome.PROMOTED, Outcome.SUPERSEDED])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from sluicegate.api.reasons import Reason
@@ -68,12 +68,16 @@ class Step(StrEnum):
 
 @dataclass(frozen=True)
 class Standing:
-    """`step` is one of the status or of `Step`, `reason` the API's word; `outcome` is None on the way."""
+    """`step` is one of the status or of `Step`, `reason` the API's word; `outcome` is None on the way.
+
+    `since` is the API's timestamp, "" where it does not say.
+    """
 
     step: str
     reason: str
     message: str
     outcome: Outcome | None = None
+    since: str = ""
 
     def is_over(self, failing_for: float) -> bool:
         """Whether this is the end. `failing_for` is how many seconds it has been failing without a break."""
@@ -100,8 +104,9 @@ def judge(wanted: Wanted, deployment: Object | None) -> Standing:
     stalled = condition(deployment, "Stalled")
     if stalled is not None and is_true(deployment, "Stalled"):
         return _told(Step.STALLED, stalled, Outcome.FAILED)
-    rollout = deployment["status"].get("rollout") or {}
-    return _told(rollout.get("step") or Step.WAITING, ready)
+    if rollout := deployment["status"].get("rollout"):
+        return replace(_told(rollout["step"], ready), since=rollout["stepStartedAt"])
+    return _told(Step.WAITING, ready)
 
 
 def _is_of_the_present(deployment: Object) -> bool:
@@ -126,4 +131,4 @@ def _superseded(reason: Reason, message: str) -> Standing:
 
 
 def _told(step: str, by: Mapping[str, str], outcome: Outcome | None = None) -> Standing:
-    return Standing(str(step), by.get("reason", ""), by.get("message", ""), outcome)
+    return Standing(step, by["reason"], by.get("message", ""), outcome, by["lastTransitionTime"])

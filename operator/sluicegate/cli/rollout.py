@@ -20,7 +20,7 @@ from sluicegate.cli.follow import follow
 from sluicegate.cli.outcome import Outcome, Standing, Step, Wanted, judge
 from sluicegate.cli.table import table
 from sluicegate.cli.view import Object, since
-from sluicegate.core.objects import condition, uid
+from sluicegate.core.objects import uid
 from sluicegate.kube.resources import LLM_DEPLOYMENT
 
 # Longer than new pods may take by default, so that a version whose pods never become ready ends with 1.
@@ -172,11 +172,10 @@ async def _status(args: Namespace) -> int:
 
 
 def as_json(deployment: Object) -> dict[str, Any]:
-    """How the rollout to the present spec stands. `since` is the API's timestamp, "" where none is known."""
+    """How the rollout to the present spec stands."""
     meta, status = deployment["metadata"], deployment.get("status") or {}
     wanted = Wanted(uid(deployment), deployment["spec"]["modelVersion"])
-    standing, rollout = judge(wanted, deployment), status.get("rollout") or {}
-    ready = condition(deployment, "Ready") or {}
+    standing = judge(wanted, deployment)
     return {
         "name": meta["name"],
         "namespace": meta["namespace"],
@@ -184,7 +183,7 @@ def as_json(deployment: Object) -> dict[str, Any]:
         "serving": (status.get("serving") or {}).get("version", ""),
         "outcome": standing.outcome and str(standing.outcome),
         **_of(standing),
-        "since": rollout.get("stepStartedAt") or ready.get("lastTransitionTime", ""),
+        "since": standing.since,
         "unblockedBy": advice(standing.reason, meta["namespace"]),
     }
 
