@@ -75,7 +75,7 @@ async def test_a_change_is_seen_at_once() -> None:
 async def test_another_deployment_is_not_taken_for_it() -> None:
     scene = Scene()
     async with _following(scene) as follower:
-        await scene.has_a_deployment("other", name="neighbour")
+        await scene.has_a_deployment("other", name="bystander")
         await asyncio.sleep(20)
 
     assert follower.seen == ["v1"]
