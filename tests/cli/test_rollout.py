@@ -204,7 +204,7 @@ async def test_a_deletion_ends_it_with_three(scene: Scene, commands: Commands) -
 
     ended = await _waited(commands, meanwhile=((5, scene.delete),))
 
-    assert ended == (Exit.SUPERSEDED, "the rollout of v1 is superseded: the LLMDeployment is deleted")
+    assert ended == (Exit.SUPERSEDED, "the rollout of v1 is superseded: the LLMDeployment was deleted")
 
 
 async def test_one_of_the_same_name_is_not_taken_for_the_deleted_one(

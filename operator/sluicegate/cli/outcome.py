@@ -89,7 +89,7 @@ class Standing:
 def judge(wanted: Wanted, deployment: Object | None) -> Standing:
     """How the rollout stands; the deployment is None where it is gone."""
     if deployment is None or uid(deployment) != wanted.uid or terminating(deployment):
-        return _superseded(Reason.TERMINATING, "the LLMDeployment is deleted")
+        return _superseded(Reason.TERMINATING, "the LLMDeployment was deleted")
     asked = deployment["spec"]["modelVersion"]
     if asked != wanted.version:
         return _superseded(Reason.SUPERSEDED, f"the spec asks for {asked}, not for {wanted.version}")
