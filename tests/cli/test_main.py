@@ -24,7 +24,7 @@ def test_every_command_is_there_and_says_what_it_does(capsys: pytest.CaptureFixt
     told = capsys.readouterr().out
     assert ended.value.code == 0
     assert [command.name for command in cli.COMMANDS] == [
-        *("run", "crds", "render", "status", "explain", "uninstall")
+        *("run", "crds", "render", "status", "explain", "rollout", "uninstall")
     ]
     assert all(command.summary in " ".join(told.split()) for command in cli.COMMANDS)
 
@@ -37,13 +37,38 @@ def test_the_version_is_that_of_the_distribution(capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().out == f"sluicegate {metadata.version('sluicegate')}\n"
 
 
-@pytest.mark.parametrize("argv", [[], ["bogus"], ["status"], ["status", "x", "--bogus"]])
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [],
+        ["bogus"],
+        ["status"],
+        ["status", "x", "--bogus"],
+        ["rollout"],
+        ["rollout", "bogus"],
+        ["rollout", "wait"],
+        ["rollout", "wait", "x", "--timeout"],
+    ],
+    ids=" ".join,
+)
 def test_wrong_usage_ends_with_five(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main(argv)
 
     assert ended.value.code == Exit.USAGE_OR_PERMISSION
     assert "usage:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ended", [KeyboardInterrupt(), BrokenPipeError()], ids=repr)
+def test_a_command_that_is_ended_from_outside_is_told_from_one_that_failed(
+    ended: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run(settings: Settings) -> int:
+        raise ended
+
+    monkeypatch.setattr(app, "run", run)
+
+    assert cli.main(["run", *IMAGES]) == Exit.INTERRUPTED
 
 
 def test_crds_are_printed_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -16,7 +16,10 @@ class Exit(IntEnum):
     OK = 0
     FAILED = 1
     TIMEOUT = 2
+    SUPERSEDED = 3
     USAGE_OR_PERMISSION = 5
+    INTERRUPTED = 130
+    """By Ctrl-C, or by a reader of the output that went away."""
 
 
 class CommandError(Exception):
@@ -35,6 +38,31 @@ class Command:
     summary: str
     add_arguments: Callable[[ArgumentParser], None]
     run: Run
+
+
+@dataclass(frozen=True)
+class Group:
+    """Commands about one thing, under its name."""
+
+    name: str
+    summary: str
+    commands: tuple[Command, ...]
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        add_commands(parser, self.commands)
+
+
+def add_commands(parser: ArgumentParser, commands: Iterable[Command | Group]) -> None:
+    """Make the parser choose one of them; the one chosen is `command` among the arguments."""
+    choices = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in commands:
+        sub = choices.add_parser(command.name, help=command.summary, description=_sentence(command.summary))
+        command.add_arguments(sub)
+        sub.set_defaults(command=command)
+
+
+def _sentence(summary: str) -> str:
+    return f"{summary[:1].upper()}{summary[1:]}."
 
 
 def add_cluster_flags(parser: ArgumentParser) -> None:

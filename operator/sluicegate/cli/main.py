@@ -9,15 +9,16 @@ from collections.abc import Awaitable, Sequence
 from importlib import metadata
 from typing import NoReturn
 
-from sluicegate.cli import crds, explain, render, run, status, uninstall
-from sluicegate.cli.command import Command, CommandError, Exit
+from sluicegate.cli import crds, explain, render, rollout, run, status, uninstall
+from sluicegate.cli.command import Command, CommandError, Exit, Group, add_commands
 
-COMMANDS: tuple[Command, ...] = (
+COMMANDS: tuple[Command | Group, ...] = (
     run.COMMAND,
     crds.COMMAND,
     render.COMMAND,
     status.COMMAND,
     explain.COMMAND,
+    rollout.GROUP,
     uninstall.COMMAND,
 )
 
@@ -40,11 +41,7 @@ class _Parser(argparse.ArgumentParser):
 def parser() -> argparse.ArgumentParser:
     top = _Parser(prog="sluicegate", description="Serve language models on Kubernetes.")
     top.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
-    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in COMMANDS:
-        sub = commands.add_parser(command.name, help=command.summary, description=_sentence(command.summary))
-        command.add_arguments(sub)
-        sub.set_defaults(command=command)
+    add_commands(top, COMMANDS)
     return top
 
 
@@ -61,12 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"sluicegate: {error}", file=sys.stderr)
         return error.code
     except (KeyboardInterrupt, BrokenPipeError):
-        return Exit.FAILED
+        return Exit.INTERRUPTED
 
 
 async def _awaited(outcome: Awaitable[int]) -> int:
     return await outcome
-
-
-def _sentence(summary: str) -> str:
-    return f"{summary[:1].upper()}{summary[1:]}."

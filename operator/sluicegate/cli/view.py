@@ -43,7 +43,12 @@ class View:
     @property
     def held(self) -> bool:
         """Whether an annotation stops all reconciling of it."""
-        return annotation(self.deployment, naming.RECONCILE) == "Disabled"
+        return held(self.deployment)
+
+
+def held(deployment: Object) -> bool:
+    """Whether an annotation stops all reconciling of it."""
+    return annotation(deployment, naming.RECONCILE) == "Disabled"
 
 
 async def view(cluster: Cluster, deployment: str, now: datetime) -> View:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -145,7 +145,7 @@ class Client:
         field_selector: str = "",
         seconds: float = 290.0,
         inactivity: float = 75.0,
-    ) -> AsyncIterator[WatchEvent]:
+    ) -> AsyncGenerator[WatchEvent, None]:
         """What happens after `resource_version`, until the server ends the stream after `seconds`.
 
         Raises Gone where that version is too old, Unavailable where the stream tears or brings nothing
