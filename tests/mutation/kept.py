@@ -10,7 +10,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,33 +37,39 @@ class Mutant:
     why: str
 
 
+Command = tuple[str, ...]
+
+
 def survivors(
-    mutants: Sequence[Mutant],
-    command: Sequence[str],
+    trials: Mapping[Mutant, Command],
+    sound: Command,
     parallel: int,
     *,
     tree: Path = ROOT,
     limit: float = 600.0,
     tell: Callable[[Mutant, bool], None] = lambda mutant, killed: None,
 ) -> tuple[Mutant, ...]:
-    """The mutants for which the command, run at the root of the tree, ends well. `tell` hears of each one.
+    """The mutants for which their command, run at the root of the tree, ends well. `tell` hears of each one.
 
     So many run at the same time; what takes longer than `limit` seconds is killed. Raises ValueError where a
-    mutant's old text is not there exactly once, or where the command fails without any mutant.
+    mutant's old text is not there exactly once, or where the command `sound`, which comprises all the others,
+    fails without any mutant.
     """
-    for mutant in mutants:
+    for mutant in trials:
         _changed(tree, mutant)
-    if not _passes(tree, None, command, limit):
-        raise ValueError(f"fails without any mutant: {' '.join(command)}")
 
     def lives(mutant: Mutant) -> bool:
-        alive = _passes(tree, mutant, command, limit)
+        alive = _passes(tree, mutant, trials[mutant], limit)
         tell(mutant, not alive)
         return alive
 
     with ThreadPoolExecutor(parallel) as threads:
-        alive = list(threads.map(lives, mutants))
-    return tuple(mutant for mutant, lived in zip(mutants, alive, strict=True) if lived)
+        passes = threads.submit(_passes, tree, None, sound, limit)
+        alive = threads.map(lives, trials)
+        left = tuple(mutant for mutant, lived in zip(trials, alive, strict=True) if lived)
+    if not passes.result():
+        raise ValueError(f"fails without any mutant: {' '.join(sound)}")
+    return left
 
 
 def _changed(tree: Path, mutant: Mutant) -> str:
@@ -73,7 +79,7 @@ def _changed(tree: Path, mutant: Mutant) -> str:
     return text.replace(mutant.old, mutant.new)
 
 
-def _passes(tree: Path, mutant: Mutant | None, command: Sequence[str], limit: float) -> bool:
+def _passes(tree: Path, mutant: Mutant | None, command: Command, limit: float) -> bool:
     with TemporaryDirectory() as folder:
         copy = Path(folder) / "tree"
         shutil.copytree(tree, copy, ignore=_LEFT_OUT)
@@ -82,7 +88,7 @@ def _passes(tree: Path, mutant: Mutant | None, command: Sequence[str], limit: fl
         return _ends_well(copy, command, limit)
 
 
-def _ends_well(tree: Path, command: Sequence[str], limit: float) -> bool:
+def _ends_well(tree: Path, command: Command, limit: float) -> bool:
     """The tree's packages come before installed ones. At the limit all that the command started ends."""
     path = os.pathsep.join(str(tree / each) for each in PACKAGES)
     environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.mutation.kept import Mutant, survivors
+from tests.mutation import guards
+from tests.mutation.kept import ROOT, Mutant, survivors
 
 DOOR = """
 def opens(key, lock):
@@ -38,7 +39,11 @@ def test_only_the_mutant_that_the_command_does_not_notice_survives(tree: Path) -
     told: dict[str, bool] = {}
 
     left = survivors(
-        [ANY_KEY, BLUE], COMMAND, 2, tree=tree, tell=lambda mutant, killed: told.update({mutant.name: killed})
+        {ANY_KEY: COMMAND, BLUE: COMMAND},
+        COMMAND,
+        2,
+        tree=tree,
+        tell=lambda mutant, killed: told.update({mutant.name: killed}),
     )
 
     assert left == (BLUE,)
@@ -47,7 +52,7 @@ def test_only_the_mutant_that_the_command_does_not_notice_survives(tree: Path) -
 
 
 def test_a_mutant_that_never_ends_is_killed_by_the_limit(tree: Path) -> None:
-    assert survivors([STUCK], COMMAND, 1, tree=tree, limit=3.0) == ()
+    assert survivors({STUCK: COMMAND}, COMMAND, 1, tree=tree, limit=3.0) == ()
 
 
 @pytest.mark.parametrize("old", ["return", "key is lock"], ids=["there twice", "not there"])
@@ -55,11 +60,19 @@ def test_a_mutant_whose_text_is_not_there_once_is_refused(tree: Path, old: str) 
     lost = Mutant("lost", "operator/house/door.py", old, "pass", "the code has moved on")
 
     with pytest.raises(ValueError, match=r"lost: its old text is \d times in"):
-        survivors([lost], COMMAND, 1, tree=tree)
+        survivors({lost: COMMAND}, COMMAND, 1, tree=tree)
 
 
 def test_a_command_that_fails_anyway_judges_no_mutant(tree: Path) -> None:
     (tree / "check.py").write_text("raise SystemExit(1)")
 
     with pytest.raises(ValueError, match="fails without any mutant"):
-        survivors([BLUE], COMMAND, 1, tree=tree)
+        survivors({BLUE: COMMAND}, COMMAND, 1, tree=tree)
+
+
+def test_every_guard_is_where_its_list_says_and_so_is_what_notices_it() -> None:
+    for guard in guards.listed():
+        text = (ROOT / guard["file"]).read_text()
+
+        assert text.count(guard["old"]) == 1, guard["name"]
+        assert (ROOT / guard.get("tests", "tests")).exists(), guard["name"]
