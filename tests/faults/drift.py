@@ -18,7 +18,7 @@ from tests.sim.end_state import State, difference, end_state
 from tests.sim.faults import Script
 from tests.sim.hygiene import Hygiene
 from tests.sim.process import NAMESPACE, Installation
-from tests.sim.runner import REST_SECONDS, RESYNC_SECONDS, START_SECONDS, beginning, simulate
+from tests.sim.runner import LATER_SECONDS, REST_SECONDS, START_SECONDS, beginning, simulate
 from tests.sim.stage import Stage
 from tests.sim.truth import untrue
 
@@ -152,7 +152,7 @@ def played(drift: Drift, *, away: bool = False) -> list[str]:
 
     async def perform() -> list[str]:
         world = start.world.fork(start.world.server.fork())
-        stage = Stage(world, Script(), Installation(resync_seconds=RESYNC_SECONDS, lease=SLOW_LEASE))
+        stage = Stage(world, Script(), Installation(lease=SLOW_LEASE))
         stage.traffic.pause()
         pods = {uid(each) for each in stage.pods()}
         with Hygiene(faulty=False) as hygiene:
@@ -179,7 +179,8 @@ async def _judged(stage: Stage, drift: Drift) -> list[str]:
         problems += _differences(stage, drift)
     await stage.quiet(REST_SECONDS, 2 * REST_SECONDS)
     before = len(stage.journal.calls)
-    await asyncio.sleep(1.2 * RESYNC_SECONDS)
+    await stage.look_again()
+    await asyncio.sleep(LATER_SECONDS)
     problems += [f"a write after the end: {each.method} {each.path}" for each in stage.journal.writes(before)]
     live = stage.find(KINDS[drift.kind], drift.name)
     if drift.is_kept and THEIRS not in json.dumps({**live, "managedFields": None} if live else None):

@@ -6,7 +6,8 @@ import pytest
 from tests.faults.conftest import Count
 from tests.faults.judging import all_well
 from tests.sim.faults import COALESCE, DROP, Channel, line
-from tests.sim.runner import RESYNC_SECONDS, Run, numbers, play, reference
+from tests.sim.process import Installation
+from tests.sim.runner import Run, numbers, play, reference
 from tests.sim.stage import Stage
 from tests.sim.workloads import WORKLOADS
 
@@ -23,7 +24,8 @@ def test_any_line_of_a_watch_may_be_lost_or_late(workload: str, what: str, count
 
 @pytest.mark.parametrize("workload", WORKLOADS)
 def test_what_no_watch_tells_is_seen_by_looking_again(workload: str, count: Count) -> None:
-    result = play(Run(workload), reference(workload), lose_changes, patience=LOOKS * RESYNC_SECONDS)
+    patience = LOOKS * Installation.resync_seconds
+    result = play(Run(workload), reference(workload), lose_changes, patience)
 
     assert not result.problems, result.problems
     count(9, 1)

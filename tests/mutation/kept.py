@@ -39,6 +39,9 @@ class Mutant:
 
 Command = tuple[str, ...]
 
+NOTICED = 1
+"""How an oracle ends that found a fault, as pytest does. Any other failure says nothing of the mutant."""
+
 
 def survivors(
     trials: Mapping[Mutant, Command],
@@ -49,9 +52,9 @@ def survivors(
     limit: float = 600.0,
     tell: Callable[[Mutant, bool], None] = lambda mutant, killed: None,
 ) -> tuple[Mutant, ...]:
-    """The mutants for which their command, run at the root of the tree, ends well. `tell` hears of each one.
+    """The mutants that their command, run at the root of the tree, does not notice. `tell` hears of each one.
 
-    So many run at the same time; what takes longer than `limit` seconds is killed. Raises ValueError where a
+    So many run at the same time; what takes longer than `limit` seconds is noticed. Raises ValueError where a
     mutant's old text is not there exactly once, or where the command `sound`, which comprises all the others,
     fails without any mutant.
     """
@@ -59,15 +62,15 @@ def survivors(
         _changed(tree, mutant)
 
     def lives(mutant: Mutant) -> bool:
-        alive = _passes(tree, mutant, trials[mutant], limit)
+        alive = _status(tree, mutant, trials[mutant], limit) != NOTICED
         tell(mutant, not alive)
         return alive
 
     with ThreadPoolExecutor(parallel) as threads:
-        passes = threads.submit(_passes, tree, None, sound, limit)
+        without = threads.submit(_status, tree, None, sound, limit)
         alive = threads.map(lives, trials)
         left = tuple(mutant for mutant, lived in zip(trials, alive, strict=True) if lived)
-    if not passes.result():
+    if without.result():
         raise ValueError(f"fails without any mutant: {' '.join(sound)}")
     return left
 
@@ -79,16 +82,17 @@ def _changed(tree: Path, mutant: Mutant) -> str:
     return text.replace(mutant.old, mutant.new)
 
 
-def _passes(tree: Path, mutant: Mutant | None, command: Command, limit: float) -> bool:
+def _status(tree: Path, mutant: Mutant | None, command: Command, limit: float) -> int:
+    """The command's exit status on a copy of the tree."""
     with TemporaryDirectory() as folder:
         copy = Path(folder) / "tree"
         shutil.copytree(tree, copy, ignore=_LEFT_OUT)
         if mutant is not None:
             (copy / mutant.file).write_text(_changed(tree, mutant))
-        return _ends_well(copy, command, limit)
+        return _ended(copy, command, limit)
 
 
-def _ends_well(tree: Path, command: Command, limit: float) -> bool:
+def _ended(tree: Path, command: Command, limit: float) -> int:
     """The tree's packages come before installed ones. At the limit all that the command started ends."""
     path = os.pathsep.join(str(tree / each) for each in PACKAGES)
     environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
@@ -97,8 +101,8 @@ def _ends_well(tree: Path, command: Command, limit: float) -> bool:
         command, cwd=tree, env=environment, stdout=silent, stderr=silent, start_new_session=True
     )
     try:
-        return process.wait(limit) == 0
+        return process.wait(limit)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        return False
+        return NOTICED

@@ -55,6 +55,12 @@ def test_a_mutant_that_never_ends_is_killed_by_the_limit(tree: Path) -> None:
     assert survivors({STUCK: COMMAND}, COMMAND, 1, tree=tree, limit=3.0) == ()
 
 
+def test_an_oracle_that_cannot_judge_notices_nothing(tree: Path) -> None:
+    cannot = (sys.executable, "-c", "raise SystemExit(4)")
+
+    assert survivors({ANY_KEY: cannot}, COMMAND, 1, tree=tree) == (ANY_KEY,)
+
+
 @pytest.mark.parametrize("old", ["return", "key is lock"], ids=["there twice", "not there"])
 def test_a_mutant_whose_text_is_not_there_once_is_refused(tree: Path, old: str) -> None:
     lost = Mutant("lost", "operator/house/door.py", old, "pass", "the code has moved on")

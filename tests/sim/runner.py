@@ -7,6 +7,7 @@ something can go wrong; each run repeats it with one fault or two, and has to co
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -15,7 +16,7 @@ from typing import TypeVar
 import looptime
 from tests.sim.deletions import DELETIONS
 from tests.sim.end_state import State, difference, end_state
-from tests.sim.faults import LATE, TIMEOUT, Channel, Fault, Script, fault
+from tests.sim.faults import COALESCE, DROP, LATE, PAST, STALE, TIMEOUT, Channel, Fault, Script, fault
 from tests.sim.hygiene import Hygiene
 from tests.sim.leadership import usurped
 from tests.sim.process import Installation, expected
@@ -33,11 +34,16 @@ REST_SECONDS = 3.0
 """After as long without a change nothing is under way any more."""
 ANSWER_SECONDS = 40.0
 """Longer than the operator waits for an answer."""
-RESYNC_SECONDS = 40.0
+SILENCE_SECONDS = 90.0
+"""Longer than a watch may say nothing before it is given up."""
+LATER_SECONDS = 60.0
+"""What is put off comes within this time."""
 UNHURRIED = Timing(lease=75, renew_deadline=50, retry=10)
 """Where nobody else wants the Lease, renewing it is most of what happens in a run."""
 
 HANGING = frozenset({TIMEOUT, LATE})
+MISINFORMED = frozenset({"404", STALE, PAST, DROP, COALESCE})
+"""What the operator holds true after these is not, and nothing tells it until it looks again."""
 
 NEVER = "the fault never happened: the run is not the reference's"
 
@@ -161,10 +167,9 @@ def play(
     async def perform() -> Result:
         world = start.world.fork(start.world.server.fork())
         lease = Timing() if standbys else UNHURRIED
-        installation = Installation(resync_seconds=RESYNC_SECONDS, lease=lease)
-        stage = Stage(world, script or Script(chosen.faults), installation)
+        stage = Stage(world, script or Script(chosen.faults), Installation(lease=lease))
         for number in range(1, standbys + 1):
-            stage.another(Installation(f"operator-{number}", resync_seconds=RESYNC_SECONDS))
+            stage.another(Installation(f"operator-{number}"))
         workload = EVERY_WORKLOAD[chosen.workload]
         patient = replace(workload, seconds=workload.seconds + patience)
         return await _performed(stage, patient, wanted, disturb)
@@ -188,9 +193,10 @@ async def _performed(stage: Stage, workload: Workload, wanted: Result | None, di
             await _converge(stage, workload, wanted, result)
             result.seconds = now() - since - REST_SECONDS
             result.after = stage.script.counts()
-            slow = disturb is not undisturbed or any(each.what in HANGING for each in stage.script.faults)
-            problems += await _stays_so(stage, ANSWER_SECONDS if slow else REST_SECONDS)
-            problems += untrue(stage)
+            slow = any(each.what in HANGING for each in stage.script.faults)
+            pause = ANSWER_SECONDS if slow else REST_SECONDS
+            problems += await _stays_so(stage, pause if disturb is undisturbed else SILENCE_SECONDS)
+            problems += await _untrue(stage)
         problems += hygiene.findings
     problems += _misconduct(stage, workload)
     if not stage.script.begun and not problems:
@@ -199,25 +205,55 @@ async def _performed(stage: Stage, workload: Workload, wanted: Result | None, di
 
 
 async def _converge(stage: Stage, workload: Workload, wanted: Result | None, result: Result) -> None:
-    end = now() + workload.seconds + (ANSWER_SECONDS if wanted else 0)
-    while now() < end:
-        await stage.until(lambda: workload.then(stage), end - now())
-        await stage.quiet(REST_SECONDS, max(0.0, end - now()) + REST_SECONDS)
+    began = now()
+
+    def left() -> float:
+        # Asked anew each time: a branch learns of its faults on the way.
+        return began + workload.seconds + (_delay(stage) if wanted else 0) - now()
+
+    while left() > 0:
+        await stage.until(lambda: workload.then(stage) or left() <= 0, math.inf)
+        await stage.quiet(REST_SECONDS, max(0.0, left()) + REST_SECONDS)
         result.state = end_state(stage.world)
         if workload.then(stage) and (wanted is None or result.state == wanted.state):
             return
         await asyncio.sleep(1)
-    result.problems.append(f"it did not converge within {workload.seconds:.0f} s")
+    result.problems.append(f"it did not converge within {now() - began:.0f} s")
     if wanted is not None:
         result.problems += difference(result.state, wanted.state)
 
 
+def _delay(stage: Stage) -> float:
+    """How much later than the reference its faults may let a run end.
+
+    Where the operator hears of them it is less than the time to the next resync: nothing is to hang on that.
+    """
+    return ANSWER_SECONDS + _resync_seconds(stage)
+
+
+def _resync_seconds(stage: Stage) -> float:
+    """How long it takes at most until news are seen that no watch brought; 0 where they all came."""
+    lost = stage.process.conditions.changes_lost
+    misinformed = lost or any(each.what in MISINFORMED for each in stage.script.faults)
+    return 1.1 * stage.process.installation.resync_seconds if misinformed else 0.0
+
+
+async def _untrue(stage: Stage) -> list[str]:
+    """What the caches still hold wrongly when they had the time to learn of it."""
+    for _ in range(math.ceil(_resync_seconds(stage) / ANSWER_SECONDS)):
+        if not any(untrue(stage)):
+            break
+        await asyncio.sleep(ANSWER_SECONDS)
+    return list(untrue(stage))
+
+
 async def _stays_so(stage: Stage, pause: float) -> list[str]:
-    """What is still written once all is done and a pause is over, while resyncs tick."""
+    """What is still written once all is done and a pause is over, also when all is looked at again."""
     await asyncio.sleep(pause)
     stage.traffic.pause()
     before, since = len(stage.journal.calls), now()
-    await asyncio.sleep(1.5 * RESYNC_SECONDS)
+    await stage.look_again()
+    await asyncio.sleep(LATER_SECONDS)
     after = [each for each in stage.journal.writes(before) if each.sent >= since]
     return [f"a write after the end: {each.method} {each.path}" for each in after]
 

@@ -142,6 +142,12 @@ class Stage:
         self.server.store.interrupt(ConnectionResetError("the server ended"))
         asyncio.get_running_loop().call_later(seconds, setattr, met, "down", False)
 
+    async def look_again(self) -> None:
+        """Every replica that runs resyncs before its time."""
+        for each in self.processes:
+            if each.is_warm and each.operator is not None:
+                await each.operator.resync.once()
+
     async def quiet(self, rest: float, seconds: float) -> bool:
         """Wait until only Leases and events have changed for `rest` seconds; whether it came to that."""
         return await self.until(lambda: now() - self.changed_at >= rest, seconds)

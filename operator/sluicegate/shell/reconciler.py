@@ -25,7 +25,7 @@ from sluicegate.shell.outcome import Behind, Disabled, Done, Failed, Gone, Outco
 from sluicegate.shell.recorder import Recorder
 from sluicegate.shell.runtime import RuntimeCalls
 from sluicegate.shell.status import StatusWriter
-from sluicegate.shell.view import View
+from sluicegate.shell.view import PATIENCE_SECONDS, View
 
 NAME_TAKEN_RETRY = timedelta(seconds=5)
 
@@ -94,7 +94,7 @@ class Reconciler:
                 self._recorder.record(custom_resource, event)
         if isinstance(failure, ApiError):
             return Failed(generation, done, failure)
-        return Done(generation, done, plan.requeue_after)
+        return Done(generation, done, self._next_look(key, plan))
 
     async def _act(
         self, key: Key, uid: str, actions: Iterable[Action]
@@ -118,6 +118,14 @@ class Reconciler:
         """What to say about an obstacle. Nothing is done about it but to look again."""
         plan = subject.plan(replace(seen, obstacle=obstacle), self._now())
         return replace(plan, actions=(), requeue_after=NAME_TAKEN_RETRY)
+
+    def _next_look(self, key: Key, plan: Plan) -> timedelta | None:
+        """After how long to look again unless there is news before."""
+        waits = [] if plan.requeue_after is None else [plan.requeue_after]
+        if self._view.own_writes.unseen(key):
+            # A watch that lags brings no news of them either.
+            waits.append(timedelta(seconds=PATIENCE_SECONDS))
+        return min(waits, default=None)
 
     def _forget(self, key: Key) -> None:
         self._view.own_writes.forget(key)
