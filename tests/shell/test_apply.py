@@ -1,4 +1,4 @@
-"""What becomes of the first write of an object whose name is held already."""
+"""What becomes of a write where what is there is not what the decision saw."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from tests.shell.wire import Wire
 from tests.sim.apiserver import ApiServer
 
 from sluicegate.core.intent import stamped
-from sluicegate.core.objects import Manifest
-from sluicegate.core.plan import Create
+from sluicegate.core.objects import Manifest, ref, resource_version, uid
+from sluicegate.core.plan import Create, Delete, Replace, SetFinalizers, Write
 from sluicegate.kube.client import Client
 from sluicegate.kube.errors import Conflict
 from sluicegate.kube.resources import CONTROLLER_REVISION, SERVICE
@@ -40,7 +40,16 @@ class World:
         await self.client.create(service, "sluicegate")
 
     async def create(self, service: Manifest, owner: str = OWNER) -> None:
-        await self.applier.write(a_key(), owner, Create(service, "why"))
+        await self.write(Create(service, "why"), owner)
+
+    async def write(self, action: Write, owner: str = OWNER) -> None:
+        await self.applier.write(a_key(), owner, action)
+
+    async def changed_by_another(self) -> dict[str, Any]:
+        """The Service after somebody edited it."""
+        theirs = {"metadata": {"finalizers": ["example.com/theirs"]}, "spec": {"selector": {"app": "theirs"}}}
+        await self.client.patch_merge(SERVICE, NAMESPACE, "chat", theirs, "kubectl")
+        return await self.live()
 
     async def live(self) -> dict[str, Any]:
         return await self.client.get(SERVICE, NAMESPACE, "chat")
@@ -114,3 +123,33 @@ async def test_what_belongs_to_another_is_not_touched() -> None:
     with pytest.raises(NameTaken, match="belongs to LLMDeployment chat"):
         await world.create(a_service(), owner="uid-of-its-successor")
     assert await world.live() == before
+
+
+async def test_what_changed_since_it_was_seen_is_not_put_back_whole() -> None:
+    world = World()
+    await world.holds(a_service())
+    seen = await world.live()
+    changed = await world.changed_by_another()
+    with pytest.raises(Conflict, match="has changed since it was read"):
+        await world.write(Replace(a_service("green"), uid(seen), resource_version(seen), "why"))
+    assert await world.live() == changed
+
+
+async def test_a_finalizer_that_came_since_the_object_was_seen_stays() -> None:
+    world = World()
+    await world.holds(a_service())
+    seen = await world.live()
+    changed = await world.changed_by_another()
+    with pytest.raises(Conflict):
+        await world.write(SetFinalizers(ref(seen), (), uid(seen), resource_version(seen), "why"))
+    assert await world.live() == changed
+
+
+async def test_what_is_gone_already_needs_no_deletion() -> None:
+    world = World()
+    await world.holds(a_service())
+    seen = await world.live()
+    delete = Delete(ref(seen), uid(seen), resource_version(seen), "why")
+    await world.write(delete)
+    await world.write(delete)
+    assert world.writes == ["POST", "DELETE", "DELETE"]
