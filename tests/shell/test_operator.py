@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from tests.builders import a_model_version
 from tests.shell.cases import CASES
+from tests.shell.kit import running, until
 from tests.shell.rig import a_cluster, a_deployment
 
 from sluicegate.kube.transport import Response
@@ -42,6 +43,24 @@ async def test_caches_that_lag_behind_our_own_writes_never_double_them(seconds: 
         creates = [path for method, path in rig.writes() if method == "POST" and "replicasets" in path]
         assert len(creates) == 1
         assert rig.meter.counts["stale", "ReplicaSet"] > 0
+
+
+async def test_nothing_is_said_of_pods_before_their_cache_is_filled() -> None:
+    async with a_cluster(a_model_version(), a_deployment()) as rig:
+        await rig.until_ready()
+        await rig.settle()
+        rig.working.cancel()
+        await asyncio.wait([rig.working])
+        await rig.operator.stop()
+        rig.wire.refuse = lambda method, path: Response(503, b"") if path.endswith("/pods") else None
+        successor, writes = rig.another(), len(rig.writes())
+        async with running(rig.host(successor), successor.feed(), successor.work()):
+            await until(successor.lease.acquired.is_set)
+            await rig.settle()
+            assert await rig.is_ready()
+            rig.wire.refuse = lambda method, path: None
+            await rig.settle()
+        assert rig.writes()[writes:] == []
 
 
 async def test_an_object_that_always_fails_does_not_slow_the_others() -> None:
