@@ -1,6 +1,7 @@
 """The classes of faults that are held, by number, as docs/testing.md has them."""
 
 CLASSES = {
+    2: "pods of every pace, from several seeds",
     5: "killed before or after a write",
     6: "killed twice",
     7: "a request that fails",

@@ -32,11 +32,22 @@ class Effect:
     change: Change
 
 
+@dataclass(frozen=True)
+class Serving:
+    """The addresses of the pods behind a Service that answer and stay, those of them to which kube-proxy
+    sends new connections, and how many are wanted."""
+
+    lasting: frozenset[str]
+    known: frozenset[str]
+    wanted: int
+
+
 class Invariants:
     """Told of every change; `breaches` says what was broken, in words."""
 
     def __init__(self, world: World) -> None:
         self._server = world.server
+        self._endpoints = world.endpoints
         self._author: str | None = None
         self.breaches: list[str] = []
         self.effects: list[Effect] = []
@@ -51,14 +62,26 @@ class Invariants:
             yield
         finally:
             self._author = None
-        for deployment, lasting in before.items():
-            if lasting and not self._serving().get(deployment, lasting):
-                self.breaches.append(f"I1: a write left {deployment} without a pod that answers")
+        after = self._serving()
+        for deployment, was in before.items():
+            self._compare(deployment, was, after.get(deployment, was))
+
+    def _compare(self, deployment: str, before: Serving, after: Serving) -> None:
+        floor = min(len(before.lasting), before.wanted)
+        if floor and not after.lasting:
+            self.breaches.append(f"I1: a write left {deployment} without a pod that answers")
+        elif before.known and not before.known & after.lasting:
+            self.breaches.append(f"I1: a write left {deployment} without a pod that kube-proxy knows")
+        elif len(after.lasting) < floor:
+            told = f"{len(after.lasting)} of {before.wanted} pods that answer"
+            self.breaches.append(f"I2: a write left {deployment} with {told}")
 
     def _changed(self, change: Change) -> None:
         if self._author is not None:
-            self.effects.append(Effect(asyncio.get_running_loop().time(), self._author, change))
+            self.effects.append(Effect(_now(), self._author, change))
             self._judge(change)
+            if change.key[0] == "apps/v1/replicasets" and change.type == "DELETED":
+                self._judge_retired(change.new)
         if change.key[0] in ("apps/v1/replicasets", "v1/pods"):
             self._count_colours()
 
@@ -71,18 +94,36 @@ class Invariants:
         if owner is None and not _made_by_us(change.old):
             self.breaches.append(f"a foreign object was written: {plural} {change.key[2]}")
 
-    def _serving(self) -> Mapping[str, int]:
-        """Pods that answer and stay, by LLMDeployment that wants some."""
+    def _judge_retired(self, replica_set: Manifest) -> None:
+        """No new connection may reach its pods any more."""
+        where = replica_set["metadata"]["namespace"], labels(replica_set).get(naming.DEPLOYMENT, "")
+        deployment = self._server.find(LLM_DEPLOYMENT, *where)
+        service = self._server.find(SERVICE, *where)
+        if service is None or deployment is None or terminating(deployment):
+            return
+        reached = self._endpoints.lingering(service["spec"].get("clusterIP", ""), _now())
+        pods = by_owner(self._server.peek(POD)).get(uid(replica_set), ())
+        if any(answers(pod) and pod["status"]["podIP"] in reached for pod in pods):
+            self.breaches.append(f"new connections still reached {name(replica_set)} when it was deleted")
+
+    def _serving(self) -> Mapping[str, Serving]:
+        """Who answers for each LLMDeployment that wants pods."""
         pods = list(self._server.peek(POD))
         kept = {uid(each) for each in self._server.peek(REPLICA_SET) if not terminating(each)}
         services = {(each["metadata"]["namespace"], name(each)): each for each in self._server.peek(SERVICE)}
         found = {}
         for deployment in self._server.peek(LLM_DEPLOYMENT):
             where = (deployment["metadata"]["namespace"], name(deployment))
-            if terminating(deployment) or not deployment["spec"].get("replicas", 1):
+            wanted = deployment["spec"].get("replicas", 1)
+            if terminating(deployment) or not wanted:
                 continue
-            behind = selected(services[where], pods) if where in services else []
-            found["/".join(where)] = sum(answers(pod) and controller_uid(pod) in kept for pod in behind)
+            service = services.get(where)
+            behind = selected(service, pods) if service else []
+            lasting = frozenset(
+                pod["status"]["podIP"] for pod in behind if answers(pod) and controller_uid(pod) in kept
+            )
+            known = self._endpoints.known(service["spec"].get("clusterIP", ""), _now()) if service else ()
+            found["/".join(where)] = Serving(lasting, lasting.intersection(known), wanted)
         return found
 
     def _count_colours(self) -> None:
@@ -98,6 +139,10 @@ class Invariants:
                 self.breaches.append(
                     f"I3: {len(colours)} colours of {deployment} hold accelerators: {colours}"
                 )
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _made_by_us(obj: Manifest) -> bool:

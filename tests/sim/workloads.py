@@ -10,8 +10,9 @@ from tests.builders import a_model_version
 from tests.sim.cluster.pods import is_ready
 from tests.sim.stage import Stage, a_deployment, now
 
+from sluicegate.core import naming
 from sluicegate.core.objects import Manifest, name
-from sluicegate.kube.resources import LLM_DEPLOYMENT, MODEL_VERSION, POD, REPLICA_SET
+from sluicegate.kube.resources import LLM_DEPLOYMENT, MODEL_VERSION, POD, REPLICA_SET, SERVICE
 
 Begin = Callable[[Stage], None]
 Change = Callable[[Stage], Awaitable[None]]
@@ -102,6 +103,21 @@ async def there_and_back(stage: Stage) -> None:
     stage.edit(modelVersion="v1")
 
 
+async def lose_the_new_pods_in_the_overlap(stage: Stage) -> None:
+    """Both engines end while the Service selects the pods of both versions."""
+    old = {name(pod) for pod in stage.pods()}
+    stage.edit(modelVersion="v2")
+    await stage.until(lambda: _everybody_serves(stage), 60)
+    for pod in stage.pods():
+        if name(pod) not in old:
+            stage.world.kubelet.crash(pod, "OOMKilled", now())
+
+
+def _everybody_serves(stage: Stage) -> bool:
+    service = stage.find(SERVICE, "chat")
+    return service is not None and naming.ROLLOUT not in service["spec"]["selector"]
+
+
 async def lose_a_pod(stage: Stage) -> None:
     stage.delete(POD, name(stage.pods()[0]), grace_seconds=0)
 
@@ -174,6 +190,7 @@ OTHERS = {
     for each in (
         _chatting("scaled-twice", more_and_later_fewer_replicas, serves("v1", 1), seconds=120),
         _chatting("there-and-later-back", there_and_later_back, TWO, seconds=120),
+        _chatting("lost-in-the-overlap", lose_the_new_pods_in_the_overlap, serves("v2", 2), seconds=120),
     )
 }
 """By name, those that are for one class of faults; so are deletions.py's."""

@@ -48,13 +48,23 @@ class Endpoints:
 
     def reached(self, cluster_ip: str, now: float, chance: random.Random) -> str | None:
         """The pod's address that a new connection reaches, or None where nobody is there."""
+        reaches = self.lingering if chance.random() < 0.2 else self.known
+        reachable = sorted(reaches(cluster_ip, now))
+        return chance.choice(reachable) if reachable else None
+
+    def known(self, cluster_ip: str, now: float) -> frozenset[str]:
+        """The addresses to which kube-proxy sends new connections."""
+        return frozenset(address for each in self._heard(now)[-1:] for address in each.get(cluster_ip, ()))
+
+    def lingering(self, cluster_ip: str, now: float) -> frozenset[str]:
+        """Those, and the ones removed a moment ago, which some new connections still reach."""
+        return frozenset(address for each in self._heard(now) for address in each.get(cluster_ip, ()))
+
+    def _heard(self, now: float) -> list[Backends]:
+        """What kube-proxy has heard of last, the newest at the end."""
         while len(self._history) > 1 and self._history[1][0] < now - REMOVED_SECONDS - ADDED_SECONDS:
             self._history.popleft()
-        known = [each for at, each in self._history if at <= now - ADDED_SECONDS]
-        current = set(known[-1].get(cluster_ip, ())) if known else set()
-        lingering = {address for each in known for address in each.get(cluster_ip, ())}
-        reachable = sorted(lingering if chance.random() < 0.2 else current)
-        return chance.choice(reachable) if reachable else None
+        return [each for at, each in self._history if at <= now - ADDED_SECONDS]
 
     def _slice(self, service: Manifest, behind: list[Manifest], live: Manifest | None) -> None:
         namespace, named = _where(service)

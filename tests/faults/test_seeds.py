@@ -1,0 +1,27 @@
+"""Class 2: from any seed, and with pods of any pace, each workload comes to its end in good order."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from tests.faults.conftest import Count
+from tests.sim.cluster.kubelet import Pace
+from tests.sim.runner import Run, play
+from tests.sim.stage import Stage
+from tests.sim.workloads import OTHERS, WORKLOADS
+
+SEEDS = 3
+UNEQUAL = replace(Pace(), load=(0.5, 15.0))
+
+
+@pytest.mark.parametrize("workload", [*WORKLOADS, *OTHERS])
+def test_each_workload_ends_well_from_any_seed(workload: str, count: Count) -> None:
+    results = {seed: play(Run(workload, seed), None, unequal_pods, patience=60) for seed in range(SEEDS)}
+    wrong = {seed: result.problems for seed, result in results.items() if result.problems}
+    assert not wrong
+    count(2, SEEDS)
+
+
+def unequal_pods(stage: Stage) -> None:
+    stage.world.kubelet.pace = UNEQUAL
