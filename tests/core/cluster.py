@@ -109,6 +109,13 @@ class Cluster:
         deployment["metadata"]["generation"] += 1
         self.deployment = frozen(deployment)
 
+    def annotate(self, **annotations: str) -> None:
+        """Somebody annotates the LLMDeployment, under sluicegate.dev; its generation stays."""
+        meta = self.deployment["metadata"]
+        ours = {f"sluicegate.dev/{key}": value for key, value in annotations.items()}
+        merged = {**meta, "annotations": {**meta.get("annotations", {}), **ours}}
+        self.deployment = frozen({**self.deployment, "metadata": merged})
+
     def delete(self) -> None:
         """Somebody deletes the LLMDeployment; something keeps it for a while."""
         meta = {**self.deployment["metadata"], "deletionTimestamp": timestamp(self.now)}

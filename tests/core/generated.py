@@ -57,6 +57,8 @@ def _value(choose: random.Random, name: str, schema: dict[str, Any]) -> Any:
     if "enum" in schema:
         return choose.choice(schema["enum"])
     match schema.get("type"):
+        case "boolean":
+            return choose.random() < 0.5
         case "integer":
             low = schema.get("minimum", 0)
             return choose.randint(low, min(schema.get("maximum", low + 100), low + 8))
@@ -113,6 +115,17 @@ def spec_changes(cluster: Cluster, choose: random.Random) -> None:
 
 def version_changes(cluster: Cluster, choose: random.Random) -> None:
     cluster.edit(modelVersion=choose.choice(VERSIONS))
+
+
+def somebody_is_asked_first(cluster: Cluster, choose: random.Random) -> None:
+    holds = ({"promotion": "Manual"}, {"paused": True}, {"promotion": "Manual", "paused": True}, {})
+    cluster.edit(modelVersion=choose.choice(VERSIONS), rollout=choose.choice(holds))
+
+
+def somebody_promotes(cluster: Cluster, choose: random.Random) -> None:
+    """What waits for it, or by mistake something else."""
+    known = [each["metadata"]["labels"][naming.ROLLOUT] for each in cluster.of_kind("ControllerRevision")]
+    cluster.annotate(promote=choose.choice([*known, "0badc0de"]))
 
 
 def scale_changes(cluster: Cluster, choose: random.Random) -> None:
@@ -245,10 +258,12 @@ DAMAGE = (
     version_changes,
     version_changes,
     version_changes,
+    *[somebody_is_asked_first] * 4,
+    somebody_promotes,
     scale_changes,
     spec_becomes_invalid,
     the_engine_is_asked_too_much,
-    *[pods_get_into_trouble] * 10,
+    *[pods_get_into_trouble] * 14,
     pods_are_refused,
     pods_are_refused,
     pods_die,
@@ -274,7 +289,10 @@ def damage(cluster: Cluster, choose: random.Random) -> list[str]:
 
 
 def heal(cluster: Cluster) -> None:
-    """What goes away by itself has gone away: full nodes, failing answers, running inspections."""
+    """What goes away by itself or somebody ends is over: full nodes, failing answers, inspections, holds."""
+    rollout = cluster.deployment["spec"].get("rollout", {})
+    if rollout.keys() & {"promotion", "paused"}:
+        cluster.edit(rollout={key: rollout[key] for key in rollout.keys() - {"promotion", "paused"}})
     cluster.trouble.clear()
     cluster.lies.clear()
     cluster.other_files.clear()

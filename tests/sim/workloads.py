@@ -10,6 +10,7 @@ from tests.builders import a_model_version
 from tests.sim.cluster.pods import is_ready
 from tests.sim.stage import Stage, a_deployment, now
 
+from sluicegate.core.naming import PROMOTE
 from sluicegate.core.objects import Manifest, name
 from sluicegate.kube.resources import LLM_DEPLOYMENT, MODEL_VERSION, POD, REPLICA_SET
 
@@ -95,6 +96,19 @@ async def another_version(stage: Stage) -> None:
     stage.edit(modelVersion="v2")
 
 
+async def another_version_that_somebody_promotes(stage: Stage) -> None:
+    stage.edit(modelVersion="v2")
+    if await stage.until(lambda: _rollout(stage).get("step") == "AwaitingPromotion", 120):
+        await asyncio.sleep(1)
+        annotations = {PROMOTE: _rollout(stage)["id"]}
+        stage.patch(LLM_DEPLOYMENT, "chat", {"metadata": {"annotations": annotations}})
+
+
+def _rollout(stage: Stage) -> Manifest:
+    found = stage.find(LLM_DEPLOYMENT, "chat") or {}
+    return (found.get("status") or {}).get("rollout") or {}
+
+
 async def there_and_back(stage: Stage) -> None:
     stage.edit(modelVersion="v2")
     await stage.until(lambda: len(stage.names(REPLICA_SET)) == 2, 30)
@@ -140,6 +154,7 @@ def all_gone(stage: Stage) -> bool:
 
 
 CHATTING = a_cluster_with(V1, V2, CHAT)
+ASKING = a_cluster_with(V1, V2, a_deployment(rollout={"promotion": "Manual"}))
 TWO = serves("v1", 2)
 
 
@@ -157,6 +172,9 @@ WORKLOADS = {
         _chatting("version-change", another_version, serves("v2", 2)),
         _chatting("there-and-back", there_and_back, TWO),
         _chatting("bad-version", a_bad_version_then_the_good_one, TWO, seconds=180),
+        Workload(
+            "manual-promotion", ASKING, TWO, another_version_that_somebody_promotes, serves("v2", 2), seconds=90
+        ),
         _chatting("pod-loss", lose_a_pod, TWO, outage_seconds=2),
         _chatting("eviction", evict_a_pod, TWO, outage_seconds=2),
         _chatting("out-of-memory", run_out_of_memory, TWO, outage_seconds=2),

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from sluicegate.api.reasons import Reason
+from sluicegate.api.v1alpha1 import llmdeployment
 from sluicegate.cli.command import Exit
 from sluicegate.cli.view import Object, held
 from sluicegate.core import naming
-from sluicegate.core.objects import condition, is_true, terminating, uid
+from sluicegate.core.objects import annotation, condition, is_true, terminating, uid
 
 GRACE_SECONDS = 30.0
 """How long a failure has to last that something else than the spec may heal."""
@@ -27,6 +28,7 @@ class Outcome(StrEnum):
     FAILED = "Failed"
     TIMEOUT = "Timeout"
     SUPERSEDED = "Superseded"
+    AWAITING_PROMOTION = "AwaitingPromotion"
     ERROR = "Error"
     """It could not be seen how the rollout stands."""
 
@@ -40,6 +42,7 @@ _EXITS: Mapping[Outcome, Exit] = {
     Outcome.FAILED: Exit.FAILED,
     Outcome.TIMEOUT: Exit.TIMEOUT,
     Outcome.SUPERSEDED: Exit.SUPERSEDED,
+    Outcome.AWAITING_PROMOTION: Exit.AWAITING_PROMOTION,
     Outcome.ERROR: Exit.USAGE_OR_PERMISSION,
 }
 
@@ -105,8 +108,16 @@ def judge(wanted: Wanted, deployment: Object | None) -> Standing:
     if stalled is not None and is_true(deployment, "Stalled"):
         return _told(Step.STALLED, stalled, Outcome.FAILED)
     if rollout := deployment["status"].get("rollout"):
-        return replace(_told(rollout["step"], ready), since=rollout["stepStartedAt"])
+        ended = Outcome.AWAITING_PROMOTION if awaits_promotion(deployment) else None
+        return replace(_told(rollout["step"], ready, ended), since=rollout["stepStartedAt"])
     return _told(Step.WAITING, ready)
+
+
+def awaits_promotion(deployment: Object) -> bool:
+    """Whether a person is waited for. The operator may not have seen yet that one has promoted it."""
+    rollout = (deployment.get("status") or {}).get("rollout") or {}
+    waits = rollout.get("step") == llmdeployment.Step.AWAITING_PROMOTION
+    return waits and annotation(deployment, naming.PROMOTE) != rollout["id"]
 
 
 def _is_of_the_present(deployment: Object) -> bool:

@@ -1,4 +1,5 @@
-"""`sluicegate rollout`: how a change of version goes on, and a wait whose exit code tells how it ended."""
+"""`sluicegate rollout`: how a change of version goes on, a wait whose exit code tells how it ended, and the
+word of a person that it may take over."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from sluicegate.api.v1alpha1 import llmdeployment
 from sluicegate.cli.advice import advice
 from sluicegate.cli.cluster import Cluster, connected, found
 from sluicegate.cli.command import Command, CommandError, Exit, Group, add_object_flags, add_output_flag
@@ -20,11 +22,17 @@ from sluicegate.cli.follow import follow
 from sluicegate.cli.outcome import Outcome, Standing, Step, Wanted, judge
 from sluicegate.cli.table import table
 from sluicegate.cli.view import Object, since
-from sluicegate.core.objects import uid
+from sluicegate.core import naming
+from sluicegate.core.objects import annotation, resource_version, uid
+from sluicegate.kube.errors import Conflict
 from sluicegate.kube.resources import LLM_DEPLOYMENT
 
 # Longer than new pods may take by default, so that a version whose pods never become ready ends with 1.
 DEFAULT_TIMEOUT = "40m"
+
+FIELD_MANAGER = "kubectl-sluice"
+TRIES = 5
+_TAKES_OVER = frozenset({llmdeployment.Step.CUTOVER, llmdeployment.Step.DRAINING})
 
 
 def _loop_time() -> float:
@@ -113,6 +121,8 @@ def _sentence(outcome: Outcome, version: str, timeout: int, ended: Standing) -> 
         return f"the rollout of {version} failed: {_words(ended)}"
     if outcome is Outcome.SUPERSEDED:
         return f"the rollout of {version} is superseded: {ended.message}"
+    if outcome is Outcome.AWAITING_PROMOTION:
+        return ended.message
     return f"{version} is not promoted after {timeout} s: {ended.step}, {_words(ended)}"
 
 
@@ -202,14 +212,75 @@ def as_text(told: dict[str, Any], now: datetime) -> Iterator[str]:
     yield from table(rows)
 
 
+def _add_promote_arguments(parser: ArgumentParser) -> None:
+    add_object_flags(parser)
+    parser.add_argument(
+        "--version",
+        metavar="MODEL_VERSION",
+        help="version to promote and no other; left out, the one that awaits it",
+    )
+
+
+async def _promote(args: Namespace) -> int:
+    async with _reachable(args) as cluster:
+        deployment, standing = await _promoted(cluster, args.name, args.version)
+    version = deployment["spec"]["modelVersion"]
+    if standing.outcome is Outcome.AWAITING_PROMOTION:
+        print(f"promoted {version}, rollout {deployment['status']['rollout']['id']}: it takes over now")
+        return Exit.OK
+    if _was_promoted(deployment, standing):
+        print(f"{version} is promoted already: {_words(standing)}")
+        return Exit.OK
+    if standing.outcome is Outcome.SUPERSEDED:
+        raise CommandError(f"nothing is promoted: {standing.message}", Exit.SUPERSEDED)
+    raise CommandError(f"nothing of {args.name} awaits promotion: {standing.step}, {_words(standing)}")
+
+
+async def _promoted(cluster: Cluster, name: str, version: str | None) -> tuple[Object, Standing]:
+    """The deployment as it was found, promoted since if a person was waited for."""
+    for left in reversed(range(TRIES)):
+        deployment = await found(cluster, LLM_DEPLOYMENT, name)
+        standing = judge(Wanted(uid(deployment), version or deployment["spec"]["modelVersion"]), deployment)
+        if standing.outcome is not Outcome.AWAITING_PROMOTION:
+            break
+        word = {naming.PROMOTE: deployment["status"]["rollout"]["id"]}
+        patch = {"metadata": {"resourceVersion": resource_version(deployment), "annotations": word}}
+        try:
+            await cluster.client.patch_merge(LLM_DEPLOYMENT, cluster.namespace, name, patch, FIELD_MANAGER)
+            break
+        except Conflict:
+            if not left:
+                raise
+    return deployment, standing
+
+
+def _was_promoted(deployment: Object, standing: Standing) -> bool:
+    """Whether it takes over or has done so, or somebody has said that it may."""
+    rollout = (deployment.get("status") or {}).get("rollout")
+    if standing.outcome is Outcome.PROMOTED:
+        return True
+    if rollout is None or standing.step != rollout["step"]:
+        return False
+    return standing.step in _TAKES_OVER or annotation(deployment, naming.PROMOTE) == rollout["id"]
+
+
 STATUS = Command(
     "status", "show how the rollout to the present version stands", _add_status_arguments, _status
 )
 WAIT = Command(
     "wait",
     "wait for the end of a rollout: exits with 0 promoted and verified, 1 failed, 2 timeout, 3 superseded, "
-    "5 usage or permission",
+    "4 waiting for somebody to promote it, 5 usage or permission",
     _add_wait_arguments,
     _wait,
 )
-GROUP = Group("rollout", "see how a change of version goes on, or wait for its end", (STATUS, WAIT))
+PROMOTE = Command(
+    "promote",
+    "let verified pods take over that wait for it: exits with 0 also where that was said already, 1 where "
+    "nothing waits, 3 superseded, 5 usage or permission",
+    _add_promote_arguments,
+    _promote,
+)
+GROUP = Group(
+    "rollout", "see how a change of version goes on, wait for its end, or promote it", (STATUS, WAIT, PROMOTE)
+)

@@ -19,6 +19,8 @@ TARGET = "sluicegate.dev/target"
 INTENT = "sluicegate.dev/intent"
 RECONCILE = "sluicegate.dev/reconcile"
 FINALIZER = "sluicegate.dev/in-use"
+PROMOTE = "sluicegate.dev/promote"
+"""On an LLMDeployment, by a person: the identity of the rollout that may take over, and of no later one."""
 
 RETIRED = "sluicegate.dev/retired"
 """On a ReplicaSet that is about to be deleted."""

@@ -171,7 +171,7 @@ def _look_again(known: World) -> timedelta | None:
         moments.append(rollout.PROPAGATION - age)
     if known.target and rollout.in_question(known, known.target):
         moments.append(rollout.RETRY)
-    if known.target and not known.promoted:
-        moments.append(deadline(known, known.target) - known.now)
+    if known.target and not known.promoted and (limit := deadline(known, known.target)):
+        moments.append(limit - known.now)
     ahead = [moment for moment in moments if moment > timedelta(0)]
     return min(ahead, default=None)

@@ -28,6 +28,8 @@ from sluicegate.core.world import World
 _UNDER_WAY = {
     Step.PROVISIONING: (Reason.PROVISIONING, "waits for its pods to become ready"),
     Step.VERIFYING: (Reason.VERIFYING, "has ready pods, which are asked through the preview Service"),
+    Step.AWAITING_PROMOTION: (Reason.AWAITING_PROMOTION, "is verified and waits to be promoted"),
+    Step.PAUSED: (Reason.PAUSED, "is held by spec.rollout.paused: it does not take over"),
     Step.CUTOVER: (Reason.CUTOVER, "takes over: the Service moves to it"),
     Step.DRAINING: (Reason.DRAINING, "serves; the pods before it finish their requests"),
 }
@@ -119,6 +121,7 @@ def _rollout(known: World) -> RolloutStatus | None:
         to_version=target.version,
         step=step,
         step_started_at=started,
+        resumed_at=_resumed_at(known, target),
     )
 
 
@@ -136,25 +139,38 @@ def problem_of(known: World) -> Problem | None:
     found = diagnose(target.replica_set, target.pods)
     if not found and (waits := rollout.in_the_way(known, target)):
         return waits
-    late = known.now >= deadline(known, target) and not known.promoted
+    limit = deadline(known, target)
+    late = limit is not None and known.now >= limit and not known.promoted
     if late and not (found and found.stalled):
         words = f": {found.reason}: {found.message}" if found else ""
-        limit = known.deployment.spec.rollout.progress_deadline_seconds
-        text = f"{target.version} is not ready within rollout.progressDeadlineSeconds ({limit}){words}"
+        seconds = known.deployment.spec.rollout.progress_deadline_seconds
+        text = f"{target.version} is not ready within rollout.progressDeadlineSeconds ({seconds}){words}"
         return Problem(Reason.PROGRESS_DEADLINE_EXCEEDED, text)
     return found or (rollout.unanswered(known, target) if target.ready_pods else None)
 
 
-def deadline(known: World, target: Colour) -> datetime:
-    """When the target's pods have to be ready.
+def deadline(known: World, target: Colour) -> datetime | None:
+    """When the target's pods have to be ready; None while somebody is waited for, whose time does not count.
 
     Counted from their ReplicaSet's creation, or from the Service's last move: a colour that is gone back to
-    while its pods drain is an old one.
+    while its pods drain is an old one. After a wait it is counted anew.
     """
+    if rollout.step(known) in rollout.WAITING:
+        return None
     made = target.replica_set or target.revision
     created = made["metadata"].get("creationTimestamp") if made else None
-    start = max(datetime.fromisoformat(each) for each in (created, known.exposure.since) if each)
+    moments = (created, known.exposure.since, _resumed_at(known, target))
+    start = max(datetime.fromisoformat(each) for each in moments if each)
     return start + timedelta(seconds=known.deployment.spec.rollout.progress_deadline_seconds)
+
+
+def _resumed_at(known: World, target: Colour) -> str | None:
+    """When a wait for somebody ended, as the status tells: a pause that was over unseen is not known."""
+    before = known.deployment.status.rollout
+    if before is None or before.id != target.id:
+        return None
+    over = before.step in rollout.WAITING and rollout.step(known) not in rollout.WAITING
+    return timestamp(known.now) if over else before.resumed_at
 
 
 def _verdicts(known: World) -> list[Verdict]:
@@ -199,7 +215,16 @@ def _under_way(known: World) -> Problem:
     if step is None:
         return Problem(Reason.SUPERSEDED, "what the spec asked for before is removed first", stalled=False)
     reason, text = _UNDER_WAY[step]
+    if step is Step.PAUSED and known.target is None:
+        text = "is held by spec.rollout.paused: no pods of it are made"
+    if step is Step.AWAITING_PROMOTION and known.target is not None:
+        text = f"{text}: {_how_to_promote(known.deployment, known.target)}"
     return Problem(reason, f"{known.deployment.spec.model_version} {text}", stalled=False)
+
+
+def _how_to_promote(deployment: LLMDeployment, target: Colour) -> str:
+    where = f"{deployment.metadata.name} -n {deployment.metadata.namespace}"
+    return f"kubectl sluice rollout promote {where}, or the annotation {naming.PROMOTE}: {target.id}"
 
 
 def _available(known: World) -> Verdict:
@@ -239,6 +264,8 @@ def _route_ready(known: World) -> Verdict:
 
 def _moving(known: World, problem: Problem | None, ready: Verdict) -> Verdict | None:
     """Reconciling: present while something is under way that ends by itself."""
+    if rollout.step(known) in rollout.WAITING and problem is None:
+        return None
     if rollout.step(known) is not None or not known.promoted:
         return _verdict("Reconciling", True, problem or _under_way(known))
     target, wanted = known.target, known.deployment.spec.replicas

@@ -27,6 +27,9 @@ OVERLAP = timedelta(seconds=1)
 PROPAGATION = timedelta(seconds=2)
 RETRY = timedelta(seconds=0.5)
 
+WAITING = (Step.PAUSED, Step.AWAITING_PROMOTION)
+"""Those that somebody has to end."""
+
 
 def step(world: World) -> Step | None:
     """Where the change stands, or None where nothing changes."""
@@ -34,8 +37,12 @@ def step(world: World) -> Step | None:
         return Step.CUTOVER
     if world.promoted:
         return Step.DRAINING if any(map(_drains, world.retired)) else None
+    if world.paused:
+        return Step.PAUSED
     if world.target is None:
         return None
+    if world.awaits_promotion and verified(world, world.target):
+        return Step.AWAITING_PROMOTION
     return Step.VERIFYING if enough_pods(world, world.target) else Step.PROVISIONING
 
 
@@ -71,6 +78,8 @@ def next_exposure(world: World) -> Exposure:
         return _end_of_overlap(world)
     if target is None or world.promoted or not verified(world, target):
         return current
+    if world.paused or world.awaits_promotion:
+        return current
     serving = [colour for colour in world.exposed if colour.ready_pods]
     if not serving or not target.ready_pods:
         return exposed_now(target.id, world.now)
@@ -86,6 +95,8 @@ def _of_a_third(world: World, target: Colour) -> list[Manifest]:
 def in_the_way(world: World, target: Colour) -> Problem | None:
     """What a verified target waits for before it may serve beside the present version."""
     if world.promoted or world.exposure.overlap or not verified(world, target):
+        return None
+    if world.paused or world.awaits_promotion:
         return None
     names = ", ".join(name(pod) for pod in _of_a_third(world, target))
     text = f"waits for pods of neither version to go: {names}. Delete those that nobody ends"

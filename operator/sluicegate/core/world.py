@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sluicegate.api.v1alpha1.llmdeployment import LLMDeployment
+from sluicegate.api.v1alpha1.llmdeployment import LLMDeployment, Promotion
 from sluicegate.core import naming
 from sluicegate.core.colours import Colour, colours
 from sluicegate.core.exposure import Exposure, exposure
@@ -76,7 +76,7 @@ class World:
     @property
     def coming(self) -> str | None:
         """Identity of the colour that shall be made now, if one shall. Another one's pods go first."""
-        if self.target or self.problem or self.crowded or self.wanted is None:
+        if self.target or self.problem or self.crowded or self.paused or self.wanted is None:
             return None
         generation = self.deployment.metadata.generation
         while (id := naming.rollout_id(self.wanted, generation)) in self.colours:
@@ -86,6 +86,29 @@ class World:
     @property
     def promoted(self) -> bool:
         return self.target is not None and self.exposure.rollout == self.target.id
+
+    @property
+    def paused(self) -> bool:
+        """Whether the spec holds a change that is wanted."""
+        return self.deployment.spec.rollout.paused and self._changes
+
+    @property
+    def awaits_promotion(self) -> bool:
+        """Whether a person has yet to let the target serve.
+
+        An annotation for another rollout says nothing.
+        """
+        if self.target is None or self.deployment.spec.rollout.promotion is not Promotion.MANUAL:
+            return False
+        return self._changes and self.deployment.metadata.annotations.get(naming.PROMOTE) != self.target.id
+
+    @property
+    def _changes(self) -> bool:
+        """Whether another colour was promoted before, whose pods may be lost for a moment.
+
+        A first colour waits for nobody: as long as none was ever promoted, nobody answers.
+        """
+        return bool(self.exposed) and not self.promoted
 
     @property
     def service(self) -> Manifest | None:

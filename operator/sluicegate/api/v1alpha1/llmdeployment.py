@@ -170,6 +170,11 @@ class Admission(Model):
     """Number of requests that may wait in a replica. One more is answered 429 with Retry-After."""
 
 
+class Promotion(StrEnum):
+    AUTOMATIC = "Automatic"
+    MANUAL = "Manual"
+
+
 class Rollout(Model):
     """How a new version or new engine settings take over."""
 
@@ -177,6 +182,12 @@ class Rollout(Model):
     """Longest time that a replica finishes its requests in before it ends, in seconds."""
     progress_deadline_seconds: Annotated[int, Field(ge=60, le=86_400), Change.OPERATOR] = 1800
     """Time that new pods may take to become ready, in seconds, before the rollout is called stalled."""
+    promotion: Annotated[Promotion, Change.OPERATOR] = Promotion.AUTOMATIC
+    """Who lets verified pods take over. Manual waits for `kubectl sluice rollout promote`; the first version,
+    before which nothing was promoted, is not waited for. Lost pods of the serving one skip no wait."""
+    paused: Annotated[bool, Field(strict=True), Change.OPERATOR] = False
+    """Holds changes: no pods of another version are made, none takes over. A switch that has begun ends;
+    scaling and repair go on; the first version is not held. progressDeadlineSeconds begins anew after it."""
 
 
 class LLMDeploymentSpec(Model):
@@ -245,6 +256,10 @@ class Step(StrEnum):
     """New pods come up beside those that serve."""
     VERIFYING = "Verifying"
     """The new pods are ready; one is asked through the preview Service."""
+    AWAITING_PROMOTION = "AwaitingPromotion"
+    """The new pods are verified and a person has to promote them."""
+    PAUSED = "Paused"
+    """spec.rollout.paused keeps new pods from being made or from serving."""
     CUTOVER = "Cutover"
     """The Service moves from the old pods to the new."""
     DRAINING = "Draining"
@@ -275,6 +290,8 @@ class RolloutStatus(Model):
     """Where the change stands."""
     step_started_at: Timestamp
     """When this step began."""
+    resumed_at: Timestamp | None = None
+    """When it last went on after a pause or a wait for a person. progressDeadlineSeconds counts from then."""
 
 
 class LLMDeploymentStatus(Model):
