@@ -222,6 +222,20 @@ async def test_one_of_the_same_name_is_not_taken_for_the_deleted_one(
     assert (await _waited(commands, meanwhile=((5, replaced),)))[0] == Exit.SUPERSEDED
 
 
+async def test_a_wait_for_a_person_ends_it_with_four_and_with_how_it_goes_on(
+    scene: Scene, commands: Commands
+) -> None:
+    await scene.has_a_deployment("v2")
+    waits = partial(
+        scene.operator_says, False, "AwaitingPromotion", message="say so", step="AwaitingPromotion"
+    )
+
+    ended = await _waited(commands, meanwhile=((5, waits),))
+
+    assert ended == (Exit.AWAITING_PROMOTION, "say so")
+    assert now() < 6
+
+
 async def test_other_changes_of_the_spec_are_waited_for_too(scene: Scene, commands: Commands) -> None:
     await scene.has_a_deployment("v1")
 
@@ -280,6 +294,12 @@ OTHER_ENDS = {
     "Failed": ({"reason": "InvalidSpec", "stalled": True}, (), 1, "InvalidSpec"),
     "Timeout": ({"reason": "Verifying", "step": "Verifying"}, (), 2, "Verifying"),
     "Superseded": ({"reason": "Verifying"}, ("--version=v2",), 3, "Superseded"),
+    "AwaitingPromotion": (
+        {"reason": "AwaitingPromotion", "step": "AwaitingPromotion"},
+        (),
+        4,
+        "AwaitingPromotion",
+    ),
 }
 
 

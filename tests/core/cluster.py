@@ -19,6 +19,7 @@ from tests.core.frozen import frozen, thawed
 
 from sluicegate.core import naming
 from sluicegate.core.conditions import timestamp
+from sluicegate.core.intent import owns_annotation
 from sluicegate.core.objects import Ref, annotation, is_true, labels, ref, terminating
 from sluicegate.core.observed import Answer, Defaults, RuntimeStatus, SeenDeployment
 from sluicegate.core.plan import Action, Apply, Ask, Create, Delete, Inquire, Plan, Replace, SetFinalizers
@@ -260,6 +261,7 @@ class Cluster:
                 self._write(manifest, None, foreign=[])
             case Apply(manifest, uid, version, _):
                 live = self._guarded(ref(manifest), uid, version)
+                self._check_moved(live, manifest)
                 self._write(manifest, live, foreign=live["owned"]["foreign"])
             case Replace(manifest, uid, version, _):
                 self._write(manifest, self._guarded(ref(manifest), uid, version), foreign=[])
@@ -275,6 +277,18 @@ class Cluster:
         wanted = self.deployment["spec"].get("replicas", 1)
         assert not before or self._lasting() or not wanted, f"{_short(action)} leaves nobody to answer"
         assert len(self.of_kind("ReplicaSet")) <= 2, f"{_short(action)} makes a third colour"
+
+    def _check_moved(self, live: Object, written: Mapping[str, Any]) -> None:
+        """A Service that was left alone leaves a colour in no pause, and by a person's word if need be."""
+        before, after = annotation(live, naming.EXPOSES), annotation(written, naming.EXPOSES)
+        left_alone = owns_annotation(live, naming.EXPOSES) and self.version_of(before or "")
+        if live["kind"] != "Service" or before == after or not left_alone:
+            return
+        rollout = self.deployment["spec"].get("rollout", {})
+        assert not rollout.get("paused"), f"the Service leaves {before} in a pause"
+        word = annotation(self.deployment, naming.PROMOTE)
+        allowed = word != before and after in (word, word and naming.EVERY_ROLLOUT)
+        assert allowed or rollout.get("promotion") != "Manual", f"{after} serves though {word} is promoted"
 
     def _lasting(self) -> int:
         service = self.find("Service", self.name)

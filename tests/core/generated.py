@@ -118,8 +118,9 @@ def version_changes(cluster: Cluster, choose: random.Random) -> None:
 
 
 def somebody_is_asked_first(cluster: Cluster, choose: random.Random) -> None:
-    holds = ({"promotion": "Manual"}, {"paused": True}, {"promotion": "Manual", "paused": True}, {})
-    cluster.edit(modelVersion=choose.choice(VERSIONS), rollout=choose.choice(holds))
+    manual, paused = {"promotion": "Manual"}, {"paused": True}
+    hold = choose.choice((manual, manual, manual, paused, {**manual, **paused}, {}))
+    cluster.edit(modelVersion=choose.choice(VERSIONS), rollout=hold)
 
 
 def somebody_promotes(cluster: Cluster, choose: random.Random) -> None:

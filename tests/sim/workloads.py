@@ -173,7 +173,12 @@ WORKLOADS = {
         _chatting("there-and-back", there_and_back, TWO),
         _chatting("bad-version", a_bad_version_then_the_good_one, TWO, seconds=180),
         Workload(
-            "manual-promotion", ASKING, TWO, another_version_that_somebody_promotes, serves("v2", 2), seconds=90
+            "manual-promotion",
+            ASKING,
+            TWO,
+            another_version_that_somebody_promotes,
+            serves("v2", 2),
+            seconds=90,
         ),
         _chatting("pod-loss", lose_a_pod, TWO, outage_seconds=2),
         _chatting("eviction", evict_a_pod, TWO, outage_seconds=2),
