@@ -189,7 +189,7 @@ WORKLOADS = {
 }
 """By name, those that every class of faults goes through."""
 
-VARIANTS = ("there-and-back", "bad-version", "eviction", "out-of-memory")
+VARIANTS = ("there-and-back", "bad-version", "manual-promotion", "eviction", "out-of-memory")
 """Those that ask for much the same as others do."""
 
 OTHERS = {

@@ -183,11 +183,12 @@ class Rollout(Model):
     progress_deadline_seconds: Annotated[int, Field(ge=60, le=86_400), Change.OPERATOR] = 1800
     """Time that new pods may take to become ready, in seconds, before the rollout is called stalled."""
     promotion: Annotated[Promotion, Change.OPERATOR] = Promotion.AUTOMATIC
-    """Who lets verified pods take over. Manual waits for `kubectl sluice rollout promote`; the first version,
-    before which nothing was promoted, is not waited for. Lost pods of the serving one skip no wait."""
+    """Who lets verified pods take over. Manual waits for a person (kubectl sluice rollout promote), but not
+    with the first version, before which none was promoted. Loss of the serving pods skips no wait."""
     paused: Annotated[bool, Field(strict=True), Change.OPERATOR] = False
-    """Holds changes: no pods of another version are made, none takes over. A switch that has begun ends;
-    scaling and repair go on; the first version is not held. progressDeadlineSeconds begins anew after it."""
+    """Holds changes: no pods for another spec are made, and none take over. Not held: the first version, a
+    switch that has begun, going back, scaling, repair. After a pause that the operator saw, the deadline
+    begins anew; one that passed while it was away counts."""
 
 
 class LLMDeploymentSpec(Model):
