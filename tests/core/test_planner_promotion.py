@@ -306,6 +306,16 @@ def test_the_pods_of_a_third_version_in_the_way_are_no_matter_before_somebody_le
     assert reasons(cluster)["Ready"] in ("AwaitingPromotion", "Paused")
 
 
+@held_either_way
+def test_a_hold_of_what_serves_makes_no_pods_and_changes_nothing(hold: dict[str, object]) -> None:
+    cluster = a_settled_cluster()
+    written = len(cluster.log)
+    cluster.edit(rollout=hold)
+    cluster.settle()
+    assert len(cluster.log) == written
+    assert reasons(cluster)["Ready"] == "Serving"
+
+
 # the deadline
 
 

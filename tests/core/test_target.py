@@ -119,6 +119,7 @@ def test_every_listed_change_differs_from_every_other() -> None:
         {"engine": {"kvCache": {}, "device": "CUDA"}},
         {"pod": {"labels": {}, "tolerations": []}},
         {"rollout": {"drainSeconds": 60, "progressDeadlineSeconds": 99}},
+        {"rollout": {"promotion": "Manual", "paused": True}},
         {"replicas": 0},
     ],
 )
