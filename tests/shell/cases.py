@@ -238,6 +238,7 @@ async def a_cache_that_lags_behind_a_deletion_never_deletes_twice(a_cluster: Clu
         wanted = {"spec": {"modelVersion": "v2"}}
         await rig.patch(LLM_DEPLOYMENT, "chat", wanted)
         await rig.until_serving("v2")
+        await rig.until_left(REPLICA_SET, 1)
         await rig.settle()
         deletes = [path for method, path in rig.writes() if method == "DELETE" and "replicasets" in path]
         assert len(deletes) == 1

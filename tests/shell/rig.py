@@ -169,11 +169,14 @@ class Rig:
 
         await eventually(serves, 120)
 
-    async def until_gone(self, kind: Resource) -> None:
-        async def gone() -> bool:
-            return not await self.names(kind)
+    async def until_left(self, kind: Resource, number: int) -> None:
+        async def left() -> bool:
+            return len(await self.names(kind)) == number
 
-        await eventually(gone, 60)
+        await eventually(left, 60)
+
+    async def until_gone(self, kind: Resource) -> None:
+        await self.until_left(kind, 0)
 
     async def settle(self) -> None:
         """Let what follows from the last change happen."""
