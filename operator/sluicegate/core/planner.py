@@ -14,8 +14,9 @@ from sluicegate.core.intent import write
 from sluicegate.core.objects import Manifest, annotation, by_name, ref, resource_version, terminating, uid
 from sluicegate.core.observed import SeenDeployment
 from sluicegate.core.plan import Action, Apply, Create, Delete, Plan
+from sluicegate.core.progress import deadline
 from sluicegate.core.reading import read
-from sluicegate.core.report import deadline, events, invalid, report
+from sluicegate.core.report import events, invalid, report
 from sluicegate.core.template import pod_template
 from sluicegate.core.world import World, world
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
@@ -16,10 +16,9 @@ from sluicegate.api.v1alpha1.llmdeployment import (
     Serving,
     Step,
 )
-from sluicegate.core import naming, rollout
+from sluicegate.core import naming, progress, rollout
 from sluicegate.core.colours import Colour
 from sluicegate.core.conditions import Verdict, conditions, shortened, timestamp
-from sluicegate.core.diagnosis import diagnose
 from sluicegate.core.objects import Manifest
 from sluicegate.core.plan import Event, Plan
 from sluicegate.core.problem import Problem
@@ -121,7 +120,7 @@ def _rollout(known: World) -> RolloutStatus | None:
         to_version=target.version,
         step=step,
         step_started_at=started,
-        resumed_at=_resumed_at(known, target),
+        resumed_at=progress.resumed_at(known, target),
     )
 
 
@@ -133,44 +132,7 @@ def problem_of(known: World) -> Problem | None:
         return known.seen.obstacle
     if known.problem:
         return known.problem
-    target = known.target
-    if target is None or known.deployment.spec.replicas == 0:
-        return None
-    found = diagnose(target.replica_set, target.pods)
-    if not found and (waits := rollout.in_the_way(known, target)):
-        return waits
-    limit = deadline(known, target)
-    late = limit is not None and known.now >= limit and not known.promoted
-    if late and not (found and found.stalled):
-        words = f": {found.reason}: {found.message}" if found else ""
-        seconds = known.deployment.spec.rollout.progress_deadline_seconds
-        text = f"{target.version} is not ready within rollout.progressDeadlineSeconds ({seconds}){words}"
-        return Problem(Reason.PROGRESS_DEADLINE_EXCEEDED, text)
-    return found or (rollout.unanswered(known, target) if target.ready_pods else None)
-
-
-def deadline(known: World, target: Colour) -> datetime | None:
-    """When the target's pods have to be ready; None while somebody is waited for, whose time does not count.
-
-    Counted from their ReplicaSet's creation, or from the Service's last move: a colour that is gone back to
-    while its pods drain is an old one. After a wait it is counted anew.
-    """
-    if rollout.step(known) in rollout.WAITING:
-        return None
-    made = target.replica_set or target.revision
-    created = made["metadata"].get("creationTimestamp") if made else None
-    moments = (created, known.exposure.since, _resumed_at(known, target))
-    start = max(datetime.fromisoformat(each) for each in moments if each)
-    return start + timedelta(seconds=known.deployment.spec.rollout.progress_deadline_seconds)
-
-
-def _resumed_at(known: World, target: Colour) -> str | None:
-    """When a wait for somebody ended, as the status tells: a pause that was over unseen is not known."""
-    before = known.deployment.status.rollout
-    if before is None or before.id != target.id:
-        return None
-    over = before.step in rollout.WAITING and rollout.step(known) not in rollout.WAITING
-    return timestamp(known.now) if over else before.resumed_at
+    return progress.trouble(known, known.target) if known.target else None
 
 
 def _verdicts(known: World) -> list[Verdict]:
