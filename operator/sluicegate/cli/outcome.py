@@ -18,7 +18,9 @@ GRACE_SECONDS = 30.0
 
 # Other reasons to stand still can be out of date within seconds: the version is created right after the
 # deployment that names it, a registry or an admission webhook answers again, a Secret arrives.
-_LASTING = frozenset({Reason.INVALID_SPEC, Reason.ENGINE_REFUSED, Reason.PROGRESS_DEADLINE_EXCEEDED})
+_LASTING = frozenset(
+    {Reason.INVALID_SPEC, Reason.ENGINE_REFUSED, Reason.PROGRESS_DEADLINE_EXCEEDED, Reason.ROLLED_BACK}
+)
 
 
 class Outcome(StrEnum):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sluicegate.api.reasons import Reason
@@ -21,13 +22,17 @@ def trouble(known: World, target: Colour) -> Problem | None:
     if not found and (waits := rollout.in_the_way(known, target)):
         return waits
     limit = deadline(known, target)
+    found = found or (rollout.unanswered(known, target) if target.ready_pods else None)
     late = limit is not None and known.now >= limit and not known.promoted
-    if late and not (found and found.stalled):
+    # Whoever was away while the pods became ready has yet to hear them.
+    if not late or (found is None and rollout.enough_pods(known, target)):
+        return found
+    if not (found and found.stalled):
         words = f": {found.reason}: {found.message}" if found else ""
         seconds = known.deployment.spec.rollout.progress_deadline_seconds
         text = f"{target.version} is not ready within rollout.progressDeadlineSeconds ({seconds}){words}"
-        return Problem(Reason.PROGRESS_DEADLINE_EXCEEDED, text)
-    return found or (rollout.unanswered(known, target) if target.ready_pods else None)
+        return Problem(Reason.PROGRESS_DEADLINE_EXCEEDED, text, final=True)
+    return replace(found, final=True)
 
 
 def deadline(known: World, target: Colour) -> datetime | None:

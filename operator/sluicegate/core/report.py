@@ -9,6 +9,8 @@ from pydantic import ValidationError
 
 from sluicegate.api.reasons import Reason
 from sluicegate.api.v1alpha1.llmdeployment import (
+    Ended,
+    LastGood,
     LLMDeployment,
     LLMDeploymentStatus,
     Phase,
@@ -30,6 +32,7 @@ _UNDER_WAY = {
     Step.AWAITING_PROMOTION: (Reason.AWAITING_PROMOTION, "is verified and waits to be promoted"),
     Step.PAUSED: (Reason.PAUSED, "is held by spec.rollout.paused: it does not take over"),
     Step.CUTOVER: (Reason.CUTOVER, "takes over: the Service moves to it"),
+    Step.DISCARDING: (Reason.DISCARDING, "has failed and is removed"),
     Step.DRAINING: (Reason.DRAINING, "serves; the pods before it finish their requests"),
 }
 _NEVER_READY = frozenset({Reason.NAME_CONFLICT, Reason.TERMINATING})
@@ -52,6 +55,8 @@ def report(known: World) -> dict[str, Any]:
         replica_summary=f"{len(shown.ready_pods) if shown else 0}/{spec.replicas}",
         selector=f"{naming.DEPLOYMENT}={deployment.metadata.name}",
         rollout=_rollout(known),
+        last_good=_last_good(known),
+        history=_history(known),
     )
     body = status.model_dump(mode="json", by_alias=True, exclude_none=True)
     generation = deployment.metadata.generation
@@ -106,7 +111,7 @@ def _serving(known: World) -> Serving | None:
 
 
 def _rollout(known: World) -> RolloutStatus | None:
-    step, target = rollout.step(known), known.target
+    step, target = rollout.step(known), known.target or known.failed
     if step is None or target is None:
         return None
     before = known.deployment.status.rollout
@@ -120,8 +125,45 @@ def _rollout(known: World) -> RolloutStatus | None:
         to_version=target.version,
         step=step,
         step_started_at=started,
+        deadline=_deadline(known),
+        message=shortened((problem_of(known) or _under_way(known)).message),
         resumed_at=progress.resumed_at(known, target),
     )
+
+
+def _deadline(known: World) -> str | None:
+    limit = progress.deadline(known, known.target) if known.target and not known.promoted else None
+    return timestamp(limit) if limit and not known.exposure.overlap else None
+
+
+def _last_good(known: World) -> LastGood | None:
+    colour = known.last_good
+    return LastGood(version=colour.version, digest=colour.digest, rollout=colour.id) if colour else None
+
+
+def _history(known: World) -> tuple[Ended, ...]:
+    """As recorded: what ends only now is told once that is written."""
+    colours = [*known.past, *(colour for colour in known.colours.values() if colour.record.ending)]
+    ended = [
+        Ended(id=each.id, version=each.version, **each.record.ending.model_dump())
+        for each in colours
+        if each.record.ending
+    ]
+    return tuple(sorted(ended, key=lambda each: (each.finished_at, each.id), reverse=True))
+
+
+def _loss(known: World) -> Problem | None:
+    """What became of a target that failed, and what may be done."""
+    ending = known.ending(known.failed) if known.failed else None
+    if known.failed is None or ending is None:
+        return None
+    what = f"the rollout of {known.failed.version} failed: {ending.reason}: {ending.message}"
+    if rollout.step(known):
+        return Problem(Reason.DISCARDING, f"{what}. Its pods are removed", stalled=False)
+    meta = known.deployment.metadata
+    serving = f"{known.exposed[0].version}, as before, serves on" if known.exposed else "nothing serves"
+    advice = f"Change the spec, or try again: kubectl sluice rollout retry {meta.name} -n {meta.namespace}"
+    return Problem(Reason.ROLLED_BACK, f"{what}; {serving}. {advice}")
 
 
 def problem_of(known: World) -> Problem | None:
@@ -130,8 +172,8 @@ def problem_of(known: World) -> Problem | None:
         return Problem(Reason.TERMINATING, "it is being deleted, and its children with it", stalled=False)
     if known.seen.obstacle:
         return known.seen.obstacle
-    if known.problem:
-        return known.problem
+    if found := _loss(known) or known.problem:
+        return found
     return progress.trouble(known, known.target) if known.target else None
 
 
@@ -220,7 +262,7 @@ def _route_ready(known: World) -> Verdict:
     if known.promoted:
         text = f"the Service points at {known.deployment.spec.model_version}"
         return Verdict("RouteReady", True, Reason.PROMOTED, text)
-    blocked = known.problem or _under_way(known)
+    blocked = _loss(known) or known.problem or _under_way(known)
     return _verdict("RouteReady", False, blocked)
 
 

@@ -15,7 +15,7 @@ from sluicegate.core.children import control_token
 from sluicegate.core.colours import Colour
 from sluicegate.core.conditions import timestamp
 from sluicegate.core.exposure import Exposure, exposed_now
-from sluicegate.core.objects import Manifest, condition, name, uid
+from sluicegate.core.objects import Manifest, condition, name, overdue, uid
 from sluicegate.core.observed import Answer, RuntimeStatus
 from sluicegate.core.plan import Action, Ask, Inquire
 from sluicegate.core.problem import Problem
@@ -35,6 +35,8 @@ def step(world: World) -> Step | None:
     """Where the change stands, or None where nothing changes."""
     if world.exposure.overlap:
         return Step.CUTOVER
+    if world.failed is not None:
+        return Step.DISCARDING if _goes(world, world.failed) else None
     if world.promoted:
         return Step.DRAINING if any(map(_drains, world.retired)) else None
     if world.paused:
@@ -44,6 +46,11 @@ def step(world: World) -> Step | None:
     if world.awaits_promotion and verified(world, world.target):
         return Step.AWAITING_PROMOTION
     return Step.VERIFYING if enough_pods(world, world.target) else Step.PROVISIONING
+
+
+def _goes(world: World, colour: Colour) -> bool:
+    """Whether pods are still to go. Of a node that does not answer any more, no end is awaited."""
+    return colour.replica_set is not None or any(not overdue(pod, world.now) for pod in colour.pods)
 
 
 def _drains(colour: Colour) -> bool:
@@ -200,7 +207,9 @@ def unanswered(world: World, colour: Colour) -> Problem | None:
         heard = world.seen.runtimes.get(uid(pod))
         if heard is not None and not _right(world, pod, colour):
             said = heard.error or f"pod {name(pod)} serves {heard.digest}, its pointer names {colour.digest}"
-            return Problem(Reason.WRONG_DIGEST_SERVED, said, stalled=False)
+            # What a pod says of itself stays so: it reads its pointer at its start.
+            final = heard.error is None and heard.digest is not None
+            return Problem(Reason.WRONG_DIGEST_SERVED, said, stalled=False, final=final)
     return None
 
 
