@@ -353,7 +353,7 @@ async def test_an_api_server_that_is_silent_from_the_beginning_ends_it_with_five
         await asyncio.Event().wait()
         yield
 
-    monkeypatch.setattr("sluicegate.cli.rollout.connected", connected)
+    monkeypatch.setattr("sluicegate.cli.cluster.connected", connected)
 
     ended, told = await _waited(commands, "--timeout=20s")
 

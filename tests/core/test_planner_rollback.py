@@ -123,7 +123,7 @@ def test_pods_on_their_way_out_are_a_step() -> None:
     cluster = failing()
     cluster.trouble["v2"] = STARTING
     steps = []
-    for turn in range(12):
+    for turn in range(25):
         if turn == 3:
             cluster.trouble["v2"] = LOOPS
         cluster.turn()

@@ -9,6 +9,7 @@ from enum import StrEnum
 from sluicegate.api.reasons import Reason
 from sluicegate.api.v1alpha1 import llmdeployment
 from sluicegate.cli.command import Exit
+from sluicegate.cli.ended import is_retried
 from sluicegate.cli.view import Object, held
 from sluicegate.core import naming
 from sluicegate.core.objects import annotation, condition, is_true, terminating, uid
@@ -107,6 +108,8 @@ def judge(wanted: Wanted, deployment: Object | None) -> Standing:
     if _promoted(deployment, wanted.version):
         return _told(Step.PROMOTED, ready, Outcome.PROMOTED)
     stalled = condition(deployment, "Stalled")
+    if is_retried(deployment):
+        return Standing(Step.UNSEEN, "", "the operator has not seen yet that it is to be tried again")
     if stalled is not None and is_true(deployment, "Stalled"):
         return _told(Step.STALLED, stalled, Outcome.FAILED)
     if rollout := deployment["status"].get("rollout"):

@@ -7,17 +7,18 @@ import asyncio
 import json
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Iterator
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from sluicegate.api.v1alpha1 import llmdeployment
 from sluicegate.cli.advice import advice
-from sluicegate.cli.cluster import Cluster, connected, found
+from sluicegate.cli.cluster import Cluster, found, reachable
 from sluicegate.cli.command import Command, CommandError, Exit, Group, add_object_flags, add_output_flag
 from sluicegate.cli.duration import duration
+from sluicegate.cli.ended import ABORT, FIELD_MANAGER, HISTORY, RETRY, TRIES
 from sluicegate.cli.follow import follow
 from sluicegate.cli.outcome import Outcome, Standing, Step, Wanted, judge
 from sluicegate.cli.table import table
@@ -30,8 +31,6 @@ from sluicegate.kube.resources import LLM_DEPLOYMENT
 # Longer than new pods may take by default, so that a version whose pods never become ready ends with 1.
 DEFAULT_TIMEOUT = "40m"
 
-FIELD_MANAGER = "kubectl-sluice"
-TRIES = 5
 _TAKES_OVER = frozenset({llmdeployment.Step.CUTOVER, llmdeployment.Step.DRAINING})
 
 
@@ -129,7 +128,7 @@ def _sentence(outcome: Outcome, version: str, timeout: int, ended: Standing) -> 
 async def _ending(args: Namespace, report: Report) -> Standing:
     """The last standing: one with an outcome, or what was seen when the time was up."""
     try:
-        async with asyncio.timeout(args.timeout), _reachable(args) as cluster:
+        async with asyncio.timeout(args.timeout), reachable(args) as cluster:
             begun = await found(cluster, LLM_DEPLOYMENT, args.name)
             report.version = args.version or begun["spec"]["modelVersion"]
             return await _until_over(cluster, args.name, Wanted(uid(begun), report.version), report)
@@ -155,23 +154,13 @@ async def _until_over(cluster: Cluster, name: str, wanted: Wanted, report: Repor
     raise AssertionError("a deployment is followed without end")
 
 
-@asynccontextmanager
-async def _reachable(args: Namespace) -> AsyncIterator[Cluster]:
-    """The cluster. What keeps the command from looking ends it with 5: 1 says that the version failed."""
-    try:
-        async with connected(args) as cluster:
-            yield cluster
-    except CommandError as error:
-        raise CommandError(str(error), Exit.USAGE_OR_PERMISSION) from error
-
-
 def _add_status_arguments(parser: ArgumentParser) -> None:
     add_object_flags(parser)
     add_output_flag(parser)
 
 
 async def _status(args: Namespace) -> int:
-    async with _reachable(args) as cluster:
+    async with reachable(args) as cluster:
         deployment = await found(cluster, LLM_DEPLOYMENT, args.name)
     told = as_json(deployment)
     text = (
@@ -222,7 +211,7 @@ def _add_promote_arguments(parser: ArgumentParser) -> None:
 
 
 async def _promote(args: Namespace) -> int:
-    async with _reachable(args) as cluster:
+    async with reachable(args) as cluster:
         deployment, standing = await _promoted(cluster, args.name, args.version)
     version = deployment["spec"]["modelVersion"]
     if standing.outcome is Outcome.AWAITING_PROMOTION:
@@ -282,5 +271,7 @@ PROMOTE = Command(
     _promote,
 )
 GROUP = Group(
-    "rollout", "see how a change of version goes on, wait for its end, or promote it", (STATUS, WAIT, PROMOTE)
+    "rollout",
+    "see how a change of version goes on, wait for its end, promote, abort or retry it",
+    (STATUS, WAIT, PROMOTE, ABORT, RETRY, HISTORY),
 )
