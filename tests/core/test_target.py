@@ -71,6 +71,7 @@ CHANGED: dict[str, dict[str, Any]] = {
     "admission.maxQueuedRequests": {"admission": {"maxQueuedRequests": 0}},
     "rollout.drainSeconds": {"rollout": {"drainSeconds": 5}},
     "rollout.progressDeadlineSeconds": {"rollout": {"progressDeadlineSeconds": 60}},
+    "rollout.historyLimit": {"rollout": {"historyLimit": 3}},
     "rollout.promotion": {"rollout": {"promotion": "Manual"}},
     "rollout.paused": {"rollout": {"paused": True}},
 }
