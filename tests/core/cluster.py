@@ -133,6 +133,13 @@ class Cluster:
     def wipe_status(self) -> None:
         self.set_status(None)
 
+    def forget_the_past(self) -> None:
+        """The records of rollouts whose pods are gone are lost."""
+        lasting = {each["metadata"]["name"] for each in self.of_kind("ReplicaSet")}
+        for record in self.of_kind("ControllerRevision"):
+            if record["metadata"]["name"] not in lasting:
+                self.remove(record)
+
     def restart_operator(self) -> None:
         """What the operator only remembered is gone."""
         self.answers.clear()

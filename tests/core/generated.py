@@ -166,6 +166,20 @@ def pods_die(cluster: Cluster, choose: random.Random) -> None:
             cluster.remove(pod)
 
 
+def a_rollout_is_aborted(cluster: Cluster, choose: random.Random) -> None:
+    cluster.edit(modelVersion=choose.choice(VERSIONS))
+    for _ in range(choose.choice((1, 2))):
+        cluster.reconcile()
+    under_way = (cluster.deployment.get("status") or {}).get("rollout")
+    if under_way:
+        cluster.annotate(abort=under_way["id"])
+
+
+def what_failed_is_tried_again(cluster: Cluster, choose: random.Random) -> None:
+    for over in (cluster.deployment.get("status") or {}).get("history", ())[:1]:
+        cluster.annotate(retry=over["id"])
+
+
 def pods_lie(cluster: Cluster, choose: random.Random) -> None:
     version = choose.choice(VERSIONS)
     if choose.random() < 0.5:
@@ -269,6 +283,8 @@ DAMAGE = (
     pods_are_refused,
     pods_die,
     pods_lie,
+    a_rollout_is_aborted,
+    what_failed_is_tried_again,
     a_child_is_deleted,
     *[a_child_is_edited] * 5,
     a_child_is_foreign,

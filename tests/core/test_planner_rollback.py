@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.builders import STARTING, ended
 from tests.core.cluster import Cluster
-from tests.core.frozen import frozen, thawed
+from tests.core.frozen import thawed
 from tests.core.journeys import JOURNEYS, a_cluster, a_settled_cluster, begun, moments
 
 from sluicegate.core import naming
@@ -16,12 +16,6 @@ from sluicegate.core.objects import annotation
 from sluicegate.core.plan import Apply, Delete
 
 LOOPS = ended("CUDA error", restarts=3)
-
-
-def annotate(cluster: Cluster, key: str, value: str) -> None:
-    deployment = thawed(cluster.deployment)
-    deployment["metadata"].setdefault("annotations", {})[key] = value
-    cluster.deployment = frozen(deployment)
 
 
 def endings(cluster: Cluster) -> list[tuple[str, str, str]]:
@@ -70,7 +64,7 @@ def answers_wrongly_for_too_long(cluster: Cluster) -> None:
 
 def is_aborted(cluster: Cluster) -> None:
     cluster.turn()
-    annotate(cluster, naming.ABORT, cluster.rollout_of("v2"))
+    cluster.annotate(abort=cluster.rollout_of("v2"))
 
 
 FAILURES: dict[str, Any] = {
@@ -164,12 +158,12 @@ def test_a_correction_goes_on_without_any_deletion() -> None:
 def test_a_retry_makes_a_new_rollout_once() -> None:
     cluster = failed()
     first = cluster.status["history"][0]["id"]
-    annotate(cluster, naming.RETRY, first)
+    cluster.annotate(retry=first)
     cluster.settle()
     second = cluster.status["history"][0]["id"]
     assert second != first
     assert [version for version, outcome, _ in endings(cluster) if outcome == "RolledBack"] == ["v2", "v2"]
-    annotate(cluster, naming.RETRY, second)
+    cluster.annotate(retry=second)
     cluster.trouble.clear()
     cluster.settle()
     assert cluster.answering() == {"v2"}
@@ -177,10 +171,10 @@ def test_a_retry_makes_a_new_rollout_once() -> None:
 
 def test_an_abort_of_another_rollout_or_after_the_cutover_says_nothing() -> None:
     cluster = begun(JOURNEYS["another version"])
-    annotate(cluster, naming.ABORT, "00000000")
+    cluster.annotate(abort="00000000")
     while cluster.answering() != {"v2"}:
         cluster.turn()
-    annotate(cluster, naming.ABORT, cluster.rollout_of("v2"))
+    cluster.annotate(abort=cluster.rollout_of("v2"))
     cluster.settle()
     assert cluster.answering() == {"v2"}
 
