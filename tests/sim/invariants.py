@@ -6,6 +6,7 @@ The numbers are those of the design's invariants.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,8 +17,8 @@ from tests.sim.server.store import Change
 from tests.sim.world import World
 
 from sluicegate.core import naming
-from sluicegate.core.objects import Manifest, controller_uid, labels, name, terminating, uid
-from sluicegate.kube.resources import LLM_DEPLOYMENT, POD, REPLICA_SET, SERVICE
+from sluicegate.core.objects import Manifest, annotation, controller_uid, labels, name, terminating, uid
+from sluicegate.kube.resources import CONTROLLER_REVISION, LLM_DEPLOYMENT, POD, REPLICA_SET, SERVICE
 
 OWN = {"leases", "events"}
 SUBJECTS = {"llmdeployments", "modelversions"}
@@ -67,9 +68,22 @@ class Invariants:
         plural = change.key[0].rpartition("/")[2]
         if plural in OWN | SUBJECTS or change.old is None:
             return
+        self._judge_ending(plural, change)
         owner = controller_uid(change.old)
         if owner is None and not _made_by_us(change.old):
             self.breaches.append(f"a foreign object was written: {plural} {change.key[2]}")
+
+    def _judge_ending(self, plural: str, change: Change) -> None:
+        """I7: an ending is noted before the pods go, and stays what it is."""
+        if change.old is None:
+            return
+        noted = _outcome(change.old)
+        if plural == "controllerrevisions" and noted not in (None, _outcome(change.new)):
+            self.breaches.append(f"I7: {change.key[2]} ended twice")
+        if plural == "replicasets" and change.type == "DELETED":
+            records = [each for each in self._server.peek(CONTROLLER_REVISION) if name(each) == change.key[2]]
+            if not any(map(_outcome, records)):
+                self.breaches.append(f"I7: {change.key[2]} was removed before its end was on record")
 
     def _serving(self) -> Mapping[str, int]:
         """Pods that answer and stay, by LLMDeployment that wants some."""
@@ -98,6 +112,14 @@ class Invariants:
                 self.breaches.append(
                     f"I3: {len(colours)} colours of {deployment} hold accelerators: {colours}"
                 )
+
+
+def _outcome(record: Manifest) -> str | None:
+    """How it ended, or None where nothing legible is noted."""
+    try:
+        return str(json.loads(annotation(record, naming.OUTCOME) or "")["outcome"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _made_by_us(obj: Manifest) -> bool:

@@ -143,9 +143,21 @@ async def delete_everything(stage: Stage) -> None:
 async def a_bad_version_then_the_good_one(stage: Stage) -> None:
     stage.world.kubelet.trouble["v2"] = "crash"
     stage.edit(modelVersion="v2")
-    await stage.until(lambda: stage.reason("Reconciling") == "EngineCrashLoop", 40)
+    await stage.until(lambda: stage.reason("Stalled") == "RolledBack", 120)
     await asyncio.sleep(1)
     stage.edit(modelVersion="v1")
+
+
+async def a_bad_version(stage: Stage) -> None:
+    stage.world.kubelet.trouble["v2"] = "crash"
+    stage.edit(modelVersion="v2")
+
+
+def rolled_back(stage: Stage) -> bool:
+    """Whether what served alone is left, and says so of a version that failed."""
+    ready = [pod for pod in stage.pods() if is_ready(pod)]
+    alone = len(ready) == len(stage.pods()) == 2 and len(stage.names(REPLICA_SET)) == 1
+    return alone and stage.reason("Stalled") == "RolledBack"
 
 
 def all_gone(stage: Stage) -> bool:
@@ -180,6 +192,7 @@ WORKLOADS = {
             serves("v2", 2),
             seconds=90,
         ),
+        _chatting("rolled-back", a_bad_version, rolled_back, seconds=180),
         _chatting("pod-loss", lose_a_pod, TWO, outage_seconds=2),
         _chatting("eviction", evict_a_pod, TWO, outage_seconds=2),
         _chatting("out-of-memory", run_out_of_memory, TWO, outage_seconds=2),
