@@ -169,7 +169,7 @@ def test_what_is_no_failure_is_believed_at_once(outcome: Outcome) -> None:
     assert Standing("", "", "", outcome).is_over(failing_for=0)
 
 
-LASTING = {Reason.INVALID_SPEC, Reason.ENGINE_REFUSED, Reason.PROGRESS_DEADLINE_EXCEEDED}
+LASTING = {Reason.INVALID_SPEC, Reason.ENGINE_REFUSED, Reason.PROGRESS_DEADLINE_EXCEEDED, Reason.ROLLED_BACK}
 
 
 @pytest.mark.parametrize("reason", Reason)
