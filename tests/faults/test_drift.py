@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from tests.faults.conftest import Count
 from tests.faults.drift import ADD, APPLY, DELETE, KINDS, REMOVE, UPDATE, WAYS, Drift, drifts, played
+from tests.faults.judging import none_wrong
 
 from sluicegate.kube.errors import ApiError
 
-SHOWN = 5
 FORBIDDEN = {UPDATE: 9, APPLY: 25, REMOVE: 50, ADD: 3, DELETE: 0}
 """Of each way, at most as many drifts are such that the API server refuses them."""
 
@@ -27,7 +27,7 @@ def all_put_right(way: str, *, away: bool) -> int:
     """Try every drift of a way; returns how many the API server let happen."""
     made: list[Drift] = []
     refused: list[str] = []
-    bad: list[str] = []
+    wrong: dict[str, list[str]] = {}
     for drift in (drift for kind in KINDS for drift in drifts(kind, way)):
         try:
             problems = played(drift, away=away)
@@ -36,8 +36,7 @@ def all_put_right(way: str, *, away: bool) -> int:
             continue
         made.append(drift)
         if problems:
-            told = f"python -m tests.faults.drift '{'away ' if away else ''}{drift}'"
-            bad.append("\n    ".join([told, *problems[:SHOWN]]))
-    assert not bad, "\n  ".join([f"{len(bad)} of {len(made)} went wrong:", *bad[:SHOWN]])
+            wrong[f"python -m tests.faults.drift '{'away ' if away else ''}{drift}'"] = problems
+    none_wrong(len(made), wrong)
     assert len(refused) <= FORBIDDEN[way], "\n  ".join(["the API server refused:", *refused])
     return len(made)

@@ -10,7 +10,7 @@ import pytest
 from tests.faults import incidents
 from tests.faults.conftest import Count
 from tests.faults.incidents import Incident
-from tests.faults.judging import SHOWN
+from tests.faults.judging import none_wrong
 from tests.sim.faults import Channel
 from tests.sim.leadership import second_writers, terms
 from tests.sim.process import OperatorProcess
@@ -110,9 +110,7 @@ def happens(
 
 def made(happenings: list[Happening], problems: Callable[[Happening], list[str]]) -> int:
     bad = {each: found for each in happenings if (found := problems(each))}
-    told = ["\n    ".join([f"at {each.channel.value} {each.number}:", *bad[each][:SHOWN]]) for each in bad]
-    assert not bad, "\n  ".join([f"{len(bad)} of {len(happenings)} runs went wrong:", *told[:SHOWN]])
-    return len(happenings)
+    return none_wrong(len(happenings), {f"at {each.channel.value} {each.number}:": bad[each] for each in bad})
 
 
 def taken_over(happening: Happening) -> Iterable[str]:

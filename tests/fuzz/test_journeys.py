@@ -17,9 +17,9 @@ OBJECTS, NIGHTLY_OBJECTS, PARTS = 10_000, 200_000, 4
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_every_object_is_called_invalid_or_comes_to_rest_ready_or_stalled(
-    part: int, pytestconfig: pytest.Config, record_property: Callable[[str, Any], None]
+    part: int, nightly: bool, record_property: Callable[[str, Any], None]
 ) -> None:
-    objects = NIGHTLY_OBJECTS if pytestconfig.getoption("--nightly", default=False) else OBJECTS
+    objects = NIGHTLY_OBJECTS if nightly else OBJECTS
     size = objects // PARTS
 
     outcomes = follow(SEED, part * size, size)

@@ -143,7 +143,7 @@ async def delete_everything(stage: Stage) -> None:
 async def a_bad_version_then_the_good_one(stage: Stage) -> None:
     stage.world.kubelet.trouble["v2"] = "crash"
     stage.edit(modelVersion="v2")
-    await stage.until(lambda: stage.reason("Stalled") == "RolledBack", 120)
+    await stage.until(lambda: stage.reason("Reconciling") == "EngineCrashLooping", 40)
     await asyncio.sleep(1)
     stage.edit(modelVersion="v1")
 

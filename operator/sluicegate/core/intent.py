@@ -46,8 +46,9 @@ def write(intent: Manifest, live: Manifest | None, reason: str) -> Action | None
 
 def owns_annotation(live: Manifest, key: str) -> bool:
     """Whether an annotation of the live object is still as one of our writes left it."""
-    metadata = (json.loads(text).get("f:metadata", {}) for text in live["owned"]["ours"])
-    return any(f"f:{key}" in fields.get("f:annotations", {}) for fields in metadata)
+    metadata = _together(tuple(live["owned"]["ours"])).fields.get("metadata")
+    annotations = metadata.fields.get("annotations") if metadata else None
+    return annotations is not None and key in annotations.fields
 
 
 def _still_ours(intent: Manifest, live: Manifest) -> bool:
@@ -120,15 +121,12 @@ def _union(nodes: list[Fields]) -> Fields:
 
 
 def _owned(node: Fields) -> _Owned:
-    below: dict[str, list[tuple[str, Fields]]] = {"f": [], "k": [], "v": []}
-    for key, inner in node.items():
-        kind, _, text = key.partition(":")
-        below.setdefault(kind, []).append((text, inner))
+    named = [(*key.partition(":")[::2], below) for key, below in node.items()]
     return _Owned(
         wholly=not node,
-        fields={text: _owned(inner) for text, inner in below["f"]},
-        items=tuple((json.loads(text), _owned(inner)) for text, inner in below["k"]),
-        values=tuple(json.loads(text) for text, _ in below["v"]),
+        fields={text: _owned(below) for kind, text, below in named if kind == "f"},
+        items=tuple((json.loads(text), _owned(below)) for kind, text, below in named if kind == "k"),
+        values=tuple(json.loads(text) for kind, text, _ in named if kind == "v"),
     )
 
 
