@@ -291,11 +291,12 @@ class Cluster:
         left_alone = owns_annotation(live, naming.EXPOSES) and self.version_of(before or "")
         if live["kind"] != "Service" or before == after or not left_alone:
             return
-        rollout = self.deployment["spec"].get("rollout", {})
-        assert not rollout.get("paused"), f"the Service leaves {before} in a pause"
+        spec = self.deployment["spec"]
+        assert not spec.get("paused"), f"the Service leaves {before} in a pause"
         word = annotation(self.deployment, naming.PROMOTE)
+        manual = spec.get("rollout", {}).get("promotion") == "Manual"
         allowed = word != before and after in (word, word and naming.EVERY_ROLLOUT)
-        assert allowed or rollout.get("promotion") != "Manual", f"{after} serves though {word} is promoted"
+        assert allowed or not manual, f"{after} serves though {word} is promoted"
 
     def _lasting(self) -> int:
         service = self.find("Service", self.name)

@@ -118,9 +118,9 @@ def version_changes(cluster: Cluster, choose: random.Random) -> None:
 
 
 def somebody_is_asked_first(cluster: Cluster, choose: random.Random) -> None:
-    manual, paused = {"promotion": "Manual"}, {"paused": True}
+    manual, paused = {"rollout": {"promotion": "Manual"}}, {"paused": True}
     hold = choose.choice((manual, manual, manual, paused, {**manual, **paused}, {}))
-    cluster.edit(modelVersion=choose.choice(VERSIONS), rollout=hold)
+    cluster.edit(**{"rollout": {}, "paused": False, **hold}, modelVersion=choose.choice(VERSIONS))
 
 
 def somebody_promotes(cluster: Cluster, choose: random.Random) -> None:
@@ -307,9 +307,10 @@ def damage(cluster: Cluster, choose: random.Random) -> list[str]:
 
 def heal(cluster: Cluster) -> None:
     """What goes away by itself or somebody ends is over: full nodes, failing answers, inspections, holds."""
-    rollout = cluster.deployment["spec"].get("rollout", {})
-    if rollout.keys() & {"promotion", "paused"}:
-        cluster.edit(rollout={key: rollout[key] for key in rollout.keys() - {"promotion", "paused"}})
+    spec = cluster.deployment["spec"]
+    rollout = spec.get("rollout", {})
+    if spec.get("paused") or "promotion" in rollout:
+        cluster.edit(paused=False, rollout={key: rollout[key] for key in rollout.keys() - {"promotion"}})
     cluster.trouble.clear()
     cluster.lies.clear()
     cluster.other_files.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from tests.builders import STARTING, ADeployment, unschedulable
@@ -11,8 +12,11 @@ from tests.core.journeys import a_cluster, a_settled_cluster, moments
 
 from sluicegate.core.plan import Create, Delete
 
-MANUAL = {"promotion": "Manual"}
-PAUSED = {"paused": True}
+Spec = dict[str, Any]
+
+MANUAL: Spec = {"rollout": {"promotion": "Manual"}}
+PAUSED: Spec = {"paused": True}
+FREE: Spec = {"rollout": {}, "paused": False}
 HOLDS = {"a wait for a person": MANUAL, "a pause": PAUSED}
 MONTH = timedelta(days=30)
 
@@ -20,7 +24,7 @@ held_either_way = pytest.mark.parametrize("hold", HOLDS.values(), ids=HOLDS)
 
 
 def a_manual_cluster(replicas: int = 1) -> Cluster:
-    return a_settled_cluster(ADeployment().with_replicas(replicas).with_spec(rollout=MANUAL))
+    return a_settled_cluster(ADeployment().with_replicas(replicas).with_spec(**MANUAL))
 
 
 def waiting_for_a_person(replicas: int = 1) -> Cluster:
@@ -41,7 +45,7 @@ def paused_with_new_pods() -> Cluster:
     cluster.trouble["v2"] = STARTING
     cluster.edit(modelVersion="v2")
     cluster.turn()
-    cluster.edit(rollout=PAUSED)
+    cluster.edit(**PAUSED)
     cluster.turn()
     return cluster
 
@@ -139,7 +143,7 @@ def test_the_first_version_waits_for_nobody() -> None:
 
 
 def test_a_first_version_that_never_served_is_no_reason_to_wait_for_the_next() -> None:
-    cluster = a_cluster(ADeployment().with_spec(rollout=MANUAL))
+    cluster = a_cluster(ADeployment().with_spec(**MANUAL))
     cluster.trouble["v1"] = STARTING
     for _ in range(3):
         cluster.turn()
@@ -176,12 +180,12 @@ def test_promotion_that_becomes_automatic_promotes_what_waits() -> None:
 
 
 @held_either_way
-def test_a_switch_that_has_begun_is_finished(hold: dict[str, object]) -> None:
+def test_a_switch_that_has_begun_is_finished(hold: Spec) -> None:
     cluster = a_settled_cluster()
     cluster.edit(modelVersion="v2")
     while cluster.answering() != {"v1", "v2"}:
         cluster.turn()
-    cluster.edit(rollout=hold)
+    cluster.edit(**hold)
     cluster.settle()
     assert cluster.versions() == ["v2"]
     assert cluster.answering() == {"v2"}
@@ -213,14 +217,14 @@ def test_at_zero_replicas_a_person_is_waited_for_too() -> None:
 
 def test_a_pause_keeps_new_pods_from_being_made() -> None:
     cluster = a_settled_cluster()
-    cluster.edit(modelVersion="v2", rollout=PAUSED)
+    cluster.edit(modelVersion="v2", **PAUSED)
     cluster.settle()
     cluster.now += MONTH
     assert cluster.reconcile().requeue_after is None
     assert cluster.versions() == ["v1"]
     ready = cluster.condition("Ready")
     assert (ready["status"], ready["reason"]) == ("False", "Paused")
-    assert ready["message"] == "v2 is held by spec.rollout.paused: no pods of it are made"
+    assert ready["message"] == "v2 is held by spec.paused: no pods of it are made"
     assert "rollout" not in cluster.status
     assert reasons(cluster).keys().isdisjoint({"Reconciling", "Stalled"})
 
@@ -236,7 +240,7 @@ def test_a_pause_keeps_verified_pods_from_taking_over_for_as_long_as_it_lasts() 
     ready = cluster.condition("Ready")
     assert (ready["reason"], ready["message"]) == (
         "Paused",
-        "v2 is held by spec.rollout.paused: it does not take over",
+        "v2 is held by spec.paused: it does not take over",
     )
 
 
@@ -252,12 +256,12 @@ def test_what_is_wrong_with_new_pods_is_told_in_a_pause_too() -> None:
 
 def test_a_pause_holds_what_somebody_has_promoted() -> None:
     cluster = waiting_for_a_person()
-    cluster.edit(rollout={**MANUAL, **PAUSED})
+    cluster.edit(**PAUSED)
     cluster.settle()
     promote(cluster)
     assert cluster.reconcile().actions == ()
     assert step(cluster) == "Paused"
-    cluster.edit(rollout=MANUAL)
+    cluster.edit(paused=False)
     cluster.settle()
     assert cluster.answering() == {"v2"}
 
@@ -281,23 +285,23 @@ def test_old_pods_go_though_changes_are_paused_meanwhile() -> None:
     cluster.edit(modelVersion="v2")
     while cluster.answering() != {"v2"}:
         cluster.turn()
-    cluster.edit(rollout=PAUSED)
+    cluster.edit(**PAUSED)
     cluster.settle()
     assert cluster.versions() == ["v2"]
 
 
 def test_a_pause_does_not_hold_the_first_version() -> None:
-    assert a_settled_cluster(ADeployment().with_spec(rollout=PAUSED)).answering() == {"v1"}
+    assert a_settled_cluster(ADeployment().with_spec(**PAUSED)).answering() == {"v1"}
 
 
 @held_either_way
 def test_the_pods_of_a_third_version_in_the_way_are_no_matter_before_somebody_lets_it_go_on(
-    hold: dict[str, object],
+    hold: Spec,
 ) -> None:
-    cluster = a_settled_cluster(ADeployment().with_spec(rollout=MANUAL))
+    cluster = a_settled_cluster(ADeployment().with_spec(**MANUAL))
     cluster.edit(modelVersion="v2")
     cluster.settle()
-    cluster.edit(rollout=hold)
+    cluster.edit(**hold)
     cluster.change(
         cluster.pods(cluster.rollout_of("v1"))[0],
         lambda pod: pod["metadata"]["labels"].update({"sluicegate.dev/rollout": "0badc0de"}),
@@ -307,10 +311,10 @@ def test_the_pods_of_a_third_version_in_the_way_are_no_matter_before_somebody_le
 
 
 @held_either_way
-def test_a_hold_of_what_serves_makes_no_pods_and_changes_nothing(hold: dict[str, object]) -> None:
+def test_a_hold_of_what_serves_makes_no_pods_and_changes_nothing(hold: Spec) -> None:
     cluster = a_settled_cluster()
     written = len(cluster.log)
-    cluster.edit(rollout=hold)
+    cluster.edit(**hold)
     cluster.settle()
     assert len(cluster.log) == written
     assert reasons(cluster)["Ready"] == "Serving"
@@ -319,20 +323,20 @@ def test_a_hold_of_what_serves_makes_no_pods_and_changes_nothing(hold: dict[str,
 # the deadline
 
 
-def broken_after_the_hold(hold: dict[str, object]) -> Cluster:
+def broken_after_the_hold(hold: Spec) -> Cluster:
     """Held for a month, then let go while its pods are broken."""
     cluster = paused_with_new_pods() if hold == PAUSED else waiting_for_a_person()
     cluster.now += MONTH
     cluster.reconcile()
     cluster.trouble["v2"] = STARTING
-    cluster.edit(rollout={"promotion": "Automatic"})
+    cluster.edit(**FREE)
     cluster.run_pods()
     cluster.reconcile()
     return cluster
 
 
 @held_either_way
-def test_the_time_of_a_hold_does_not_count_against_the_deadline(hold: dict[str, object]) -> None:
+def test_the_time_of_a_hold_does_not_count_against_the_deadline(hold: Spec) -> None:
     cluster = broken_after_the_hold(hold)
     assert step(cluster) == "Provisioning"
     assert "Stalled" not in reasons(cluster)
@@ -361,27 +365,27 @@ def test_the_time_of_one_rollouts_hold_is_none_of_the_next() -> None:
 
 def test_a_change_that_is_late_already_is_not_called_so_while_it_is_paused() -> None:
     cluster = paused_with_new_pods()
-    cluster.edit(rollout={})
+    cluster.edit(**FREE)
     cluster.reconcile()
     cluster.now += MONTH
     cluster.trouble["v2"] = STARTING
     cluster.run_pods()
-    cluster.edit(rollout=PAUSED)
+    cluster.edit(**PAUSED)
     cluster.reconcile()
     assert "Stalled" not in reasons(cluster)
     assert cluster.versions() == ["v1", "v2"]
 
 
 @held_either_way
-def test_a_hold_at_any_moment_comes_to_the_same_end_once_it_is_over(hold: dict[str, object]) -> None:
+def test_a_hold_at_any_moment_comes_to_the_same_end_once_it_is_over(hold: Spec) -> None:
     cluster = a_settled_cluster()
     cluster.edit(modelVersion="v2")
     for moment in moments(cluster):
-        moment.edit(rollout=hold)
+        moment.edit(**hold)
         moment.restart_operator()
         moment.settle()
         assert not any(isinstance(action, Create | Delete) for action in moment.plan().actions)
-        moment.edit(rollout={})
+        moment.edit(**FREE)
         moment.settle()
         assert moment.versions() == ["v2"]
         assert reasons(moment)["Ready"] == "Serving"

@@ -73,7 +73,7 @@ CHANGED: dict[str, dict[str, Any]] = {
     "rollout.progressDeadlineSeconds": {"rollout": {"progressDeadlineSeconds": 60}},
     "rollout.historyLimit": {"rollout": {"historyLimit": 3}},
     "rollout.promotion": {"rollout": {"promotion": "Manual"}},
-    "rollout.paused": {"rollout": {"paused": True}},
+    "paused": {"paused": True},
 }
 
 
@@ -120,7 +120,7 @@ def test_every_listed_change_differs_from_every_other() -> None:
         {"engine": {"kvCache": {}, "device": "CUDA"}},
         {"pod": {"labels": {}, "tolerations": []}},
         {"rollout": {"drainSeconds": 60, "progressDeadlineSeconds": 99}},
-        {"rollout": {"promotion": "Manual", "paused": True}},
+        {"rollout": {"promotion": "Manual"}, "paused": True},
         {"replicas": 0},
     ],
 )

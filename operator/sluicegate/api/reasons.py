@@ -31,7 +31,7 @@ class Reason(StrEnum):
     DISCARDING = "Discarding", "The new pods have failed and are removed; what served before serves on."
     SCALING = "Scaling", "The number of ready pods is not yet the wanted one."
     AWAITING_PROMOTION = "AwaitingPromotion", "New pods are verified, and a person has to promote them."
-    PAUSED = "Paused", "spec.rollout.paused holds the change to another version or other settings."
+    PAUSED = "Paused", "spec.paused holds the change to another version or other settings."
     AWAITING_ANSWER = "AwaitingAnswer", "Pods are ready, and no answer through the Service was seen yet."
     INSPECTING = "Inspecting", "A Job reads and checks the files."
     TERMINATING = "Terminating", "The object is being deleted, and its children with it."

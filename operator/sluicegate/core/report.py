@@ -30,7 +30,7 @@ _UNDER_WAY = {
     Step.PROVISIONING: (Reason.PROVISIONING, "waits for its pods to become ready"),
     Step.VERIFYING: (Reason.VERIFYING, "has ready pods, which are asked through the preview Service"),
     Step.AWAITING_PROMOTION: (Reason.AWAITING_PROMOTION, "is verified and waits to be promoted"),
-    Step.PAUSED: (Reason.PAUSED, "is held by spec.rollout.paused: it does not take over"),
+    Step.PAUSED: (Reason.PAUSED, "is held by spec.paused: it does not take over"),
     Step.CUTOVER: (Reason.CUTOVER, "takes over: the Service moves to it"),
     Step.DISCARDING: (Reason.DISCARDING, "has failed and is removed"),
     Step.DRAINING: (Reason.DRAINING, "serves; the pods before it finish their requests"),
@@ -220,7 +220,7 @@ def _under_way(known: World) -> Problem:
         return Problem(Reason.SUPERSEDED, "what the spec asked for before is removed first", stalled=False)
     reason, text = _UNDER_WAY[step]
     if step is Step.PAUSED and known.target is None:
-        text = "is held by spec.rollout.paused: no pods of it are made"
+        text = "is held by spec.paused: no pods of it are made"
     if step is Step.AWAITING_PROMOTION and known.target is not None:
         text = f"{text}: {_how_to_promote(known.deployment, known.target)}"
     return Problem(reason, f"{known.deployment.spec.model_version} {text}", stalled=False)

@@ -115,7 +115,7 @@ class World:
     @property
     def paused(self) -> bool:
         """Whether the spec holds a change that is wanted."""
-        return self.deployment.spec.rollout.paused and self._changes
+        return self.deployment.spec.paused and self._changes
 
     @property
     def awaits_promotion(self) -> bool:

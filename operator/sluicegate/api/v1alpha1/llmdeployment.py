@@ -188,10 +188,6 @@ class Rollout(Model):
     promotion: Annotated[Promotion, Change.OPERATOR] = Promotion.AUTOMATIC
     """Who lets verified pods take over. Manual waits for a person (kubectl sluice rollout promote), but not
     with the first version, before which none was promoted. Loss of the serving pods skips no wait."""
-    paused: Annotated[bool, Field(strict=True), Change.OPERATOR] = False
-    """Holds changes: no pods for another spec are made, and none take over. Not held: the first version, a
-    switch that has begun, going back, scaling, repair. After a pause that the operator saw, the deadline
-    begins anew; one that passed while it was away counts."""
 
 
 class LLMDeploymentSpec(Model):
@@ -207,6 +203,10 @@ class LLMDeploymentSpec(Model):
     """Model name that clients use, constant over versions. Left out, the name of the LLMDeployment."""
     replicas: Annotated[int, Field(ge=0, le=1000), Change.OPERATOR] = 1
     """Number of model pods. Written through the scale subresource too."""
+    paused: Annotated[bool, Field(strict=True), Change.OPERATOR] = False
+    """Holds changes: no pods for another spec are made, and none take over. Not held: the first version, a
+    switch that has begun, going back, scaling, repair. After a pause that the operator saw, the deadline
+    begins anew; one that passed while it was away counts."""
     engine: Engine = Engine()
     """Settings of vLLM."""
     resources: Resources = Resources()
@@ -263,7 +263,7 @@ class Step(StrEnum):
     AWAITING_PROMOTION = "AwaitingPromotion"
     """The new pods are verified and a person has to promote them."""
     PAUSED = "Paused"
-    """spec.rollout.paused keeps new pods from being made or from serving."""
+    """spec.paused keeps new pods from being made or from serving."""
     CUTOVER = "Cutover"
     """The Service moves from the old pods to the new."""
     DRAINING = "Draining"
