@@ -10,7 +10,7 @@ from tests.builders import a_model_version
 from tests.sim.cluster.pods import is_ready
 from tests.sim.stage import Stage, a_deployment, now
 
-from sluicegate.core.naming import PROMOTE
+from sluicegate.core.naming import ABORT, PROMOTE, RETRY
 from sluicegate.core.objects import Manifest, name
 from sluicegate.kube.resources import LLM_DEPLOYMENT, MODEL_VERSION, POD, REPLICA_SET
 
@@ -19,11 +19,16 @@ Change = Callable[[Stage], Awaitable[None]]
 Reached = Callable[[Stage], object]
 
 
+async def no_change(stage: Stage) -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Workload:
     """`given` makes the objects and `settled` says when the beginning is reached; then comes the change.
 
-    `outage_seconds` is for how long requests may fail: for as long as what is lost was all there was.
+    `before` is what happens between the two, without faults. `outage_seconds` is for how long requests may
+    fail: for as long as what is lost was all there was.
     """
 
     name: str
@@ -33,6 +38,7 @@ class Workload:
     then: Reached
     outage_seconds: float = 0.0
     seconds: float = 60.0
+    before: Change = no_change
 
 
 def a_cluster_with(*objects: Manifest) -> Begin:
@@ -100,13 +106,19 @@ async def another_version_that_somebody_promotes(stage: Stage) -> None:
     stage.edit(modelVersion="v2")
     if await stage.until(lambda: _rollout(stage).get("step") == "AwaitingPromotion", 120):
         await asyncio.sleep(1)
-        annotations = {PROMOTE: _rollout(stage)["id"]}
-        stage.patch(LLM_DEPLOYMENT, "chat", {"metadata": {"annotations": annotations}})
+        _say(stage, PROMOTE, _rollout(stage)["id"])
+
+
+def _say(stage: Stage, annotation: str, rollout: str) -> None:
+    stage.patch(LLM_DEPLOYMENT, "chat", {"metadata": {"annotations": {annotation: rollout}}})
 
 
 def _rollout(stage: Stage) -> Manifest:
-    found = stage.find(LLM_DEPLOYMENT, "chat") or {}
-    return (found.get("status") or {}).get("rollout") or {}
+    return _status(stage).get("rollout") or {}
+
+
+def _status(stage: Stage) -> Manifest:
+    return (stage.find(LLM_DEPLOYMENT, "chat") or {}).get("status") or {}
 
 
 async def there_and_back(stage: Stage) -> None:
@@ -153,6 +165,30 @@ async def a_bad_version(stage: Stage) -> None:
     stage.edit(modelVersion="v2")
 
 
+async def a_bad_version_that_has_failed(stage: Stage) -> None:
+    await a_bad_version(stage)
+    assert await stage.until(lambda: rolled_back(stage), 120)
+
+
+async def another_try(stage: Stage) -> None:
+    """What was wrong with the version is over, and somebody says so."""
+    stage.world.kubelet.trouble.clear()
+    _say(stage, RETRY, _status(stage)["history"][0]["id"])
+
+
+async def a_correction(stage: Stage) -> None:
+    stage.world.kubelet.trouble.clear()
+    stage.edit(engine={"device": "CUDA", "maxConcurrentSequences": 7})
+
+
+async def another_version_that_somebody_aborts(stage: Stage) -> None:
+    stage.world.kubelet.trouble["v2"] = "hang"
+    stage.edit(modelVersion="v2")
+    if await stage.until(lambda: _rollout(stage), 120):
+        await asyncio.sleep(1)
+        _say(stage, ABORT, _rollout(stage)["id"])
+
+
 def rolled_back(stage: Stage) -> bool:
     """Whether what served alone is left, and says so of a version that failed."""
     ready = [pod for pod in stage.pods() if is_ready(pod)]
@@ -174,6 +210,11 @@ def _chatting(name: str, change: Change, end: Reached, **limits: float) -> Workl
     return Workload(name, CHATTING, TWO, change, end, **limits)
 
 
+def _failed(name: str, change: Change) -> Workload:
+    before = a_bad_version_that_has_failed
+    return Workload(name, CHATTING, TWO, change, serves("v2", 2), before=before)
+
+
 WORKLOADS = {
     each.name: each
     for each in (
@@ -193,6 +234,9 @@ WORKLOADS = {
             seconds=90,
         ),
         _chatting("rolled-back", a_bad_version, rolled_back, seconds=180),
+        _chatting("aborted", another_version_that_somebody_aborts, rolled_back, seconds=120),
+        _failed("retried", another_try),
+        _failed("corrected", a_correction),
         _chatting("pod-loss", lose_a_pod, TWO, outage_seconds=2),
         _chatting("eviction", evict_a_pod, TWO, outage_seconds=2),
         _chatting("out-of-memory", run_out_of_memory, TWO, outage_seconds=2),
@@ -202,7 +246,16 @@ WORKLOADS = {
 }
 """By name, those that every class of faults goes through."""
 
-VARIANTS = ("there-and-back", "bad-version", "manual-promotion", "eviction", "out-of-memory")
+VARIANTS = (
+    "there-and-back",
+    "bad-version",
+    "manual-promotion",
+    "aborted",
+    "retried",
+    "corrected",
+    "eviction",
+    "out-of-memory",
+)
 """Those that ask for much the same as others do."""
 
 OTHERS = {
