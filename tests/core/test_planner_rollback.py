@@ -266,3 +266,50 @@ def test_records_of_an_earlier_operator_are_completed_and_no_pod_is_touched() ->
     assert [type(each) for each in cluster.log[written:]] == [Apply]
     assert cluster.pods() == pods
     assert endings(cluster) == [("v1", "Promoted", "Promoted")]
+
+
+def test_a_record_on_its_way_out_is_not_deleted_again() -> None:
+    cluster = a_settled_cluster()
+    cluster.edit(modelVersion="v2")
+    cluster.settle()
+    cluster.change(
+        cluster.one("ControllerRevision", naming.colour_name("chat", cluster.status["history"][1]["id"])),
+        lambda copy: copy["metadata"].update(deletionTimestamp="2026-01-01T12:00:00Z"),
+    )
+    cluster.edit(rollout={"historyLimit": 0})
+    assert cluster.plan().actions == ()
+
+
+TAMPERED: dict[str, Any] = {
+    "is edited": lambda cluster, record: cluster.take_over(
+        record, "metadata", "annotations", naming.OUTCOME, value='{"outcome":"Promoted"}'
+    ),
+    "is made illegible": lambda cluster, record: cluster.change(
+        record, lambda copy: copy["metadata"]["annotations"].update({naming.OUTCOME: "it was fine"})
+    ),
+    "is removed": lambda cluster, record: cluster.change(
+        record, lambda copy: copy["metadata"]["annotations"].pop(naming.OUTCOME)
+    ),
+    "is deleted with its record": lambda cluster, record: cluster.remove(record),
+}
+
+
+@pytest.mark.parametrize("tamper", TAMPERED.values(), ids=TAMPERED)
+def test_a_failure_whose_note_is_lost_is_tried_again_and_fails_again(tamper: Any) -> None:
+    cluster = failed()
+    record = cluster.one("ControllerRevision", naming.colour_name("chat", cluster.status["history"][0]["id"]))
+    tamper(cluster, record)
+    cluster.settle()
+    assert cluster.answering() == {"v1"}
+    assert cluster.versions() == ["v1"]
+    assert endings(cluster)[0] == ("v2", "RolledBack", "EngineCrashLooping")
+
+
+def test_the_note_of_what_serves_is_put_right() -> None:
+    cluster = a_settled_cluster()
+    (record,) = cluster.of_kind("ControllerRevision")
+    tampered = cluster.fork()
+    tampered.change(record, lambda copy: copy["metadata"]["annotations"].update({naming.OUTCOME: "?"}))
+    tampered.settle()
+    assert endings(tampered) == [("v1", "Promoted", "Promoted")]
+    assert tampered.answering() == {"v1"}

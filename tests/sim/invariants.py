@@ -100,15 +100,15 @@ class Invariants:
 
     def _judge_failure(self, plural: str, change: Change) -> None:
         """I8: what did not take over never serves, and a failure is told of until something else is asked."""
-        if change.type == "DELETED":
+        if change.old is None or change.type == "DELETED":
             return
         shown = annotation(change.new, naming.EXPOSES)
-        if plural == "services" and shown != annotation(change.old or {}, naming.EXPOSES):
-            records = (each for each in self._server.peek(CONTROLLER_REVISION))
+        if plural == "services" and shown != annotation(change.old, naming.EXPOSES):
+            records = self._server.peek(CONTROLLER_REVISION)
             given_up = {labels(each)[naming.ROLLOUT] for each in records if _outcome(each) in NEVER_SERVE}
             if shown in given_up:
                 self.breaches.append(f"I8: {change.key[2]} sends requests to {shown}, which was given up")
-        if plural == "llmdeployments" and change.old is not None:
+        if plural == "llmdeployments":
             failed, still = _failure(change.old), _failure(change.new)
             if failed and not still and _asks_for_the_same(change.old, change.new, failed):
                 self.breaches.append(f"I8: {change.key[2]} does not say any more that {failed} has failed")

@@ -114,7 +114,7 @@ def _forgotten(known: World) -> Iterator[Action]:
 
 
 def _retired(known: World) -> Iterator[Action]:
-    """One object of a colour that nothing needs any more: its pods first, its pointer when they are gone."""
+    """What is left of colours that nothing needs any more: their pods first, pointers when they are gone."""
     if known.exposure.age(known.now) < rollout.PROPAGATION or known.exposure.overlap:
         return
     if known.promoted and not rollout.enough_to_serve(known):
@@ -125,7 +125,6 @@ def _retired(known: World) -> Iterator[Action]:
             yield _announce(known, colour, reason) or Delete(
                 ref(obj), uid(obj), resource_version(obj), reason
             )
-            return
 
 
 def _announce(known: World, colour: Colour, reason: str) -> Apply | None:
