@@ -10,8 +10,10 @@ from tests.cli.rollouts import NAME, NEW, Commands, Scene
 from tests.shell.rig import NAMESPACE
 
 from sluicegate.cli.command import Exit
+from sluicegate.cli.edit import TRIES
 from sluicegate.core.naming import ABORT, RETRY
 from sluicegate.kube.resources import LLM_DEPLOYMENT
+from sluicegate.kube.transport import Response
 
 pytestmark = pytest.mark.looptime
 
@@ -117,3 +119,59 @@ async def test_a_wait_ends_with_1_where_a_rollout_was_rolled_back_but_not_right_
     await commands.run("retry", NAME)
     code, _ = await commands.run("wait", NAME, "--timeout", "40s")
     assert code == Exit.TIMEOUT
+
+
+WORDS = {"promote": "AwaitingPromotion", "abort": "Provisioning", "retry": None}
+
+
+async def _is_ready_for(command: str, scene: Scene) -> None:
+    step = WORDS[command]
+    await (_is_at(scene, step) if step else _has_failed(scene))
+
+
+@pytest.mark.parametrize("command", WORDS)
+async def test_a_word_is_refused_where_the_spec_changed_since_it_was_looked_at(
+    command: str, scene: Scene, commands: Commands
+) -> None:
+    """The command names the state that it saw, so that what came since is judged anew."""
+    await _is_ready_for(command, scene)
+    edits: list[str] = []
+
+    def refuse(method: str, path: str) -> None:
+        if method == "PATCH" and not edits:
+            edits.append("v3")
+            status = {"status": {"rollout": None, "history": [], "observedGeneration": 1}}
+            hand = scene.server.hand("kubectl")
+            hand.patch(LLM_DEPLOYMENT, NAMESPACE, NAME, status, subresource="status")
+
+    scene.wire.refuse = refuse
+
+    assert (await commands.run(command, NAME))[0] == Exit.FAILED
+    assert await _annotations(scene) == {}
+
+
+@pytest.mark.parametrize("command", WORDS)
+@pytest.mark.parametrize(
+    ("code", "answer", "told"),
+    [
+        (403, "you may not", "not allowed: you may not"),
+        (409, '{"kind": "Status", "reason": "Conflict", "message": "it was changed"}', "it was changed"),
+    ],
+    ids=["forbidden", "changed by somebody else each time"],
+)
+async def test_a_word_that_cannot_be_written_ends_it_with_five(
+    command: str, code: int, answer: str, told: str, scene: Scene, commands: Commands
+) -> None:
+    await _is_ready_for(command, scene)
+    tried: list[str] = []
+
+    def refuse(method: str, path: str) -> Response | None:
+        if method != "PATCH":
+            return None
+        tried.append(path)
+        return Response(code, answer.encode())
+
+    scene.wire.refuse = refuse
+
+    assert await commands.run(command, NAME) == (Exit.USAGE_OR_PERMISSION, told)
+    assert len(tried) == (TRIES if code == 409 else 1)

@@ -71,6 +71,12 @@ ON_THE_WAY = {
         ),
         "AwaitingPromotion",
     ),
+    "pods keep on ending while another version serves: the operator will give them up": (
+        a_deployment(
+            _not_ready("EngineCrashLooping"), STALLED, serving=serving(), rollout=_rollout("Provisioning")
+        ),
+        "Provisioning",
+    ),
     "another version answers": (a_deployment(READY, serving=serving()), Step.WAITING),
     "a rollout of another colour goes on": (
         a_deployment(READY, serving=serving(VERSION, "0a1b2c3d"), rollout=_rollout("Provisioning")),
@@ -115,6 +121,45 @@ ENDS = {
         a_deployment(_not_ready("EngineCrashLooping"), STALLED, serving=serving()),
         Outcome.FAILED,
         "EngineCrashLooping",
+    ),
+    "pods keep on ending and nothing else serves, so that nobody gives them up": (
+        a_deployment(_not_ready("EngineCrashLooping"), STALLED, rollout=_rollout("Provisioning")),
+        Outcome.FAILED,
+        "EngineCrashLooping",
+    ),
+    "pods that took over keep on ending": (
+        a_deployment(
+            _not_ready("EngineCrashLooping"),
+            STALLED,
+            serving=serving(VERSION, NEW),
+            rollout=_rollout("Draining"),
+        ),
+        Outcome.FAILED,
+        "EngineCrashLooping",
+    ),
+    "pods keep on ending in a pause, in which nobody gives them up": (
+        a_deployment(
+            _not_ready("EngineCrashLooping"), STALLED, serving=serving(), rollout=_rollout("Paused")
+        ),
+        Outcome.FAILED,
+        "EngineCrashLooping",
+    ),
+    "an image is missing while another version serves": (
+        a_deployment(
+            _not_ready("ImagePullFailed"),
+            a_condition("Stalled", "True", "ImagePullFailed"),
+            serving=serving(),
+            rollout=_rollout("Provisioning"),
+        ),
+        Outcome.FAILED,
+        "ImagePullFailed",
+    ),
+    "it was rolled back": (
+        a_deployment(
+            _not_ready("RolledBack"), a_condition("Stalled", "True", "RolledBack"), serving=serving()
+        ),
+        Outcome.FAILED,
+        "RolledBack",
     ),
     "it is being deleted": (
         _changed(PROMOTED, deletionTimestamp="2026-01-01T12:00:00Z"),

@@ -10,7 +10,7 @@ from tests.cli.rollouts import NAME, NEW, OLD, Commands, Scene
 from tests.shell.rig import NAMESPACE, a_cluster
 
 from sluicegate.cli.command import Exit
-from sluicegate.cli.ended import TRIES
+from sluicegate.cli.edit import TRIES
 from sluicegate.core.naming import PROMOTE
 from sluicegate.kube.resources import LLM_DEPLOYMENT
 from sluicegate.kube.transport import Response

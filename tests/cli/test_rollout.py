@@ -152,6 +152,22 @@ async def test_a_failure_that_heals_in_time_is_none(scene: Scene, commands: Comm
     assert ended == (Exit.OK, "")
 
 
+async def test_a_crash_loop_beside_what_serves_ends_it_when_the_operator_has_rolled_it_back(
+    scene: Scene, commands: Commands
+) -> None:
+    await scene.has_a_deployment("v2")
+    await scene.operator_says(
+        False, "EngineCrashLooping", stalled=True, serving="v1", step="Provisioning", message="CUDA error"
+    )
+    words = "the rollout of v2 failed: EngineCrashLooping: CUDA error"
+    gone = partial(scene.operator_says, False, "RolledBack", stalled=True, serving="v1", message=words)
+
+    ended = await _waited(commands, meanwhile=((3 * GRACE_SECONDS, gone),))
+
+    assert ended == (Exit.FAILED, f"the rollout of v2 failed: RolledBack: {words}")
+    assert 3 * GRACE_SECONDS <= now() < 3 * GRACE_SECONDS + 2
+
+
 async def test_the_time_is_up_ends_it_with_two_and_with_what_it_waited_for(
     scene: Scene, commands: Commands
 ) -> None:

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 from sluicegate.api.reasons import Reason
 from sluicegate.api.v1alpha1.llmdeployment import Outcome, Step
-from sluicegate.cli.cluster import Cluster, found, reachable
+from sluicegate.cli.cluster import found, reachable
 from sluicegate.cli.command import Command, CommandError, Exit, add_object_flags, add_output_flag
+from sluicegate.cli.edit import said
 from sluicegate.cli.table import table
 from sluicegate.cli.view import Object, since
 from sluicegate.core import naming
-from sluicegate.core.objects import annotation, condition, resource_version
-from sluicegate.kube.errors import Conflict
+from sluicegate.core.objects import annotation, condition
 from sluicegate.kube.resources import LLM_DEPLOYMENT
 
-FIELD_MANAGER = "kubectl-sluice"
-TRIES = 5
 _CAN_FAIL = frozenset({Step.PROVISIONING, Step.VERIFYING, Step.AWAITING_PROMOTION, Step.PAUSED})
 
 
@@ -71,58 +69,37 @@ def _lines(ended: list[dict[str, Any]], now: datetime) -> Iterator[str]:
 
 async def _retry(args: Namespace) -> int:
     async with reachable(args) as cluster:
-        failed = await _say(cluster, args.name, naming.RETRY, _to_retry)
-    if isinstance(failed, CommandError):
-        raise failed
+        deployment = await said(cluster, args.name, naming.RETRY, failed_rollout)
+    failed = failed_rollout(deployment)
+    if failed is None:
+        raise CommandError("nothing is to be tried again: no rollout to the present spec has failed")
     print(f"rollout {failed} is tried again, as a new one")
     return Exit.OK
 
 
-def _to_retry(deployment: Object) -> str | CommandError:
-    refusal = CommandError("nothing is to be tried again: no rollout to the present spec has failed")
-    return failed_rollout(deployment) or refusal
-
-
 async def _abort(args: Namespace) -> int:
     async with reachable(args) as cluster:
-        ended = await _say(cluster, args.name, naming.ABORT, _to_abort)
-    if isinstance(ended, CommandError):
-        raise ended
+        deployment = await said(cluster, args.name, naming.ABORT, _may_fail)
+    ended = _may_fail(deployment)
+    if ended is None:
+        raise CommandError(_why_not(deployment))
     print(f"rollout {ended} is ended before it takes over; what serves serves on")
     return Exit.OK
 
 
-def _to_abort(deployment: Object) -> str | CommandError:
+def _may_fail(deployment: Object) -> str | None:
+    """Identity of the rollout that is under way and has yet to take over."""
+    rollout = (deployment.get("status") or {}).get("rollout")
+    return str(rollout["id"]) if rollout and rollout["step"] in _CAN_FAIL else None
+
+
+def _why_not(deployment: Object) -> str:
     rollout = (deployment.get("status") or {}).get("rollout")
     if rollout is None:
-        return CommandError("nothing is to be ended: no rollout is under way")
-    if rollout["step"] not in _CAN_FAIL:
-        back = (
-            f"; to go back to {rollout['fromVersion']}, change the spec" if rollout.get("fromVersion") else ""
-        )
-        return CommandError(f"{rollout['toVersion']} is past ending: {rollout['step']}{back}")
-    return str(rollout["id"])
-
-
-async def _say(
-    cluster: Cluster, name: str, key: str, about: Callable[[Object], str | CommandError]
-) -> str | CommandError:
-    """Annotate the deployment with the rollout that `about` finds in it, or tell why there is none to."""
-    for left in reversed(range(TRIES)):
-        deployment = await found(cluster, LLM_DEPLOYMENT, name)
-        rollout = about(deployment)
-        if isinstance(rollout, CommandError) or annotation(deployment, key) == rollout:
-            break
-        word = {"resourceVersion": resource_version(deployment), "annotations": {key: rollout}}
-        try:
-            await cluster.client.patch_merge(
-                LLM_DEPLOYMENT, cluster.namespace, name, {"metadata": word}, FIELD_MANAGER
-            )
-            break
-        except Conflict:
-            if not left:
-                raise
-    return rollout
+        return "nothing is to be ended: no rollout is under way"
+    left = rollout.get("fromVersion")
+    back = f"; to go back to {left}: kubectl sluice rollout undo --to {left}" if left else ""
+    return f"{rollout['toVersion']} is past ending: {rollout['step']}{back}"
 
 
 HISTORY = Command("history", "list the rollouts that are over", _add_history_arguments, _history)

@@ -24,6 +24,11 @@ _LASTING = frozenset(
 )
 
 
+# Of pods that keep on ending, the operator itself gives up the rollout soon: its word ends the wait.
+_GIVEN_UP_SOON = frozenset({Reason.ENGINE_CRASH_LOOPING, Reason.ENGINE_OUT_OF_MEMORY})
+_TRIED = frozenset({llmdeployment.Step.PROVISIONING, llmdeployment.Step.VERIFYING})
+
+
 class Outcome(StrEnum):
     """How a wait ends."""
 
@@ -110,12 +115,19 @@ def judge(wanted: Wanted, deployment: Object | None) -> Standing:
     stalled = condition(deployment, "Stalled")
     if is_retried(deployment):
         return Standing(Step.UNSEEN, "", "the operator has not seen yet that it is to be tried again")
-    if stalled is not None and is_true(deployment, "Stalled"):
+    if stalled is not None and is_true(deployment, "Stalled") and not _is_given_up_soon(deployment, stalled):
         return _told(Step.STALLED, stalled, Outcome.FAILED)
     if rollout := deployment["status"].get("rollout"):
         ended = Outcome.AWAITING_PROMOTION if awaits_promotion(deployment) else None
         return replace(_told(rollout["step"], ready, ended), since=rollout["stepStartedAt"])
     return _told(Step.WAITING, ready)
+
+
+def _is_given_up_soon(deployment: Object, stalled: Mapping[str, str]) -> bool:
+    """Whether the operator rolls it back by itself, since another version serves meanwhile."""
+    rollout, serving = (deployment["status"].get(key) for key in ("rollout", "serving"))
+    tried = rollout and serving and rollout["step"] in _TRIED
+    return bool(tried and stalled["reason"] in _GIVEN_UP_SOON)
 
 
 def awaits_promotion(deployment: Object) -> bool:

@@ -18,14 +18,15 @@ from sluicegate.cli.advice import advice
 from sluicegate.cli.cluster import Cluster, found, reachable
 from sluicegate.cli.command import Command, CommandError, Exit, Group, add_object_flags, add_output_flag
 from sluicegate.cli.duration import duration
-from sluicegate.cli.ended import ABORT, FIELD_MANAGER, HISTORY, RETRY, TRIES
+from sluicegate.cli.edit import said
+from sluicegate.cli.ended import ABORT, HISTORY, RETRY
 from sluicegate.cli.follow import follow
 from sluicegate.cli.outcome import Outcome, Standing, Step, Wanted, judge
 from sluicegate.cli.table import table
+from sluicegate.cli.undo import UNDO
 from sluicegate.cli.view import Object, since
 from sluicegate.core import naming
-from sluicegate.core.objects import annotation, resource_version, uid
-from sluicegate.kube.errors import Conflict
+from sluicegate.core.objects import annotation, uid
 from sluicegate.kube.resources import LLM_DEPLOYMENT
 
 # Longer than new pods may take by default, so that a version whose pods never become ready ends with 1.
@@ -211,11 +212,18 @@ def _add_promote_arguments(parser: ArgumentParser) -> None:
 
 
 async def _promote(args: Namespace) -> int:
+    def judged(deployment: Object) -> Standing:
+        return judge(Wanted(uid(deployment), args.version or deployment["spec"]["modelVersion"]), deployment)
+
+    def awaiting(deployment: Object) -> str | None:
+        waits = judged(deployment).outcome is Outcome.AWAITING_PROMOTION
+        return str(deployment["status"]["rollout"]["id"]) if waits else None
+
     async with reachable(args) as cluster:
-        deployment, standing = await _promoted(cluster, args.name, args.version)
-    version = deployment["spec"]["modelVersion"]
-    if standing.outcome is Outcome.AWAITING_PROMOTION:
-        print(f"promoted {version}, rollout {deployment['status']['rollout']['id']}: it takes over now")
+        deployment = await said(cluster, args.name, naming.PROMOTE, awaiting)
+    version, standing = deployment["spec"]["modelVersion"], judged(deployment)
+    if rollout := awaiting(deployment):
+        print(f"promoted {version}, rollout {rollout}: it takes over now")
         return Exit.OK
     if _was_promoted(deployment, standing):
         print(f"{version} is promoted already: {_words(standing)}")
@@ -223,24 +231,6 @@ async def _promote(args: Namespace) -> int:
     if standing.outcome is Outcome.SUPERSEDED:
         raise CommandError(f"nothing is promoted: {standing.message}", Exit.SUPERSEDED)
     raise CommandError(f"nothing of {args.name} awaits promotion: {standing.step}, {_words(standing)}")
-
-
-async def _promoted(cluster: Cluster, name: str, version: str | None) -> tuple[Object, Standing]:
-    """The deployment as it was found, promoted since if a person was waited for."""
-    for left in reversed(range(TRIES)):
-        deployment = await found(cluster, LLM_DEPLOYMENT, name)
-        standing = judge(Wanted(uid(deployment), version or deployment["spec"]["modelVersion"]), deployment)
-        if standing.outcome is not Outcome.AWAITING_PROMOTION:
-            break
-        word = {naming.PROMOTE: deployment["status"]["rollout"]["id"]}
-        patch = {"metadata": {"resourceVersion": resource_version(deployment), "annotations": word}}
-        try:
-            await cluster.client.patch_merge(LLM_DEPLOYMENT, cluster.namespace, name, patch, FIELD_MANAGER)
-            break
-        except Conflict:
-            if not left:
-                raise
-    return deployment, standing
 
 
 def _was_promoted(deployment: Object, standing: Standing) -> bool:
@@ -272,6 +262,6 @@ PROMOTE = Command(
 )
 GROUP = Group(
     "rollout",
-    "see how a change of version goes on, wait for its end, promote, abort or retry it",
-    (STATUS, WAIT, PROMOTE, ABORT, RETRY, HISTORY),
+    "see how a change of version goes on, wait for its end, promote, abort, retry or undo it",
+    (STATUS, WAIT, PROMOTE, ABORT, RETRY, UNDO, HISTORY),
 )
