@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from itertools import groupby
 from typing import Any
 
@@ -313,3 +314,29 @@ def test_the_note_of_what_serves_is_put_right() -> None:
     tampered.settle()
     assert endings(tampered) == [("v1", "Promoted", "Promoted")]
     assert tampered.answering() == {"v1"}
+
+
+def gone_back_to_v1(set_back: timedelta = timedelta(0)) -> Cluster:
+    """Version v2 has taken over, and v1 is wanted again while its pods drain; a clock is set back before."""
+    cluster = a_settled_cluster()
+    cluster.edit(modelVersion="v2")
+    while cluster.answering() != {"v2"}:
+        cluster.turn()
+    cluster.pass_time(seconds=5)
+    cluster.reconcile()
+    cluster.now -= set_back
+    cluster.edit(modelVersion="v1")
+    cluster.settle()
+    return cluster
+
+
+def test_what_is_gone_back_to_while_its_pods_drain_is_promoted_last() -> None:
+    cluster = gone_back_to_v1()
+    assert [each[:2] for each in endings(cluster)] == [("v1", "Promoted"), ("v2", "Promoted")]
+    assert cluster.status["lastGood"]["version"] == "v1"
+
+
+def test_what_is_gone_back_to_with_a_clock_set_back_is_noted_once() -> None:
+    cluster = gone_back_to_v1(set_back=timedelta(hours=1))
+    assert cluster.plan().actions == ()
+    assert len({each["finishedAt"] for each in cluster.status["history"]}) == 1

@@ -1,6 +1,6 @@
 """How rollouts end: each in one of Promoted, RolledBack and Superseded.
 
-An ending is noted on the colour's record before anything of the colour is removed, and never changed.
+An ending is noted on the colour's record before anything of the colour is removed. Its outcome never changes.
 """
 
 from __future__ import annotations
@@ -28,9 +28,20 @@ def concluded(known: World) -> World:
     ends = {
         colour.id: ending
         for colour in known.colours.values()
-        if known.ending(colour) is None and (ending := _end_of(known, colour))
+        if (ending := _end_of(known, colour) if known.ending(colour) is None else _again(known, colour))
     }
     return replace(known, endings={**known.endings, **ends})
+
+
+def _again(known: World, colour: Colour) -> Ending | None:
+    """Of what was promoted before and is gone back to: its ending, which is the latest again."""
+    last, ending = known.promoted_last, colour.record.ending
+    if colour.id != known.exposure.rollout or not (last and last.record.ending and ending):
+        return None
+    latest = last.record.ending.finished_at
+    if ending.outcome is not Outcome.PROMOTED or ending.finished_at >= latest:
+        return None
+    return ending.model_copy(update={"finished_at": max(latest, timestamp(known.now))})
 
 
 def _end_of(known: World, colour: Colour) -> Ending | None:

@@ -39,8 +39,8 @@ class World:
     endings: Mapping[str, Ending] = field(default_factory=dict)
 
     def ending(self, colour: Colour) -> Ending | None:
-        """How its rollout ended: as recorded, or as it ends now."""
-        return colour.record.ending or self.endings.get(colour.id)
+        """How its rollout ended: as it ends now, or as recorded."""
+        return self.endings.get(colour.id) or colour.record.ending
 
     def settled(self, colour: Colour) -> bool:
         """Whether it failed and its target may be made again: asked for anew, or not any more."""
@@ -50,10 +50,13 @@ class World:
         return failed and (colour.record.settled or not holds)
 
     @property
+    def promoted_last(self) -> Colour | None:
+        return promoted_last((*self.colours.values(), *self.past))
+
+    @property
     def last_good(self) -> Colour | None:
         """The promoted colour that serves, or else the one that was promoted last."""
-        promoted = promoted_last((*self.colours.values(), *self.past))
-        return self.colours.get(self.exposure.rollout) or promoted
+        return self.colours.get(self.exposure.rollout) or self.promoted_last
 
     @property
     def problem(self) -> Problem | None:
