@@ -152,14 +152,6 @@ async def delete_everything(stage: Stage) -> None:
     stage.delete(LLM_DEPLOYMENT, "chat")
 
 
-async def a_bad_version_then_the_good_one(stage: Stage) -> None:
-    stage.world.kubelet.trouble["v2"] = "crash"
-    stage.edit(modelVersion="v2")
-    await stage.until(lambda: stage.reason("Reconciling") == "EngineCrashLooping", 40)
-    await asyncio.sleep(1)
-    stage.edit(modelVersion="v1")
-
-
 async def a_bad_version(stage: Stage) -> None:
     stage.world.kubelet.trouble["v2"] = "crash"
     stage.edit(modelVersion="v2")
@@ -174,6 +166,10 @@ async def another_try(stage: Stage) -> None:
     """What was wrong with the version is over, and somebody says so."""
     stage.world.kubelet.trouble.clear()
     _say(stage, RETRY, _status(stage)["history"][0]["id"])
+
+
+async def the_good_version_again(stage: Stage) -> None:
+    stage.edit(modelVersion="v1")
 
 
 async def a_correction(stage: Stage) -> None:
@@ -210,9 +206,10 @@ def _chatting(name: str, change: Change, end: Reached, **limits: float) -> Workl
     return Workload(name, CHATTING, TWO, change, end, **limits)
 
 
-def _failed(name: str, change: Change) -> Workload:
+def _failed(name: str, change: Change, version: str) -> Workload:
+    """What is done about a version that has failed; another one serves in the end, or the same."""
     before = a_bad_version_that_has_failed
-    return Workload(name, CHATTING, TWO, change, serves("v2", 2), before=before)
+    return Workload(name, CHATTING, TWO, change, serves(version, 2), before=before)
 
 
 WORKLOADS = {
@@ -224,7 +221,6 @@ WORKLOADS = {
         _chatting("engine-change", another_engine, TWO),
         _chatting("version-change", another_version, serves("v2", 2)),
         _chatting("there-and-back", there_and_back, TWO),
-        _chatting("bad-version", a_bad_version_then_the_good_one, TWO, seconds=180),
         Workload(
             "manual-promotion",
             ASKING,
@@ -235,8 +231,9 @@ WORKLOADS = {
         ),
         _chatting("rolled-back", a_bad_version, rolled_back, seconds=180),
         _chatting("aborted", another_version_that_somebody_aborts, rolled_back, seconds=120),
-        _failed("retried", another_try),
-        _failed("corrected", a_correction),
+        _failed("bad-version", the_good_version_again, "v1"),
+        _failed("retried", another_try, "v2"),
+        _failed("corrected", a_correction, "v2"),
         _chatting("pod-loss", lose_a_pod, TWO, outage_seconds=2),
         _chatting("eviction", evict_a_pod, TWO, outage_seconds=2),
         _chatting("out-of-memory", run_out_of_memory, TWO, outage_seconds=2),
