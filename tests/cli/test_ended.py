@@ -121,7 +121,7 @@ async def test_a_wait_ends_with_1_where_a_rollout_was_rolled_back_but_not_right_
     assert code == Exit.TIMEOUT
 
 
-WORDS = {"promote": "AwaitingPromotion", "abort": "Provisioning", "retry": None}
+WORDS = {"abort": "Provisioning", "retry": None}
 
 
 async def _is_ready_for(command: str, scene: Scene) -> None:
