@@ -170,9 +170,15 @@ def test_a_retry_makes_a_new_rollout_once() -> None:
     assert cluster.answering() == {"v2"}
 
 
-def test_an_abort_of_another_rollout_or_after_the_cutover_says_nothing() -> None:
+def test_an_abort_of_another_rollout_says_nothing() -> None:
     cluster = begun(JOURNEYS["another version"])
     cluster.annotate(abort="00000000")
+    cluster.settle()
+    assert cluster.answering() == {"v2"}
+
+
+def test_an_abort_after_the_cutover_says_nothing() -> None:
+    cluster = begun(JOURNEYS["another version"])
     while cluster.answering() != {"v2"}:
         cluster.turn()
     cluster.annotate(abort=cluster.rollout_of("v2"))
@@ -243,6 +249,17 @@ def test_records_are_kept_up_to_the_limit(limit: int, kept: int) -> None:
         cluster.settle()
     assert len(cluster.of_kind("ControllerRevision")) == len(cluster.status["history"]) == kept
     assert cluster.answering() == {"v2"}
+
+
+def test_records_beyond_a_lowered_limit_go_one_at_a_time() -> None:
+    cluster = a_settled_cluster()
+    for version in ("v2", "v3", "v1"):
+        cluster.edit(modelVersion=version)
+        cluster.settle()
+    cluster.edit(rollout={"historyLimit": 0})
+    assert [type(action) for action in cluster.plan().actions] == [Delete]
+    cluster.settle()
+    assert len(cluster.of_kind("ControllerRevision")) == 1
 
 
 def test_a_failure_that_is_told_of_is_remembered_whatever_the_limit() -> None:

@@ -122,8 +122,6 @@ def _goes_on(cluster: Cluster, passes: int = PASSES) -> Iterator[Cluster]:
 def _cell(obj: Any, path: str) -> str:
     """What kubectl prints of a column; where it prints nothing, the table has a dash."""
     for key, type in re.findall(r"\.(\w+)|\[\?\(@\.type==\"(\w+)\"\)\]", path):
-        if type:
-            obj = next((each for each in obj if each["type"] == type), {})
-        else:
-            obj = (obj or {}).get(key)
+        found = next((each for each in obj if each["type"] == type), {}) if type else obj.get(key)
+        obj = found or {}
     return str(obj or "")
