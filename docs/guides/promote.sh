@@ -4,7 +4,8 @@
 #   promote.sh FILE DEPLOYMENT NAMESPACE
 #
 # FILE holds one ModelVersion. INSPECTION_TIMEOUT and ROLLOUT_TIMEOUT bound the two waits.
-# Exits with 0 promoted and verified, 1 failed, 2 timeout, 3 superseded, 5 usage or permission.
+# Exits with 0 promoted and verified, 1 failed, 2 timeout, 3 superseded,
+# 4 waiting for a person to promote it, 5 usage or permission.
 set -eu
 
 if [ $# -ne 3 ]; then

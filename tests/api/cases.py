@@ -259,6 +259,9 @@ PODS = {
     "the same pull secret twice": Case(a_pod(imagePullSecrets=["registry", "registry"]), "imagePullSecrets"),
     "a queue of nothing": Case(a_deployment(admission={"maxQueuedRequests": 0})),
     "a drain without time": Case(a_deployment(rollout={"drainSeconds": 0}), "drainSeconds"),
+    "a change that waits for a person": Case(a_deployment(rollout={"promotion": "Manual"}, paused=True)),
+    "a promotion by nobody": Case(a_deployment(rollout={"promotion": "Never"}), "promotion"),
+    "a pause in words": Case(a_deployment(paused="true"), "paused"),
 }
 
 CASES: dict[str, Case] = {**NAMES, **SOURCES, **ENGINES, **PODS}

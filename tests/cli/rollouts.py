@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from argparse import Namespace
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ from tests.shell.rig import CRDS, NAMESPACE
 from tests.shell.wire import Wire
 from tests.sim.apiserver import ApiServer
 
-from sluicegate.cli import rollout
+from sluicegate.cli import cluster
 from sluicegate.cli.cluster import Cluster, explained
 from sluicegate.cli.command import CommandError
 from sluicegate.cli.main import parser
@@ -60,6 +60,7 @@ class Scene:
         stalled: bool = False,
         serving: str | None = None,
         step: str | None = None,
+        history: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         """Write the status for the present spec. `serving` answers, and `step` is of a rollout to another."""
         live = await self.truth.get(LLM_DEPLOYMENT, NAMESPACE, NAME)
@@ -73,6 +74,7 @@ class Scene:
             "conditions": conditions,
             "serving": serving and {"version": serving, "rollout": NEW if serving == version else OLD},
             "rollout": rollout if step else None,
+            "history": list(history),
         }
         await self.patch({"status": status}, "status")
 
@@ -119,7 +121,7 @@ class Commands:
             except ApiError as error:
                 raise explained(error) from error
 
-        self._monkeypatch.setattr(rollout, "connected", connected)
+        self._monkeypatch.setattr(cluster, "connected", connected)
 
     async def run(self, *argv: str) -> tuple[int, str]:
         """The exit code, and what is told on standard error at the end."""

@@ -58,6 +58,25 @@ ON_THE_WAY = {
         a_deployment(_not_ready("Provisioning"), serving=serving(), rollout=_rollout("Provisioning")),
         "Provisioning",
     ),
+    "changes are paused": (
+        a_deployment(_not_ready("Paused"), serving=serving(), rollout=_rollout("Paused")),
+        "Paused",
+    ),
+    "a person has promoted it and the operator has yet to see that": (
+        _changed(
+            a_deployment(
+                _not_ready("AwaitingPromotion"), serving=serving(), rollout=_rollout("AwaitingPromotion")
+            ),
+            annotations={"sluicegate.dev/promote": NEW},
+        ),
+        "AwaitingPromotion",
+    ),
+    "pods keep on ending while another version serves: the operator will give them up": (
+        a_deployment(
+            _not_ready("EngineCrashLooping"), STALLED, serving=serving(), rollout=_rollout("Provisioning")
+        ),
+        "Provisioning",
+    ),
     "another version answers": (a_deployment(READY, serving=serving()), Step.WAITING),
     "a rollout of another colour goes on": (
         a_deployment(READY, serving=serving(VERSION, "0a1b2c3d"), rollout=_rollout("Provisioning")),
@@ -79,7 +98,17 @@ def test_it_is_too_early_to_say_while(deployment: dict[str, Any], step: str) -> 
     assert not standing.is_over(failing_for=1e9)
 
 
+WAITS = a_deployment(
+    _not_ready("AwaitingPromotion"), serving=serving(), rollout=_rollout("AwaitingPromotion")
+)
+
 ENDS = {
+    "a person has to promote it": (WAITS, Outcome.AWAITING_PROMOTION, "AwaitingPromotion"),
+    "a person has to promote it, and has promoted another": (
+        _changed(WAITS, annotations={"sluicegate.dev/promote": "0a1b2c3d"}),
+        Outcome.AWAITING_PROMOTION,
+        "AwaitingPromotion",
+    ),
     "the version answers": (PROMOTED, Outcome.PROMOTED, "Serving"),
     "the version answers while old pods drain": (DRAINING, Outcome.PROMOTED, "Serving"),
     "the version would answer at zero replicas": (IDLE, Outcome.PROMOTED, "ScaledToZero"),
@@ -92,6 +121,45 @@ ENDS = {
         a_deployment(_not_ready("EngineCrashLooping"), STALLED, serving=serving()),
         Outcome.FAILED,
         "EngineCrashLooping",
+    ),
+    "pods keep on ending and nothing else serves, so that nobody gives them up": (
+        a_deployment(_not_ready("EngineCrashLooping"), STALLED, rollout=_rollout("Provisioning")),
+        Outcome.FAILED,
+        "EngineCrashLooping",
+    ),
+    "pods that took over keep on ending": (
+        a_deployment(
+            _not_ready("EngineCrashLooping"),
+            STALLED,
+            serving=serving(VERSION, NEW),
+            rollout=_rollout("Draining"),
+        ),
+        Outcome.FAILED,
+        "EngineCrashLooping",
+    ),
+    "pods keep on ending in a pause, in which nobody gives them up": (
+        a_deployment(
+            _not_ready("EngineCrashLooping"), STALLED, serving=serving(), rollout=_rollout("Paused")
+        ),
+        Outcome.FAILED,
+        "EngineCrashLooping",
+    ),
+    "an image is missing while another version serves": (
+        a_deployment(
+            _not_ready("ImagePullFailed"),
+            a_condition("Stalled", "True", "ImagePullFailed"),
+            serving=serving(),
+            rollout=_rollout("Provisioning"),
+        ),
+        Outcome.FAILED,
+        "ImagePullFailed",
+    ),
+    "it was rolled back": (
+        a_deployment(
+            _not_ready("RolledBack"), a_condition("Stalled", "True", "RolledBack"), serving=serving()
+        ),
+        Outcome.FAILED,
+        "RolledBack",
     ),
     "it is being deleted": (
         _changed(PROMOTED, deletionTimestamp="2026-01-01T12:00:00Z"),
@@ -141,12 +209,12 @@ def test_the_time_that_is_told_is(deployment: dict[str, Any], since: str) -> Non
     assert judge(WANTED, deployment).since == since
 
 
-@pytest.mark.parametrize("outcome", [Outcome.PROMOTED, Outcome.SUPERSEDED])
+@pytest.mark.parametrize("outcome", [Outcome.PROMOTED, Outcome.SUPERSEDED, Outcome.AWAITING_PROMOTION])
 def test_what_is_no_failure_is_believed_at_once(outcome: Outcome) -> None:
     assert Standing("", "", "", outcome).is_over(failing_for=0)
 
 
-LASTING = {Reason.INVALID_SPEC, Reason.ENGINE_REFUSED, Reason.PROGRESS_DEADLINE_EXCEEDED}
+LASTING = {Reason.INVALID_SPEC, Reason.ENGINE_REFUSED, Reason.PROGRESS_DEADLINE_EXCEEDED, Reason.ROLLED_BACK}
 
 
 @pytest.mark.parametrize("reason", Reason)
@@ -170,6 +238,7 @@ def test_the_exit_codes_are_those_of_the_contract() -> None:
         Outcome.FAILED: 1,
         Outcome.TIMEOUT: 2,
         Outcome.SUPERSEDED: 3,
+        Outcome.AWAITING_PROMOTION: 4,
         Outcome.ERROR: 5,
     }
     assert Exit.INTERRUPTED not in {outcome.exit for outcome in Outcome}

@@ -152,6 +152,22 @@ async def test_a_failure_that_heals_in_time_is_none(scene: Scene, commands: Comm
     assert ended == (Exit.OK, "")
 
 
+async def test_a_crash_loop_beside_what_serves_ends_it_when_the_operator_has_rolled_it_back(
+    scene: Scene, commands: Commands
+) -> None:
+    await scene.has_a_deployment("v2")
+    await scene.operator_says(
+        False, "EngineCrashLooping", stalled=True, serving="v1", step="Provisioning", message="CUDA error"
+    )
+    words = "the rollout of v2 failed: EngineCrashLooping: CUDA error"
+    gone = partial(scene.operator_says, False, "RolledBack", stalled=True, serving="v1", message=words)
+
+    ended = await _waited(commands, meanwhile=((3 * GRACE_SECONDS, gone),))
+
+    assert ended == (Exit.FAILED, f"the rollout of v2 failed: RolledBack: {words}")
+    assert 3 * GRACE_SECONDS <= now() < 3 * GRACE_SECONDS + 2
+
+
 async def test_the_time_is_up_ends_it_with_two_and_with_what_it_waited_for(
     scene: Scene, commands: Commands
 ) -> None:
@@ -222,6 +238,20 @@ async def test_one_of_the_same_name_is_not_taken_for_the_deleted_one(
     assert (await _waited(commands, meanwhile=((5, replaced),)))[0] == Exit.SUPERSEDED
 
 
+async def test_a_wait_for_a_person_ends_it_with_four_and_with_how_it_goes_on(
+    scene: Scene, commands: Commands
+) -> None:
+    await scene.has_a_deployment("v2")
+    waits = partial(
+        scene.operator_says, False, "AwaitingPromotion", message="say so", step="AwaitingPromotion"
+    )
+
+    ended = await _waited(commands, meanwhile=((5, waits),))
+
+    assert ended == (Exit.AWAITING_PROMOTION, "say so")
+    assert now() < 6
+
+
 async def test_other_changes_of_the_spec_are_waited_for_too(scene: Scene, commands: Commands) -> None:
     await scene.has_a_deployment("v1")
 
@@ -280,6 +310,12 @@ OTHER_ENDS = {
     "Failed": ({"reason": "InvalidSpec", "stalled": True}, (), 1, "InvalidSpec"),
     "Timeout": ({"reason": "Verifying", "step": "Verifying"}, (), 2, "Verifying"),
     "Superseded": ({"reason": "Verifying"}, ("--version=v2",), 3, "Superseded"),
+    "AwaitingPromotion": (
+        {"reason": "AwaitingPromotion", "step": "AwaitingPromotion"},
+        (),
+        4,
+        "AwaitingPromotion",
+    ),
 }
 
 
@@ -333,7 +369,7 @@ async def test_an_api_server_that_is_silent_from_the_beginning_ends_it_with_five
         await asyncio.Event().wait()
         yield
 
-    monkeypatch.setattr("sluicegate.cli.rollout.connected", connected)
+    monkeypatch.setattr("sluicegate.cli.cluster.connected", connected)
 
     ended, told = await _waited(commands, "--timeout=20s")
 

@@ -19,6 +19,7 @@ from tests.core.frozen import frozen, thawed
 
 from sluicegate.core import naming
 from sluicegate.core.conditions import timestamp
+from sluicegate.core.intent import owns_annotation
 from sluicegate.core.objects import Ref, annotation, is_true, labels, ref, terminating
 from sluicegate.core.observed import Answer, Defaults, RuntimeStatus, SeenDeployment
 from sluicegate.core.plan import Action, Apply, Ask, Create, Delete, Inquire, Plan, Replace, SetFinalizers
@@ -109,6 +110,13 @@ class Cluster:
         deployment["metadata"]["generation"] += 1
         self.deployment = frozen(deployment)
 
+    def annotate(self, **annotations: str) -> None:
+        """Somebody annotates the LLMDeployment, under sluicegate.dev; its generation stays."""
+        meta = self.deployment["metadata"]
+        ours = {f"sluicegate.dev/{key}": value for key, value in annotations.items()}
+        merged = {**meta, "annotations": {**meta.get("annotations", {}), **ours}}
+        self.deployment = frozen({**self.deployment, "metadata": merged})
+
     def delete(self) -> None:
         """Somebody deletes the LLMDeployment; something keeps it for a while."""
         meta = {**self.deployment["metadata"], "deletionTimestamp": timestamp(self.now)}
@@ -124,6 +132,13 @@ class Cluster:
 
     def wipe_status(self) -> None:
         self.set_status(None)
+
+    def forget_the_past(self) -> None:
+        """The records of rollouts whose pods are gone are lost."""
+        lasting = {each["metadata"]["name"] for each in self.of_kind("ReplicaSet")}
+        for record in self.of_kind("ControllerRevision"):
+            if record["metadata"]["name"] not in lasting:
+                self.remove(record)
 
     def restart_operator(self) -> None:
         """What the operator only remembered is gone."""
@@ -253,6 +268,7 @@ class Cluster:
                 self._write(manifest, None, foreign=[])
             case Apply(manifest, uid, version, _):
                 live = self._guarded(ref(manifest), uid, version)
+                self._check_moved(live, manifest)
                 self._write(manifest, live, foreign=live["owned"]["foreign"])
             case Replace(manifest, uid, version, _):
                 self._write(manifest, self._guarded(ref(manifest), uid, version), foreign=[])
@@ -268,6 +284,19 @@ class Cluster:
         wanted = self.deployment["spec"].get("replicas", 1)
         assert not before or self._lasting() or not wanted, f"{_short(action)} leaves nobody to answer"
         assert len(self.of_kind("ReplicaSet")) <= 2, f"{_short(action)} makes a third colour"
+
+    def _check_moved(self, live: Object, written: Mapping[str, Any]) -> None:
+        """A Service that was left alone leaves a colour in no pause, and by a person's word if need be."""
+        before, after = annotation(live, naming.EXPOSES), annotation(written, naming.EXPOSES)
+        left_alone = owns_annotation(live, naming.EXPOSES) and self.version_of(before or "")
+        if live["kind"] != "Service" or before == after or not left_alone:
+            return
+        spec = self.deployment["spec"]
+        assert not spec.get("paused"), f"the Service leaves {before} in a pause"
+        word = annotation(self.deployment, naming.PROMOTE)
+        manual = spec.get("rollout", {}).get("promotion") == "Manual"
+        allowed = word != before and after in (word, word and naming.EVERY_ROLLOUT)
+        assert allowed or not manual, f"{after} serves though {word} is promoted"
 
     def _lasting(self) -> int:
         service = self.find("Service", self.name)

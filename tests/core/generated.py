@@ -57,6 +57,8 @@ def _value(choose: random.Random, name: str, schema: dict[str, Any]) -> Any:
     if "enum" in schema:
         return choose.choice(schema["enum"])
     match schema.get("type"):
+        case "boolean":
+            return choose.random() < 0.5
         case "integer":
             low = schema.get("minimum", 0)
             return choose.randint(low, min(schema.get("maximum", low + 100), low + 8))
@@ -115,6 +117,18 @@ def version_changes(cluster: Cluster, choose: random.Random) -> None:
     cluster.edit(modelVersion=choose.choice(VERSIONS))
 
 
+def somebody_is_asked_first(cluster: Cluster, choose: random.Random) -> None:
+    manual, paused = {"rollout": {"promotion": "Manual"}}, {"paused": True}
+    hold = choose.choice((manual, manual, manual, paused, {**manual, **paused}, {}))
+    cluster.edit(**{"rollout": {}, "paused": False, **hold}, modelVersion=choose.choice(VERSIONS))
+
+
+def somebody_promotes(cluster: Cluster, choose: random.Random) -> None:
+    """What waits for it, or by mistake something else."""
+    known = [each["metadata"]["labels"][naming.ROLLOUT] for each in cluster.of_kind("ControllerRevision")]
+    cluster.annotate(promote=choose.choice([*known, "0badc0de"]))
+
+
 def scale_changes(cluster: Cluster, choose: random.Random) -> None:
     cluster.edit(replicas=choose.choice((0, 1, 2, 3)))
 
@@ -150,6 +164,20 @@ def pods_die(cluster: Cluster, choose: random.Random) -> None:
     for pod in cluster.pods():
         if choose.random() < 0.7:
             cluster.remove(pod)
+
+
+def a_rollout_is_aborted(cluster: Cluster, choose: random.Random) -> None:
+    cluster.edit(modelVersion=choose.choice(VERSIONS))
+    for _ in range(choose.choice((1, 2))):
+        cluster.reconcile()
+    under_way = (cluster.deployment.get("status") or {}).get("rollout")
+    if under_way:
+        cluster.annotate(abort=under_way["id"])
+
+
+def what_failed_is_tried_again(cluster: Cluster, choose: random.Random) -> None:
+    for over in (cluster.deployment.get("status") or {}).get("history", ())[:1]:
+        cluster.annotate(retry=over["id"])
 
 
 def pods_lie(cluster: Cluster, choose: random.Random) -> None:
@@ -245,14 +273,18 @@ DAMAGE = (
     version_changes,
     version_changes,
     version_changes,
+    *[somebody_is_asked_first] * 4,
+    somebody_promotes,
     scale_changes,
     spec_becomes_invalid,
     the_engine_is_asked_too_much,
-    *[pods_get_into_trouble] * 10,
+    *[pods_get_into_trouble] * 14,
     pods_are_refused,
     pods_are_refused,
     pods_die,
     pods_lie,
+    a_rollout_is_aborted,
+    what_failed_is_tried_again,
     a_child_is_deleted,
     *[a_child_is_edited] * 5,
     a_child_is_foreign,
@@ -274,7 +306,11 @@ def damage(cluster: Cluster, choose: random.Random) -> list[str]:
 
 
 def heal(cluster: Cluster) -> None:
-    """What goes away by itself has gone away: full nodes, failing answers, running inspections."""
+    """What goes away by itself or somebody ends is over: full nodes, failing answers, inspections, holds."""
+    spec = cluster.deployment["spec"]
+    rollout = spec.get("rollout", {})
+    if spec.get("paused") or "promotion" in rollout:
+        cluster.edit(paused=False, rollout={key: rollout[key] for key in rollout.keys() - {"promotion"}})
     cluster.trouble.clear()
     cluster.lies.clear()
     cluster.other_files.clear()

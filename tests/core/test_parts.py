@@ -71,7 +71,11 @@ EXPOSURES: dict[str, tuple[Any, Any, str | None, Exposure]] = {
 def test_the_exposure_is_known_from(
     service: Any, budget: Any, served: str | None, expected: Exposure
 ) -> None:
-    assert exposure(service, budget, served, COLOURS, NOW) == expected
+    assert exposure(service, budget, served, None, COLOURS, NOW) == expected
+
+
+def test_of_a_service_budget_and_status_that_are_all_lost_what_was_promoted_last_is_exposed() -> None:
+    assert exposure(None, None, None, next(iter(COLOURS)), COLOURS, NOW).rollout == next(iter(COLOURS))
 
 
 def test_an_exposure_ages_by_milliseconds() -> None:

@@ -62,7 +62,9 @@ class Tally:
     def count(self, plan: Plan) -> None:
         self.pairs += 1
         self.seen.update({type(action).__name__ for action in plan.actions})
-        self.seen.update({each["reason"] for each in (plan.status or {}).get("conditions", ())})
+        status = plan.status or {}
+        told = (*status.get("conditions", ()), *status.get("history", ()))
+        self.seen.update({each["reason"] for each in told})
 
     def rare(self, names: set[str]) -> dict[str, int]:
         return {name: self.seen[name] for name in sorted(names) if self.seen[name] < EACH_AT_LEAST}

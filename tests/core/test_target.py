@@ -71,6 +71,9 @@ CHANGED: dict[str, dict[str, Any]] = {
     "admission.maxQueuedRequests": {"admission": {"maxQueuedRequests": 0}},
     "rollout.drainSeconds": {"rollout": {"drainSeconds": 5}},
     "rollout.progressDeadlineSeconds": {"rollout": {"progressDeadlineSeconds": 60}},
+    "rollout.historyLimit": {"rollout": {"historyLimit": 3}},
+    "rollout.promotion": {"rollout": {"promotion": "Manual"}},
+    "paused": {"paused": True},
 }
 
 
@@ -117,6 +120,7 @@ def test_every_listed_change_differs_from_every_other() -> None:
         {"engine": {"kvCache": {}, "device": "CUDA"}},
         {"pod": {"labels": {}, "tolerations": []}},
         {"rollout": {"drainSeconds": 60, "progressDeadlineSeconds": 99}},
+        {"rollout": {"promotion": "Manual"}, "paused": True},
         {"replicas": 0},
     ],
 )

@@ -116,6 +116,18 @@ SAMPLES = {
         a_deployment(a_condition("Ready", "False", "Provisioning")),
         "Progressing",
     ),
+    "verified pods that wait for a person": (
+        a_deployment(a_condition("Ready", "False", "AwaitingPromotion")),
+        "Suspended",
+    ),
+    "a change that is paused": (a_deployment(a_condition("Ready", "False", "Paused")), "Suspended"),
+    "a change that is paused, and pods that are in trouble": (
+        a_deployment(
+            a_condition("Ready", "False", "Unschedulable"),
+            a_condition("Reconciling", "True", "Unschedulable"),
+        ),
+        "Progressing",
+    ),
     "ready, and pods are missing": (
         a_deployment(a_condition("Ready", "True", "Serving"), a_condition("Reconciling", "True", "Scaling")),
         "Progressing",
@@ -163,4 +175,78 @@ def test_the_one_action_that_makes_a_difference_is_offered(annotations: dict[str
     assert {name for name, action in offered.items() if not action["disabled"]} == {
         "release" if annotations else "hold"
     }
+
+
+@pytest.mark.parametrize("step", ["AwaitingPromotion", "Verifying", "Paused"])
+def test_a_promotion_is_offered_where_one_is_waited_for(step: str) -> None:
+    deployment = a_deployment(a_condition("Ready", "False", step), rollout={"id": "0a1b2c3d", "step": step})
+
+    offered = _run(ACTIONS["discovery.lua"], deployment)
+
+    assert offered["promote"]["disabled"] == (step != "AwaitingPromotion")
+
+
+@pytest.mark.parametrize("others", [None, {"team": "a"}], ids=["no annotations", "others"])
+def test_a_promotion_names_the_rollout_that_waits(others: dict[str, str] | None) -> None:
+    rollout = {"id": "0a1b2c3d", "step": "AwaitingPromotion"}
+    waits = {**_annotated(others), "status": {"rollout": rollout}}
+
+    promoted = _run(next(e["action.lua"] for e in ACTIONS["definitions"] if e["name"] == "promote"), waits)
+
+    assert promoted["metadata"]["annotations"] == {**(others or {}), "sluicegate.dev/promote": "0a1b2c3d"}
+
+
+@pytest.mark.parametrize("rollout", [None, {"id": "0a1b2c3d", "step": "Provisioning"}])
+def test_a_rollout_that_does_not_wait_any_more_is_not_promoted(rollout: dict[str, str] | None) -> None:
+    later = {**_annotated(None), "status": {"rollout": rollout}}
+
+    promoted = _run(next(e["action.lua"] for e in ACTIONS["definitions"] if e["name"] == "promote"), later)
+
+    assert "annotations" not in promoted["metadata"]
+
+
+FAILED = {
+    "conditions": [{"type": "Stalled", "status": "True", "reason": "RolledBack"}],
+    "history": [
+        {"id": "00000000", "outcome": "Superseded"},
+        {"id": "0a1b2c3d", "outcome": "RolledBack"},
+        {"id": "11111111", "outcome": "RolledBack"},
+    ],
+}
+
+
+def _at(step: str) -> dict[str, Any]:
+    return {"rollout": {"id": "0a1b2c3d", "step": step}}
+
+
+WORDS: dict[str, tuple[str, dict[str, Any], bool]] = {
+    "an abort of pods that come up": ("abort", _at("Provisioning"), True),
+    "an abort of what waits for a person": ("abort", _at("AwaitingPromotion"), True),
+    "no abort of what takes over": ("abort", _at("Cutover"), False),
+    "no abort of nothing": ("abort", {}, False),
+    "a retry of what failed last": ("retry", FAILED, True),
+    "no retry of a failure that is over": ("retry", {**FAILED, "conditions": []}, False),
+    "no retry of nothing": ("retry", {}, False),
+}
+
+
+@pytest.mark.parametrize("others", [None, {"team": "a"}], ids=["no annotations", "others"])
+@pytest.mark.parametrize(("name", "status", "said"), WORDS.values(), ids=WORDS)
+def test_an_action_is_offered_and_names_the_rollout_where_there_is_one(
+    name: str, status: dict[str, Any], said: bool, others: dict[str, str] | None
+) -> None:
+    deployment = {**_annotated(others), "status": status}
+    action = next(each["action.lua"] for each in ACTIONS["definitions"] if each["name"] == name)
+
+    offered = _run(ACTIONS["discovery.lua"], deployment)
+    done = _run(action, deployment)["metadata"].get("annotations") or {}
+
+    word = {f"sluicegate.dev/{name}": "0a1b2c3d"} if said else {}
+    assert offered[name]["disabled"] == (not said)
+    assert done == {**(others or {}), **word}
+
+
+def test_every_action_that_is_offered_is_there() -> None:
+    offered = _run(ACTIONS["discovery.lua"], _annotated(None))
+
     assert set(offered) == {each["name"] for each in ACTIONS["definitions"]}

@@ -80,6 +80,8 @@ class Values:
         if schema.get("x-kubernetes-int-or-string"):
             return self._number(schema) if self._choose.random() < 0.4 else self._string(schema, told)
         match schema["type"]:
+            case "boolean":
+                return self._choose.choice((False, True))
             case "integer":
                 return self._number(schema)
             case "string":
@@ -155,6 +157,8 @@ class Values:
         if schema.get("x-kubernetes-int-or-string") and self._choose.random() < 0.5:
             return self._beyond(schema)
         match schema.get("type", "string"):
+            case "boolean":
+                return self._choose.choice((True, "true", "False", 0, 1))
             case "integer":
                 return self._beyond(schema)
             case "string":

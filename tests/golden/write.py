@@ -1,4 +1,4 @@
-"""Writes the golden files: what the operator makes of each sample.
+"""Writes the golden files: what the operator makes of each sample, and what people see of rollouts.
 
 Run `python -m tests.golden.write` after a change that is meant to change pods, and read the difference: a
 colour's template is recorded once, so it concerns new colours only.
@@ -7,6 +7,8 @@ colour's template is recorded once, so it concerns new colours only.
 from __future__ import annotations
 
 from pathlib import Path
+
+from tests.golden import table
 
 from sluicegate.cli.files import read
 from sluicegate.cli.render import as_yaml, render
@@ -36,6 +38,7 @@ def main() -> None:
         text = rendered(sample)
         if text:
             golden_file(sample).write_text(text)
+    table.FILE.write_text(table.recorded())
 
 
 if __name__ == "__main__":

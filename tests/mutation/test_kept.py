@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -82,3 +83,16 @@ def test_every_guard_is_where_its_list_says_and_so_is_what_notices_it() -> None:
 
         assert text.count(guard["old"]) == 1, guard["name"]
         assert (ROOT / guard.get("tests", "tests")).exists(), guard["name"]
+
+
+OTHER_ORACLES = {
+    each["tests"] for each in guards.listed() if "tests/faults" not in each.get("tests", "tests/faults")
+}
+
+
+@pytest.mark.parametrize("oracle", sorted(OTHER_ORACLES))
+def test_pytest_understands_the_command_of_each_oracle(oracle: str) -> None:
+    """A command that it refuses would count as one that noticed the fault."""
+    command = [*guards.command(oracle), "--collect-only"]
+
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 0

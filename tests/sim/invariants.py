@@ -6,6 +6,7 @@ The numbers are those of the design's invariants.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,11 +16,23 @@ from tests.sim.cluster.pods import accelerators, active, by_owner
 from tests.sim.server.store import Change
 from tests.sim.world import World
 
+from sluicegate.api.reasons import Reason
+from sluicegate.api.v1alpha1.llmdeployment import Outcome
 from sluicegate.core import naming
-from sluicegate.core.objects import Manifest, controller_uid, labels, name, terminating, uid
-from sluicegate.kube.resources import LLM_DEPLOYMENT, POD, REPLICA_SET, SERVICE
+from sluicegate.core.objects import (
+    Manifest,
+    annotation,
+    condition,
+    controller_uid,
+    labels,
+    name,
+    terminating,
+    uid,
+)
+from sluicegate.kube.resources import CONTROLLER_REVISION, LLM_DEPLOYMENT, POD, REPLICA_SET, SERVICE
 
 OWN = {"leases", "events"}
+NEVER_SERVE = (Outcome.ROLLED_BACK, Outcome.SUPERSEDED)
 SUBJECTS = {"llmdeployments", "modelversions"}
 
 
@@ -88,8 +101,10 @@ class Invariants:
     def _judge(self, change: Change) -> None:
         """What the operator wrote is its own, or a custom resource."""
         plural = change.key[0].rpartition("/")[2]
+        self._judge_failure(plural, change)
         if plural in OWN | SUBJECTS or change.old is None:
             return
+        self._judge_ending(plural, change)
         owner = controller_uid(change.old)
         if owner is None and not _made_by_us(change.old):
             self.breaches.append(f"a foreign object was written: {plural} {change.key[2]}")
@@ -105,6 +120,33 @@ class Invariants:
         pods = by_owner(self._server.peek(POD)).get(uid(replica_set), ())
         if any(answers(pod) and pod["status"]["podIP"] in reached for pod in pods):
             self.breaches.append(f"new connections still reached {name(replica_set)} when it was deleted")
+
+    def _judge_ending(self, plural: str, change: Change) -> None:
+        """I7: an ending is noted before the pods go, and stays what it is."""
+        if change.old is None:
+            return
+        noted = _outcome(change.old)
+        if plural == "controllerrevisions" and noted not in (None, _outcome(change.new)):
+            self.breaches.append(f"I7: {change.key[2]} ended twice")
+        if plural == "replicasets" and change.type == "DELETED":
+            records = [each for each in self._server.peek(CONTROLLER_REVISION) if name(each) == change.key[2]]
+            if not any(map(_outcome, records)):
+                self.breaches.append(f"I7: {change.key[2]} was removed before its end was on record")
+
+    def _judge_failure(self, plural: str, change: Change) -> None:
+        """I8: what did not take over never serves, and a failure is told of until something else is asked."""
+        if change.old is None or change.type == "DELETED":
+            return
+        shown = annotation(change.new, naming.EXPOSES)
+        if plural == "services" and shown != annotation(change.old, naming.EXPOSES):
+            records = self._server.peek(CONTROLLER_REVISION)
+            given_up = {labels(each)[naming.ROLLOUT] for each in records if _outcome(each) in NEVER_SERVE}
+            if shown in given_up:
+                self.breaches.append(f"I8: {change.key[2]} sends requests to {shown}, which was given up")
+        if plural == "llmdeployments":
+            failed, still = _failure(change.old), _failure(change.new)
+            if failed and not still and _asks_for_the_same(change.old, change.new, failed):
+                self.breaches.append(f"I8: {change.key[2]} does not say any more that {failed} has failed")
 
     def _serving(self) -> Mapping[str, Serving]:
         """Who answers for each LLMDeployment that wants pods."""
@@ -143,6 +185,29 @@ class Invariants:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
+
+
+def _outcome(record: Manifest) -> str | None:
+    """How it ended, or None where nothing legible is noted."""
+    try:
+        return str(json.loads(annotation(record, naming.OUTCOME) or "")["outcome"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _failure(deployment: Manifest) -> str | None:
+    """Identity of the rollout that the status says has failed, or None where it says of none."""
+    known = condition(deployment, "Stalled")
+    ended = (deployment.get("status") or {}).get("history") or ()
+    if known is None or known["reason"] != Reason.ROLLED_BACK:
+        return None
+    return next((str(each["id"]) for each in ended if each["outcome"] == Outcome.ROLLED_BACK), None)
+
+
+def _asks_for_the_same(old: Manifest, new: Manifest, failed: str) -> bool:
+    """Whether two statuses speak of one spec, and nobody wants the rollout to be tried again."""
+    seen = {each["status"].get("observedGeneration") for each in (old, new)}
+    return len(seen) == 1 and not terminating(new) and annotation(new, naming.RETRY) != failed
 
 
 def _made_by_us(obj: Manifest) -> bool:

@@ -120,6 +120,7 @@ def beginning(workload: str, seed: int) -> Beginning:
         async with stage.running():
             assert await stage.until(lambda: stage.process.leads, START_SECONDS)
             assert await stage.until(lambda: chosen.settled(stage), START_SECONDS), f"{workload} never begins"
+            await chosen.before(stage)
             await stage.quiet(REST_SECONDS, START_SECONDS)
             stage.process.stop()
             await asyncio.sleep(REST_SECONDS)

@@ -10,7 +10,7 @@ from tests.builders import a_model_version
 from tests.sim.cluster.pods import is_ready
 from tests.sim.stage import Stage, a_deployment, now
 
-from sluicegate.core import naming
+from sluicegate.core.naming import ABORT, PROMOTE, RETRY, ROLLOUT
 from sluicegate.core.objects import Manifest, name
 from sluicegate.kube.resources import LLM_DEPLOYMENT, MODEL_VERSION, POD, REPLICA_SET, SERVICE
 
@@ -19,11 +19,16 @@ Change = Callable[[Stage], Awaitable[None]]
 Reached = Callable[[Stage], object]
 
 
+async def no_change(stage: Stage) -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Workload:
     """`given` makes the objects and `settled` says when the beginning is reached; then comes the change.
 
-    `outage_seconds` is for how long requests may fail: for as long as what is lost was all there was.
+    `before` is what happens between the two, without faults. `outage_seconds` is for how long requests may
+    fail: for as long as what is lost was all there was.
     """
 
     name: str
@@ -33,6 +38,7 @@ class Workload:
     then: Reached
     outage_seconds: float = 0.0
     seconds: float = 60.0
+    before: Change = no_change
 
 
 def a_cluster_with(*objects: Manifest) -> Begin:
@@ -96,6 +102,25 @@ async def another_version(stage: Stage) -> None:
     stage.edit(modelVersion="v2")
 
 
+async def another_version_that_somebody_promotes(stage: Stage) -> None:
+    stage.edit(modelVersion="v2")
+    if await stage.until(lambda: _rollout(stage).get("step") == "AwaitingPromotion", 120):
+        await asyncio.sleep(1)
+        _say(stage, PROMOTE, _rollout(stage)["id"])
+
+
+def _say(stage: Stage, annotation: str, rollout: str) -> None:
+    stage.patch(LLM_DEPLOYMENT, "chat", {"metadata": {"annotations": {annotation: rollout}}})
+
+
+def _rollout(stage: Stage) -> Manifest:
+    return _status(stage).get("rollout") or {}
+
+
+def _status(stage: Stage) -> Manifest:
+    return (stage.find(LLM_DEPLOYMENT, "chat") or {}).get("status") or {}
+
+
 async def there_and_back(stage: Stage) -> None:
     stage.edit(modelVersion="v2")
     await stage.until(lambda: len(stage.names(REPLICA_SET)) == 2, 30)
@@ -115,7 +140,7 @@ async def lose_the_new_pods_in_the_overlap(stage: Stage) -> None:
 
 def _everybody_serves(stage: Stage) -> bool:
     service = stage.find(SERVICE, "chat")
-    return service is not None and naming.ROLLOUT not in service["spec"]["selector"]
+    return service is not None and ROLLOUT not in service["spec"]["selector"]
 
 
 async def lose_a_pod(stage: Stage) -> None:
@@ -142,12 +167,44 @@ async def delete_everything(stage: Stage) -> None:
     stage.delete(LLM_DEPLOYMENT, "chat")
 
 
-async def a_bad_version_then_the_good_one(stage: Stage) -> None:
+async def a_bad_version(stage: Stage) -> None:
     stage.world.kubelet.trouble["v2"] = "crash"
     stage.edit(modelVersion="v2")
-    await stage.until(lambda: stage.reason("Reconciling") == "EngineCrashLooping", 40)
-    await asyncio.sleep(1)
+
+
+async def a_bad_version_that_has_failed(stage: Stage) -> None:
+    await a_bad_version(stage)
+    assert await stage.until(lambda: rolled_back(stage), 120)
+
+
+async def another_try(stage: Stage) -> None:
+    """What was wrong with the version is over, and somebody says so."""
+    stage.world.kubelet.trouble.clear()
+    _say(stage, RETRY, _status(stage)["history"][0]["id"])
+
+
+async def the_good_version_again(stage: Stage) -> None:
     stage.edit(modelVersion="v1")
+
+
+async def a_correction(stage: Stage) -> None:
+    stage.world.kubelet.trouble.clear()
+    stage.edit(engine={"device": "CUDA", "maxConcurrentSequences": 7})
+
+
+async def another_version_that_somebody_aborts(stage: Stage) -> None:
+    stage.world.kubelet.trouble["v2"] = "hang"
+    stage.edit(modelVersion="v2")
+    if await stage.until(lambda: _rollout(stage), 120):
+        await asyncio.sleep(1)
+        _say(stage, ABORT, _rollout(stage)["id"])
+
+
+def rolled_back(stage: Stage) -> bool:
+    """Whether what served alone is left, and says so of a version that failed."""
+    ready = [pod for pod in stage.pods() if is_ready(pod)]
+    alone = len(ready) == len(stage.pods()) == 2 and len(stage.names(REPLICA_SET)) == 1
+    return alone and stage.reason("Stalled") == "RolledBack"
 
 
 def all_gone(stage: Stage) -> bool:
@@ -156,11 +213,18 @@ def all_gone(stage: Stage) -> bool:
 
 
 CHATTING = a_cluster_with(V1, V2, CHAT)
+ASKING = a_cluster_with(V1, V2, a_deployment(rollout={"promotion": "Manual"}))
 TWO = serves("v1", 2)
 
 
 def _chatting(name: str, change: Change, end: Reached, **limits: float) -> Workload:
     return Workload(name, CHATTING, TWO, change, end, **limits)
+
+
+def _failed(name: str, change: Change, version: str) -> Workload:
+    """What is done about a version that has failed; another one serves in the end, or the same."""
+    before = a_bad_version_that_has_failed
+    return Workload(name, CHATTING, TWO, change, serves(version, 2), before=before)
 
 
 WORKLOADS = {
@@ -172,7 +236,19 @@ WORKLOADS = {
         _chatting("engine-change", another_engine, TWO),
         _chatting("version-change", another_version, serves("v2", 2)),
         _chatting("there-and-back", there_and_back, TWO),
-        _chatting("bad-version", a_bad_version_then_the_good_one, TWO, seconds=180),
+        Workload(
+            "manual-promotion",
+            ASKING,
+            TWO,
+            another_version_that_somebody_promotes,
+            serves("v2", 2),
+            seconds=90,
+        ),
+        _chatting("rolled-back", a_bad_version, rolled_back, seconds=180),
+        _chatting("aborted", another_version_that_somebody_aborts, rolled_back, seconds=120),
+        _failed("bad-version", the_good_version_again, "v1"),
+        _failed("retried", another_try, "v2"),
+        _failed("corrected", a_correction, "v2"),
         _chatting("pod-loss", lose_a_pod, TWO, outage_seconds=2),
         _chatting("eviction", evict_a_pod, TWO, outage_seconds=2),
         _chatting("out-of-memory", run_out_of_memory, TWO, outage_seconds=2),
@@ -182,7 +258,16 @@ WORKLOADS = {
 }
 """By name, those that every class of faults goes through."""
 
-VARIANTS = ("there-and-back", "bad-version", "eviction", "out-of-memory")
+VARIANTS = (
+    "there-and-back",
+    "bad-version",
+    "manual-promotion",
+    "aborted",
+    "retried",
+    "corrected",
+    "eviction",
+    "out-of-memory",
+)
 """Those that ask for much the same as others do."""
 
 OTHERS = {

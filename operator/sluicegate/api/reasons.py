@@ -28,7 +28,10 @@ class Reason(StrEnum):
     VERIFYING = "Verifying", "New pods are ready and are asked before they may serve."
     CUTOVER = "Cutover", "The Service moves from the old pods to the new."
     DRAINING = "Draining", "Old pods finish the requests that they have."
+    DISCARDING = "Discarding", "The new pods have failed and are removed; what served before serves on."
     SCALING = "Scaling", "The number of ready pods is not yet the wanted one."
+    AWAITING_PROMOTION = "AwaitingPromotion", "New pods are verified, and a person has to promote them."
+    PAUSED = "Paused", "spec.paused holds the change to another version or other settings."
     AWAITING_ANSWER = "AwaitingAnswer", "Pods are ready, and no answer through the Service was seen yet."
     INSPECTING = "Inspecting", "A Job reads and checks the files."
     TERMINATING = "Terminating", "The object is being deleted, and its children with it."
@@ -57,6 +60,8 @@ class Reason(StrEnum):
     WRONG_DIGEST_SERVED = "WrongDigestServed", "A pod serves other files than its pointer names."
     NO_READY_REPLICAS = "NoReadyReplicas", "No pod is ready."
     PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded", "New pods took longer than the deadline allows."
+    ROLLED_BACK = "RolledBack", "The wanted version failed before it served; what served before serves on."
+    ABORTED = "Aborted", "A person has ended the rollout before it took over."
     IN_USE = "InUse", "The ModelVersion is kept until no LLMDeployment uses it."
 
     # What an inspection found wrong.

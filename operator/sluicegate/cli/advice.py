@@ -19,8 +19,12 @@ ADVICE: Mapping[Reason, str] = {
     Reason.PROVISIONING: _TIME,
     Reason.VERIFYING: _TIME,
     Reason.CUTOVER: _TIME,
+    Reason.DISCARDING: _TIME,
     Reason.DRAINING: "Time alone, at most spec.rollout.drainSeconds.",
     Reason.SCALING: _TIME,
+    Reason.AWAITING_PROMOTION: "A person who lets it serve: kubectl sluice rollout promote NAME "
+    "-n NAMESPACE; or spec.rollout.promotion: Automatic.",
+    Reason.PAUSED: "spec.paused: false.",
     Reason.AWAITING_ANSWER: "An answer through the Service, which the operator asks for again and again.",
     Reason.INSPECTING: "The end of the inspection Job; large checkpoints take minutes to read.",
     Reason.TERMINATING: "The end of the deletion: finalizers of others may keep the object.",
@@ -46,6 +50,8 @@ ADVICE: Mapping[Reason, str] = {
     Reason.NO_READY_REPLICAS: "A pod becoming ready; pods and events below say what keeps them.",
     Reason.PROGRESS_DEADLINE_EXCEEDED: "A spec whose pods become ready, or a longer "
     "spec.rollout.progressDeadlineSeconds.",
+    Reason.ROLLED_BACK: "Another spec, or another try: kubectl sluice rollout retry NAME -n NAMESPACE.",
+    Reason.ABORTED: "Another spec, or another try: kubectl sluice rollout retry NAME -n NAMESPACE.",
     Reason.IN_USE: "LLMDeployments that no longer name the ModelVersion.",
     Reason.SOURCE_NOT_FOUND: "A new ModelVersion with a source that exists.",
     Reason.SOURCE_UNREACHABLE: "The source answering; it is tried again.",

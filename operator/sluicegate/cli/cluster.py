@@ -39,6 +39,16 @@ async def connected(args: Namespace) -> AsyncIterator[Cluster]:
         raise explained(error) from error
 
 
+@asynccontextmanager
+async def reachable(args: Namespace) -> AsyncIterator[Cluster]:
+    """The cluster. What keeps the command from looking ends it with 5: 1 says that the version failed."""
+    try:
+        async with connected(args) as cluster:
+            yield cluster
+    except CommandError as error:
+        raise CommandError(str(error), Exit.USAGE_OR_PERMISSION) from error
+
+
 def explained(error: ApiError | ConfigurationError) -> CommandError:
     """The error as the user should read it, with what to do about it."""
     if isinstance(error, ConfigurationError):

@@ -17,6 +17,7 @@ class Exit(IntEnum):
     FAILED = 1
     TIMEOUT = 2
     SUPERSEDED = 3
+    AWAITING_PROMOTION = 4
     USAGE_OR_PERMISSION = 5
     INTERRUPTED = 130
     """By Ctrl-C, or by a reader of the output that went away."""

@@ -7,17 +7,26 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from sluicegate.api.reasons import Reason
+from sluicegate.api.v1alpha1 import llmdeployment
 from sluicegate.cli.command import Exit
+from sluicegate.cli.ended import is_retried
 from sluicegate.cli.view import Object, held
 from sluicegate.core import naming
-from sluicegate.core.objects import condition, is_true, terminating, uid
+from sluicegate.core.objects import annotation, condition, is_true, terminating, uid
 
 GRACE_SECONDS = 30.0
 """How long a failure has to last that something else than the spec may heal."""
 
 # Other reasons to stand still can be out of date within seconds: the version is created right after the
 # deployment that names it, a registry or an admission webhook answers again, a Secret arrives.
-_LASTING = frozenset({Reason.INVALID_SPEC, Reason.ENGINE_REFUSED, Reason.PROGRESS_DEADLINE_EXCEEDED})
+_LASTING = frozenset(
+    {Reason.INVALID_SPEC, Reason.ENGINE_REFUSED, Reason.PROGRESS_DEADLINE_EXCEEDED, Reason.ROLLED_BACK}
+)
+
+
+# Of pods that keep on ending, the operator itself gives up the rollout soon: its word ends the wait.
+_GIVEN_UP_SOON = frozenset({Reason.ENGINE_CRASH_LOOPING, Reason.ENGINE_OUT_OF_MEMORY})
+_TRIED = frozenset({llmdeployment.Step.PROVISIONING, llmdeployment.Step.VERIFYING})
 
 
 class Outcome(StrEnum):
@@ -27,6 +36,7 @@ class Outcome(StrEnum):
     FAILED = "Failed"
     TIMEOUT = "Timeout"
     SUPERSEDED = "Superseded"
+    AWAITING_PROMOTION = "AwaitingPromotion"
     ERROR = "Error"
     """It could not be seen how the rollout stands."""
 
@@ -40,6 +50,7 @@ _EXITS: Mapping[Outcome, Exit] = {
     Outcome.FAILED: Exit.FAILED,
     Outcome.TIMEOUT: Exit.TIMEOUT,
     Outcome.SUPERSEDED: Exit.SUPERSEDED,
+    Outcome.AWAITING_PROMOTION: Exit.AWAITING_PROMOTION,
     Outcome.ERROR: Exit.USAGE_OR_PERMISSION,
 }
 
@@ -102,11 +113,28 @@ def judge(wanted: Wanted, deployment: Object | None) -> Standing:
     if _promoted(deployment, wanted.version):
         return _told(Step.PROMOTED, ready, Outcome.PROMOTED)
     stalled = condition(deployment, "Stalled")
-    if stalled is not None and is_true(deployment, "Stalled"):
+    if is_retried(deployment):
+        return Standing(Step.UNSEEN, "", "the operator has not seen yet that it is to be tried again")
+    if stalled is not None and is_true(deployment, "Stalled") and not _is_given_up_soon(deployment, stalled):
         return _told(Step.STALLED, stalled, Outcome.FAILED)
     if rollout := deployment["status"].get("rollout"):
-        return replace(_told(rollout["step"], ready), since=rollout["stepStartedAt"])
+        ended = Outcome.AWAITING_PROMOTION if awaits_promotion(deployment) else None
+        return replace(_told(rollout["step"], ready, ended), since=rollout["stepStartedAt"])
     return _told(Step.WAITING, ready)
+
+
+def _is_given_up_soon(deployment: Object, stalled: Mapping[str, str]) -> bool:
+    """Whether the operator rolls it back by itself, since another version serves meanwhile."""
+    rollout, serving = (deployment["status"].get(key) for key in ("rollout", "serving"))
+    tried = rollout and serving and rollout["step"] in _TRIED
+    return bool(tried and stalled["reason"] in _GIVEN_UP_SOON)
+
+
+def awaits_promotion(deployment: Object) -> bool:
+    """Whether a person is waited for. The operator may not have seen yet that one has promoted it."""
+    rollout = (deployment.get("status") or {}).get("rollout") or {}
+    waits = rollout.get("step") == llmdeployment.Step.AWAITING_PROMOTION
+    return waits and annotation(deployment, naming.PROMOTE) != rollout["id"]
 
 
 def _is_of_the_present(deployment: Object) -> bool:

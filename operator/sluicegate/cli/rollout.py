@@ -1,4 +1,5 @@
-"""`sluicegate rollout`: how a change of version goes on, and a wait whose exit code tells how it ended."""
+"""`sluicegate rollout`: how a change of version goes on, a wait whose exit code tells how it ended, and the
+word of a person that it may take over."""
 
 from __future__ import annotations
 
@@ -6,25 +7,32 @@ import asyncio
 import json
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Iterator
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from sluicegate.api.v1alpha1 import llmdeployment
 from sluicegate.cli.advice import advice
-from sluicegate.cli.cluster import Cluster, connected, found
+from sluicegate.cli.cluster import Cluster, found, reachable
 from sluicegate.cli.command import Command, CommandError, Exit, Group, add_object_flags, add_output_flag
 from sluicegate.cli.duration import duration
+from sluicegate.cli.edit import said
+from sluicegate.cli.ended import ABORT, HISTORY, RETRY
 from sluicegate.cli.follow import follow
 from sluicegate.cli.outcome import Outcome, Standing, Step, Wanted, judge
 from sluicegate.cli.table import table
+from sluicegate.cli.undo import UNDO
 from sluicegate.cli.view import Object, since
-from sluicegate.core.objects import uid
+from sluicegate.core import naming
+from sluicegate.core.objects import annotation, uid
 from sluicegate.kube.resources import LLM_DEPLOYMENT
 
 # Longer than new pods may take by default, so that a version whose pods never become ready ends with 1.
 DEFAULT_TIMEOUT = "40m"
+
+_TAKES_OVER = frozenset({llmdeployment.Step.CUTOVER, llmdeployment.Step.DRAINING})
 
 
 def _loop_time() -> float:
@@ -113,13 +121,15 @@ def _sentence(outcome: Outcome, version: str, timeout: int, ended: Standing) -> 
         return f"the rollout of {version} failed: {_words(ended)}"
     if outcome is Outcome.SUPERSEDED:
         return f"the rollout of {version} is superseded: {ended.message}"
+    if outcome is Outcome.AWAITING_PROMOTION:
+        return ended.message
     return f"{version} is not promoted after {timeout} s: {ended.step}, {_words(ended)}"
 
 
 async def _ending(args: Namespace, report: Report) -> Standing:
     """The last standing: one with an outcome, or what was seen when the time was up."""
     try:
-        async with asyncio.timeout(args.timeout), _reachable(args) as cluster:
+        async with asyncio.timeout(args.timeout), reachable(args) as cluster:
             begun = await found(cluster, LLM_DEPLOYMENT, args.name)
             report.version = args.version or begun["spec"]["modelVersion"]
             return await _until_over(cluster, args.name, Wanted(uid(begun), report.version), report)
@@ -145,23 +155,13 @@ async def _until_over(cluster: Cluster, name: str, wanted: Wanted, report: Repor
     raise AssertionError("a deployment is followed without end")
 
 
-@asynccontextmanager
-async def _reachable(args: Namespace) -> AsyncIterator[Cluster]:
-    """The cluster. What keeps the command from looking ends it with 5: 1 says that the version failed."""
-    try:
-        async with connected(args) as cluster:
-            yield cluster
-    except CommandError as error:
-        raise CommandError(str(error), Exit.USAGE_OR_PERMISSION) from error
-
-
 def _add_status_arguments(parser: ArgumentParser) -> None:
     add_object_flags(parser)
     add_output_flag(parser)
 
 
 async def _status(args: Namespace) -> int:
-    async with _reachable(args) as cluster:
+    async with reachable(args) as cluster:
         deployment = await found(cluster, LLM_DEPLOYMENT, args.name)
     told = as_json(deployment)
     text = (
@@ -202,14 +202,66 @@ def as_text(told: dict[str, Any], now: datetime) -> Iterator[str]:
     yield from table(rows)
 
 
+def _add_promote_arguments(parser: ArgumentParser) -> None:
+    add_object_flags(parser)
+    parser.add_argument(
+        "--version",
+        metavar="MODEL_VERSION",
+        help="version to promote and no other; left out, the one that awaits it",
+    )
+
+
+async def _promote(args: Namespace) -> int:
+    def judged(deployment: Object) -> Standing:
+        return judge(Wanted(uid(deployment), args.version or deployment["spec"]["modelVersion"]), deployment)
+
+    def awaiting(deployment: Object) -> str | None:
+        waits = judged(deployment).outcome is Outcome.AWAITING_PROMOTION
+        return str(deployment["status"]["rollout"]["id"]) if waits else None
+
+    async with reachable(args) as cluster:
+        deployment = await said(cluster, args.name, naming.PROMOTE, awaiting)
+    version, standing = deployment["spec"]["modelVersion"], judged(deployment)
+    if rollout := awaiting(deployment):
+        print(f"promoted {version}, rollout {rollout}: it takes over now")
+        return Exit.OK
+    if _was_promoted(deployment, standing):
+        print(f"{version} is promoted already: {_words(standing)}")
+        return Exit.OK
+    if standing.outcome is Outcome.SUPERSEDED:
+        raise CommandError(f"nothing is promoted: {standing.message}", Exit.SUPERSEDED)
+    raise CommandError(f"nothing of {args.name} awaits promotion: {standing.step}, {_words(standing)}")
+
+
+def _was_promoted(deployment: Object, standing: Standing) -> bool:
+    """Whether it takes over or has done so, or somebody has said that it may."""
+    rollout = (deployment.get("status") or {}).get("rollout")
+    if standing.outcome is Outcome.PROMOTED:
+        return True
+    if rollout is None or standing.step != rollout["step"]:
+        return False
+    return standing.step in _TAKES_OVER or annotation(deployment, naming.PROMOTE) == rollout["id"]
+
+
 STATUS = Command(
     "status", "show how the rollout to the present version stands", _add_status_arguments, _status
 )
 WAIT = Command(
     "wait",
     "wait for the end of a rollout: exits with 0 promoted and verified, 1 failed, 2 timeout, 3 superseded, "
-    "5 usage or permission",
+    "4 waiting for somebody to promote it, 5 usage or permission",
     _add_wait_arguments,
     _wait,
 )
-GROUP = Group("rollout", "see how a change of version goes on, or wait for its end", (STATUS, WAIT))
+PROMOTE = Command(
+    "promote",
+    "let verified pods take over that wait for it: exits with 0 also where that was said already, 1 where "
+    "nothing waits, 3 superseded, 5 usage or permission",
+    _add_promote_arguments,
+    _promote,
+)
+GROUP = Group(
+    "rollout",
+    "see how a change of version goes on, wait for its end, promote, abort, retry or undo it",
+    (STATUS, WAIT, PROMOTE, ABORT, RETRY, UNDO, HISTORY),
+)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sluicegate.api.meta import API_VERSION
-from sluicegate.api.v1alpha1.llmdeployment import KIND, LLMDeployment
+from sluicegate.api.v1alpha1.llmdeployment import KIND, Ending, LLMDeployment
 from sluicegate.core import naming
 from sluicegate.core.exposure import Exposure
 from sluicegate.core.intent import stamped
@@ -55,9 +55,18 @@ def _child(
 
 
 def revision(
-    owner: LLMDeployment, rollout: str, target: str, template: Mapping[str, Any], pointer: Mapping[str, Any]
+    owner: LLMDeployment,
+    rollout: str,
+    target: str,
+    template: Mapping[str, Any],
+    pointer: Mapping[str, Any],
+    ending: Ending | None = None,
+    *,
+    settled: bool = False,
 ) -> Object:
-    """Record of a colour: its template and pointer as rendered once, and what for."""
+    """Record of a colour: its template and pointer as rendered once, what for, and how its rollout ended."""
+    notes = {naming.OUTCOME: ending.model_dump_json(by_alias=True)} if ending else {}
+    notes |= {naming.SETTLED: "true"} if settled else {}
     labels = {**naming.colour_labels(owner.metadata.name, rollout), naming.TARGET: target}
     return _child(
         owner,
@@ -65,6 +74,7 @@ def revision(
         "ControllerRevision",
         naming.colour_name(owner.metadata.name, rollout),
         labels,
+        notes,
         revision=1,
         data={"target": target, "template": dict(template), "pointer": dict(pointer)},
     )

@@ -11,19 +11,28 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
+from sluicegate.api.v1alpha1.llmdeployment import Ending
 from sluicegate.core import naming
-from sluicegate.core.objects import Manifest, is_true, labels, name, terminating
+from sluicegate.core.intent import owns_annotation
+from sluicegate.core.objects import Manifest, annotation, is_true, labels, name, terminating
 from sluicegate.core.observed import SeenDeployment
 from sluicegate.core.template import POINTER_KEY
 
 
 @dataclass(frozen=True)
 class Record:
-    """What a colour was made as: the target's hash, the pod template, the pointer's content."""
+    """What a colour was made as: the target's hash, the pod template, the pointer's content.
+
+    `ending` is None until its rollout is over; a failed one that is `settled` stands in nobody's way.
+    """
 
     target: str
     template: Mapping[str, Any] | None
     pointer: Mapping[str, Any]
+    ending: Ending | None = None
+    settled: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,11 @@ class Colour:
     @property
     def digest(self) -> str:
         return str(self.record.pointer.get("digest", ""))
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left of it but the record of how its rollout ended."""
+        return self.record.ending is not None and not (self.replica_set or self.pointer or self.pods)
 
     @property
     def ready_pods(self) -> tuple[Manifest, ...]:
@@ -91,10 +105,29 @@ def _record(revision: Manifest | None, pointer: Manifest | None, replica_set: Ma
     """What was recorded at creation, which nobody can edit; of a lost record, what the rest still says."""
     if revision is not None:
         data = _json(revision.get("data"))
-        return Record(str(data.get("target", "")), data.get("template"), _json(data.get("pointer")))
+        return Record(
+            str(data.get("target", "")),
+            data.get("template"),
+            _json(data.get("pointer")),
+            _ending(_noted(revision, naming.OUTCOME)),
+            _noted(revision, naming.SETTLED) is not None,
+        )
     target = labels(replica_set).get(naming.TARGET, "") if replica_set else ""
     template = replica_set["spec"].get("template") if replica_set else None
     return Record(target, template, _json((pointer or {}).get("data", {}).get(POINTER_KEY)))
+
+
+def _noted(revision: Manifest, key: str) -> str | None:
+    """What we noted on it. What somebody else wrote there since says nothing."""
+    text = annotation(revision, key)
+    return text if text is not None and owns_annotation(revision, key) else None
+
+
+def _ending(text: str | None) -> Ending | None:
+    try:
+        return None if text is None else Ending.model_validate_json(text)
+    except ValidationError:
+        return None
 
 
 def _json(data: Any) -> Mapping[str, Any]:

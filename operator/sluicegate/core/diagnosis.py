@@ -17,17 +17,24 @@ _IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "Err
 # One restart may be an accident and heal; pods that keep on ending need somebody. An end after a long life
 # is no loop, however many there were: kubelet forgets its own back-off after as long.
 _RESTARTS_OF_A_LOOP = 2
+# Four ends in a row, over a minute of the kubelet's waits between them: what passes, such as memory that pods
+# on their way out still hold, has passed. Not so with the store, whose source may answer again.
+_RESTARTS_WITHOUT_HOPE = 3
 _LONG_LIFE = timedelta(minutes=10)
 _CONFIGURATION = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 
 
 def diagnose(replica_set: Manifest | None, pods: Iterable[Manifest]) -> Problem | None:
-    """The first thing that keeps a pod from being ready, or None where there is nothing but time."""
+    """The first thing that keeps a pod from being ready, or None where there is nothing but time.
+
+    One that is without hope comes before any other.
+    """
     if replica_set is not None and is_true(replica_set, "ReplicaFailure"):
         refused = condition(replica_set, "ReplicaFailure") or {}
         return Problem(Reason.POD_CREATION_FAILED, str(refused.get("message", "")))
     waiting = (pod for pod in pods if not is_true(pod, "Ready") and not terminating(pod))
-    return next((problem for pod in waiting if (problem := _problem_of(pod))), None)
+    problems = [problem for pod in waiting if (problem := _problem_of(pod))]
+    return max(problems, key=lambda problem: problem.final, default=None)
 
 
 def _problem_of(pod: Manifest) -> Problem | None:
@@ -59,8 +66,10 @@ def _problem_of_container(container: Mapping[str, Any]) -> Problem | None:
     ended = _last_end(container)
     if ended is None:
         return None
-    often = container.get("restartCount", 0) >= _RESTARTS_OF_A_LOOP and not _lived_long(ended)
-    return replace(_problem_of_end(name, ended), stalled=often or reason == "CrashLoopBackOff")
+    restarts = 0 if _lived_long(ended) else container.get("restartCount", 0)
+    stalled = restarts >= _RESTARTS_OF_A_LOOP or reason == "CrashLoopBackOff"
+    final = restarts >= _RESTARTS_WITHOUT_HOPE and name != "store"
+    return replace(_problem_of_end(name, ended), stalled=stalled, final=final)
 
 
 def _lived_long(ended: Mapping[str, Any]) -> bool:

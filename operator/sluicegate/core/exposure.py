@@ -37,19 +37,23 @@ def exposure(
     service: Manifest | None,
     budget: Manifest | None,
     served: str | None,
+    promoted: str | None,
     colours: Container[str],
     now: datetime,
 ) -> Exposure:
     """What the Service was last told to expose.
 
-    Of a lost or spoilt one, the colour that the disruption budget protects, or that the status names.
+    Of a lost or spoilt one, the colour that the disruption budget protects, that the status names, or
+    that was promoted last.
     """
     noted = _noted(service)
     if noted and (noted in _STANDING or noted in colours):
         since = annotation(service, naming.EXPOSED_SINCE) if service else None
         return Exposure(noted, since) if since and _is_past(since, now) else exposed_now(noted, now)
     protected = _noted(budget)
-    left = next((each for each in (protected, served) if each and each in colours), naming.NO_ROLLOUT)
+    left = next(
+        (each for each in (protected, served, promoted) if each and each in colours), naming.NO_ROLLOUT
+    )
     return exposed_now(left, now)
 
 

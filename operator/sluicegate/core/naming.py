@@ -19,6 +19,18 @@ TARGET = "sluicegate.dev/target"
 INTENT = "sluicegate.dev/intent"
 RECONCILE = "sluicegate.dev/reconcile"
 FINALIZER = "sluicegate.dev/in-use"
+PROMOTE = "sluicegate.dev/promote"
+"""On an LLMDeployment, by a person: the identity of the rollout that may take over, and of no later one."""
+
+RETRY = "sluicegate.dev/retry"
+"""On an LLMDeployment, by a person: the identity of the failed rollout that is to be tried again."""
+ABORT = "sluicegate.dev/abort"
+"""On an LLMDeployment, by a person: the identity of the rollout that is to fail before it takes over."""
+
+OUTCOME = "sluicegate.dev/outcome"
+"""On a colour's ControllerRevision: how its rollout ended, as JSON."""
+SETTLED = "sluicegate.dev/settled"
+"""On that of a failed rollout which keeps its target from being made no longer."""
 
 RETIRED = "sluicegate.dev/retired"
 """On a ReplicaSet that is about to be deleted."""

@@ -49,9 +49,9 @@ class SeenDeployment:
     """One LLMDeployment and its world.
 
     `custom_resource` is a live read; the children come from caches that contain our last writes.
-    `model_versions` holds the ModelVersions named by the spec and by the colours' pointers, where they
-    exist. `answers` is keyed by the subject of the Ask, `runtimes` by pod uid. `obstacle` is
-    what the last write met. `nodes` is every node of the cluster.
+    `model_versions` holds the ModelVersions named by the spec, where they exist. `answers` is keyed by the
+    subject of the Ask, `runtimes` by pod uid. `obstacle` is what the last write met. `nodes` is every node of
+    the cluster.
     """
 
     custom_resource: Manifest

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
+from itertools import chain, islice
+from typing import Any
 
 from pydantic import ValidationError
 
 from sluicegate.api.v1alpha1.llmdeployment import LLMDeployment
 from sluicegate.core import children, naming, rollout
 from sluicegate.core.colours import Colour
+from sluicegate.core.endings import concluded
 from sluicegate.core.intent import write
 from sluicegate.core.objects import Manifest, annotation, by_name, ref, resource_version, terminating, uid
 from sluicegate.core.observed import SeenDeployment
 from sluicegate.core.plan import Action, Apply, Create, Delete, Plan
+from sluicegate.core.progress import deadline
 from sluicegate.core.reading import read
-from sluicegate.core.report import deadline, events, invalid, report
+from sluicegate.core.report import events, invalid, report
 from sluicegate.core.template import pod_template
 from sluicegate.core.world import World, world
 
@@ -26,7 +30,7 @@ def plan_deployment(seen: SeenDeployment, now: datetime) -> Plan:
         deployment = read(LLMDeployment, seen.custom_resource)
     except ValidationError as error:
         return invalid(seen.custom_resource, error, now)
-    known = world(seen, deployment, now)
+    known = concluded(world(seen, deployment, now))
     if deployment.metadata.deletion_timestamp:
         # Children go with their owner; all that is left to do is to say so.
         return Plan(status=report(known))
@@ -41,6 +45,16 @@ def keep_access(known: World) -> Iterator[Action]:
     policy = children.network_policy(owner, defaults.operator_namespace)
     yield from _keep(secret, known.seen.secrets, "pods and operator share a token")
     yield from _keep(policy, known.seen.network_policies, "only the operator may control pods")
+
+
+def keep_records(known: World) -> Iterator[Action]:
+    for colour in known.colours.values():
+        if record := _record(known, colour):
+            yield from _keep(record, known.seen.revisions, f"what became of colour {colour.id} is on record")
+    for colour in known.past:
+        # Nobody fights over the record of what is over; only its standing in the way ends.
+        if _to_settle(known, colour) and (record := _record(known, colour)):
+            yield from _keep(record, known.seen.revisions, f"rollout {colour.id} may be tried again")
 
 
 def keep_colours(known: World) -> Iterator[Action]:
@@ -83,18 +97,34 @@ def ask(known: World) -> Iterator[Action]:
 
 
 def retire(known: World) -> Iterator[Action]:
-    """One object of a colour that nothing needs any more: its pods first, its records when they are gone."""
+    """One object that nothing needs any more, of a colour first, of the records at last."""
+    yield from islice(chain(_retired(known), _forgotten(known)), 1)
+
+
+def _forgotten(known: World) -> Iterator[Action]:
+    """The records beyond the limit, but neither of what was good last nor of a failure that is told of."""
+    kept = {colour.id for colour in (known.last_good, known.failed) if colour}
+    for colour in known.past[known.deployment.spec.rollout.history_limit :]:
+        record = colour.revision
+        if colour.id in kept or _to_settle(known, colour):
+            continue
+        if record is not None and not terminating(record):
+            reason = "it is older than rollout.historyLimit allows"
+            yield Delete(ref(record), uid(record), resource_version(record), reason)
+
+
+def _retired(known: World) -> Iterator[Action]:
+    """What is left of colours that nothing needs any more: their pods first, pointers when they are gone."""
     if known.exposure.age(known.now) < rollout.PROPAGATION or known.exposure.overlap:
         return
     if known.promoted and not rollout.enough_to_serve(known):
         return
     reason = "nothing needs it any more"
     for colour in known.retired:
-        for obj in _removable(colour):
+        for obj in _removable(known, colour):
             yield _announce(known, colour, reason) or Delete(
                 ref(obj), uid(obj), resource_version(obj), reason
             )
-            return
 
 
 def _announce(known: World, colour: Colour, reason: str) -> Apply | None:
@@ -113,17 +143,20 @@ def _announce(known: World, colour: Colour, reason: str) -> Apply | None:
     return Apply(note, uid(pods), resource_version(pods), reason)
 
 
-def _removable(colour: Colour) -> Iterator[Manifest]:
+def _removable(known: World, colour: Colour) -> Iterator[Manifest]:
     if colour.replica_set is not None:
         if not terminating(colour.replica_set):
             yield colour.replica_set
     elif not colour.pods:
-        yield from (obj for obj in colour.objects if not terminating(obj))
+        # The record stays, to tell how it ended, if that can be written on it.
+        lasting = colour.revision if _record(known, colour) else None
+        yield from (obj for obj in colour.objects if obj is not lasting and not terminating(obj))
 
 
 # In an order in which every prefix is safe: create, then shift, then delete.
 DECISIONS: tuple[Callable[[World], Iterator[Action]], ...] = (
     keep_access,  # before pods, which mount the token
+    keep_records,  # how each rollout ended is written before anything of it is removed
     keep_colours,  # those that serve and the target, repaired and at their number of replicas
     make_target,  # when the spec asks for something that is not there
     keep_preview,  # the address under which the target is asked
@@ -135,21 +168,44 @@ DECISIONS: tuple[Callable[[World], Iterator[Action]], ...] = (
 
 
 def _keep_colour(known: World, colour: Colour) -> Iterator[Action]:
-    owner, template, content = known.deployment, colour.record.template, colour.record.pointer
-    if not content and known.pointer and colour is known.target:
-        content = known.pointer.as_json()
+    owner, template, content = known.deployment, colour.record.template, _content(known, colour)
     if template is None or not content:
         return
     reason = f"colour {colour.id} is kept"
     target = colour.record.target
-    record = children.revision(owner, colour.id, target, template, content)
-    yield from _keep(record, known.seen.revisions, reason)
     pointer = children.pointer(owner, colour.id, content)
     yield from _keep(pointer, known.seen.config_maps, reason)
     if colour.replica_set is None and known.crowded and colour not in known.exposed:
         return
     pods = children.replica_set(owner, colour.id, target, template, owner.spec.replicas)
     yield from _keep(pods, known.seen.replica_sets, reason)
+
+
+def _record(known: World, colour: Colour) -> Manifest | None:
+    """The whole record of a colour; None of one that too little is known of."""
+    record, content = colour.record, _content(known, colour)
+    if record.template is None or not content:
+        return None
+    return children.revision(
+        known.deployment,
+        colour.id,
+        record.target,
+        record.template,
+        content,
+        known.ending(colour),
+        settled=known.settled(colour),
+    )
+
+
+def _to_settle(known: World, colour: Colour) -> bool:
+    return known.settled(colour) and not colour.record.settled
+
+
+def _content(known: World, colour: Colour) -> Mapping[str, Any]:
+    """What its pointer says; where that is lost, what the target's has to say."""
+    if not colour.record.pointer and known.pointer and colour is known.target:
+        return known.pointer.as_json()
+    return colour.record.pointer
 
 
 def _keep(intent: Manifest, live: tuple[Manifest, ...], reason: str) -> Iterator[Action]:
@@ -171,7 +227,11 @@ def _look_again(known: World) -> timedelta | None:
         moments.append(rollout.PROPAGATION - age)
     if known.target and rollout.in_question(known, known.target):
         moments.append(rollout.RETRY)
-    if known.target and not known.promoted:
-        moments.append(deadline(known, known.target) - known.now)
+    if known.target and not known.promoted and (limit := deadline(known, known.target)):
+        moments.append(limit - known.now)
+    if known.failed and rollout.step(known):
+        # A second later they are overdue.
+        ends = (pod["metadata"].get("deletionTimestamp") for pod in known.failed.pods)
+        moments += [datetime.fromisoformat(each) - known.now + timedelta(seconds=1) for each in ends if each]
     ahead = [moment for moment in moments if moment > timedelta(0)]
     return min(ahead, default=None)

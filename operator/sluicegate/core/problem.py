@@ -10,11 +10,15 @@ from sluicegate.core.objects import Ref
 
 @dataclass(frozen=True)
 class Problem:
-    """`stalled` means that somebody has to change something; otherwise waiting may be enough."""
+    """`stalled` means that somebody has to change something; otherwise waiting may be enough.
+
+    `final` means that pods which never served are given up for it.
+    """
 
     reason: Reason
     message: str
     stalled: bool = True
+    final: bool = False
 
 
 def name_taken(where: Ref, holder: str) -> Problem:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
 
 from sluicegate.api.reasons import Reason
 from sluicegate.api.v1alpha1.llmdeployment import (
+    Ended,
+    LastGood,
     LLMDeployment,
     LLMDeploymentStatus,
     Phase,
@@ -16,10 +18,9 @@ from sluicegate.api.v1alpha1.llmdeployment import (
     Serving,
     Step,
 )
-from sluicegate.core import naming, rollout
+from sluicegate.core import naming, progress, rollout
 from sluicegate.core.colours import Colour
 from sluicegate.core.conditions import Verdict, conditions, shortened, timestamp
-from sluicegate.core.diagnosis import diagnose
 from sluicegate.core.objects import Manifest
 from sluicegate.core.plan import Event, Plan
 from sluicegate.core.problem import Problem
@@ -28,7 +29,10 @@ from sluicegate.core.world import World
 _UNDER_WAY = {
     Step.PROVISIONING: (Reason.PROVISIONING, "waits for its pods to become ready"),
     Step.VERIFYING: (Reason.VERIFYING, "has ready pods, which are asked through the preview Service"),
+    Step.AWAITING_PROMOTION: (Reason.AWAITING_PROMOTION, "is verified and waits to be promoted"),
+    Step.PAUSED: (Reason.PAUSED, "is held by spec.paused: it does not take over"),
     Step.CUTOVER: (Reason.CUTOVER, "takes over: the Service moves to it"),
+    Step.DISCARDING: (Reason.DISCARDING, "has failed and is removed"),
     Step.DRAINING: (Reason.DRAINING, "serves; the pods before it finish their requests"),
 }
 _NEVER_READY = frozenset({Reason.NAME_CONFLICT, Reason.TERMINATING})
@@ -51,6 +55,8 @@ def report(known: World) -> dict[str, Any]:
         replica_summary=f"{len(shown.ready_pods) if shown else 0}/{spec.replicas}",
         selector=f"{naming.DEPLOYMENT}={deployment.metadata.name}",
         rollout=_rollout(known),
+        last_good=_last_good(known),
+        history=_history(known),
     )
     body = status.model_dump(mode="json", by_alias=True, exclude_none=True)
     generation = deployment.metadata.generation
@@ -105,7 +111,7 @@ def _serving(known: World) -> Serving | None:
 
 
 def _rollout(known: World) -> RolloutStatus | None:
-    step, target = rollout.step(known), known.target
+    step, target = rollout.step(known), known.target or known.failed
     if step is None or target is None:
         return None
     before = known.deployment.status.rollout
@@ -119,7 +125,45 @@ def _rollout(known: World) -> RolloutStatus | None:
         to_version=target.version,
         step=step,
         step_started_at=started,
+        deadline=_deadline(known),
+        message=shortened((problem_of(known) or _under_way(known)).message),
+        resumed_at=progress.resumed_at(known, target),
     )
+
+
+def _deadline(known: World) -> str | None:
+    limit = progress.deadline(known, known.target) if known.target and not known.promoted else None
+    return timestamp(limit) if limit and not known.exposure.overlap else None
+
+
+def _last_good(known: World) -> LastGood | None:
+    colour = known.last_good
+    return LastGood(version=colour.version, digest=colour.digest, rollout=colour.id) if colour else None
+
+
+def _history(known: World) -> tuple[Ended, ...]:
+    """As recorded: what ends only now is told once that is written."""
+    colours = [*known.past, *(colour for colour in known.colours.values() if colour.record.ending)]
+    ended = [
+        Ended(id=each.id, version=each.version, **each.record.ending.model_dump())
+        for each in colours
+        if each.record.ending
+    ]
+    return tuple(sorted(ended, key=lambda each: (each.finished_at, each.id), reverse=True))
+
+
+def _loss(known: World) -> Problem | None:
+    """What became of a target that failed, and what may be done."""
+    ending = known.ending(known.failed) if known.failed else None
+    if known.failed is None or ending is None:
+        return None
+    what = f"the rollout of {known.failed.version} failed: {ending.reason}: {ending.message}"
+    if rollout.step(known):
+        return Problem(Reason.DISCARDING, f"{what}. Its pods are removed", stalled=False)
+    meta = known.deployment.metadata
+    serving = f"{known.exposed[0].version}, as before, serves on" if known.exposed else "nothing serves"
+    advice = f"Change the spec, or try again: kubectl sluice rollout retry {meta.name} -n {meta.namespace}"
+    return Problem(Reason.ROLLED_BACK, f"{what}; {serving}. {advice}")
 
 
 def problem_of(known: World) -> Problem | None:
@@ -128,33 +172,9 @@ def problem_of(known: World) -> Problem | None:
         return Problem(Reason.TERMINATING, "it is being deleted, and its children with it", stalled=False)
     if known.seen.obstacle:
         return known.seen.obstacle
-    if known.problem:
-        return known.problem
-    target = known.target
-    if target is None or known.deployment.spec.replicas == 0:
-        return None
-    found = diagnose(target.replica_set, target.pods)
-    if not found and (waits := rollout.in_the_way(known, target)):
-        return waits
-    late = known.now >= deadline(known, target) and not known.promoted
-    if late and not (found and found.stalled):
-        words = f": {found.reason}: {found.message}" if found else ""
-        limit = known.deployment.spec.rollout.progress_deadline_seconds
-        text = f"{target.version} is not ready within rollout.progressDeadlineSeconds ({limit}){words}"
-        return Problem(Reason.PROGRESS_DEADLINE_EXCEEDED, text)
-    return found or (rollout.unanswered(known, target) if target.ready_pods else None)
-
-
-def deadline(known: World, target: Colour) -> datetime:
-    """When the target's pods have to be ready.
-
-    Counted from their ReplicaSet's creation, or from the Service's last move: a colour that is gone back to
-    while its pods drain is an old one.
-    """
-    made = target.replica_set or target.revision
-    created = made["metadata"].get("creationTimestamp") if made else None
-    start = max(datetime.fromisoformat(each) for each in (created, known.exposure.since) if each)
-    return start + timedelta(seconds=known.deployment.spec.rollout.progress_deadline_seconds)
+    if found := _loss(known) or known.problem:
+        return found
+    return progress.trouble(known, known.target) if known.target else None
 
 
 def _verdicts(known: World) -> list[Verdict]:
@@ -199,7 +219,16 @@ def _under_way(known: World) -> Problem:
     if step is None:
         return Problem(Reason.SUPERSEDED, "what the spec asked for before is removed first", stalled=False)
     reason, text = _UNDER_WAY[step]
+    if step is Step.PAUSED and known.target is None:
+        text = "is held by spec.paused: no pods of it are made"
+    if step is Step.AWAITING_PROMOTION and known.target is not None:
+        text = f"{text}: {_how_to_promote(known.deployment, known.target)}"
     return Problem(reason, f"{known.deployment.spec.model_version} {text}", stalled=False)
+
+
+def _how_to_promote(deployment: LLMDeployment, target: Colour) -> str:
+    where = f"{deployment.metadata.name} -n {deployment.metadata.namespace}"
+    return f"kubectl sluice rollout promote {where}, or the annotation {naming.PROMOTE}: {target.id}"
 
 
 def _available(known: World) -> Verdict:
@@ -233,12 +262,14 @@ def _route_ready(known: World) -> Verdict:
     if known.promoted:
         text = f"the Service points at {known.deployment.spec.model_version}"
         return Verdict("RouteReady", True, Reason.PROMOTED, text)
-    blocked = known.problem or _under_way(known)
+    blocked = _loss(known) or known.problem or _under_way(known)
     return _verdict("RouteReady", False, blocked)
 
 
 def _moving(known: World, problem: Problem | None, ready: Verdict) -> Verdict | None:
     """Reconciling: present while something is under way that ends by itself."""
+    if rollout.step(known) in rollout.WAITING and problem is None:
+        return None
     if rollout.step(known) is not None or not known.promoted:
         return _verdict("Reconciling", True, problem or _under_way(known))
     target, wanted = known.target, known.deployment.spec.replicas

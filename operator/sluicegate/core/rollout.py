@@ -15,7 +15,7 @@ from sluicegate.core.children import control_token
 from sluicegate.core.colours import Colour
 from sluicegate.core.conditions import timestamp
 from sluicegate.core.exposure import Exposure, exposed_now
-from sluicegate.core.objects import Manifest, condition, name, uid
+from sluicegate.core.objects import Manifest, condition, name, overdue, uid
 from sluicegate.core.observed import Answer, RuntimeStatus
 from sluicegate.core.plan import Action, Ask, Inquire
 from sluicegate.core.problem import Problem
@@ -27,16 +27,30 @@ OVERLAP = timedelta(seconds=1)
 PROPAGATION = timedelta(seconds=2)
 RETRY = timedelta(seconds=0.5)
 
+WAITING = (Step.PAUSED, Step.AWAITING_PROMOTION)
+"""Those that somebody has to end."""
+
 
 def step(world: World) -> Step | None:
     """Where the change stands, or None where nothing changes."""
     if world.exposure.overlap:
         return Step.CUTOVER
+    if world.failed is not None:
+        return Step.DISCARDING if _goes(world, world.failed) else None
     if world.promoted:
         return Step.DRAINING if any(map(_drains, world.retired)) else None
+    if world.paused:
+        return Step.PAUSED
     if world.target is None:
         return None
+    if world.awaits_promotion and verified(world, world.target):
+        return Step.AWAITING_PROMOTION
     return Step.VERIFYING if enough_pods(world, world.target) else Step.PROVISIONING
+
+
+def _goes(world: World, colour: Colour) -> bool:
+    """Whether pods are still to go. Of a node that does not answer any more, no end is awaited."""
+    return colour.replica_set is not None or any(not overdue(pod, world.now) for pod in colour.pods)
 
 
 def _drains(colour: Colour) -> bool:
@@ -71,6 +85,8 @@ def next_exposure(world: World) -> Exposure:
         return _end_of_overlap(world)
     if target is None or world.promoted or not verified(world, target):
         return current
+    if world.paused or world.awaits_promotion:
+        return current
     serving = [colour for colour in world.exposed if colour.ready_pods]
     if not serving or not target.ready_pods:
         return exposed_now(target.id, world.now)
@@ -86,6 +102,8 @@ def _of_a_third(world: World, target: Colour) -> list[Manifest]:
 def in_the_way(world: World, target: Colour) -> Problem | None:
     """What a verified target waits for before it may serve beside the present version."""
     if world.promoted or world.exposure.overlap or not verified(world, target):
+        return None
+    if world.paused or world.awaits_promotion:
         return None
     names = ", ".join(name(pod) for pod in _of_a_third(world, target))
     text = f"waits for pods of neither version to go: {names}. Delete those that nobody ends"
@@ -189,7 +207,9 @@ def unanswered(world: World, colour: Colour) -> Problem | None:
         heard = world.seen.runtimes.get(uid(pod))
         if heard is not None and not _right(world, pod, colour):
             said = heard.error or f"pod {name(pod)} serves {heard.digest}, its pointer names {colour.digest}"
-            return Problem(Reason.WRONG_DIGEST_SERVED, said, stalled=False)
+            # What a pod says of itself stays so: it reads its pointer at its start.
+            final = heard.error is None and heard.digest is not None
+            return Problem(Reason.WRONG_DIGEST_SERVED, said, stalled=False, final=final)
     return None
 
 

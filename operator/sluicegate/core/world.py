@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from sluicegate.api.v1alpha1.llmdeployment import LLMDeployment
+from sluicegate.api.v1alpha1.llmdeployment import Ending, LLMDeployment, Outcome, Promotion
 from sluicegate.core import naming
 from sluicegate.core.colours import Colour, colours
 from sluicegate.core.exposure import Exposure, exposure
@@ -20,7 +20,11 @@ from sluicegate.core.target import asked_for, target_of
 
 @dataclass(frozen=True)
 class World:
-    """`wanted` is the target's hash, or None where the model is not known well enough to make pods."""
+    """`wanted` is the target's hash, or None where the model is not known well enough to make pods.
+
+    `past` are the colours of which only the record is left, the last to end first. `failed` is the one that
+    the spec still asks for and that is not made again. `endings` has what ends now, not recorded yet.
+    """
 
     seen: SeenDeployment
     now: datetime
@@ -30,6 +34,29 @@ class World:
     wanted: str | None
     target: Colour | None
     exposure: Exposure
+    past: tuple[Colour, ...] = ()
+    failed: Colour | None = None
+    endings: Mapping[str, Ending] = field(default_factory=dict)
+
+    def ending(self, colour: Colour) -> Ending | None:
+        """How its rollout ended: as it ends now, or as recorded."""
+        return self.endings.get(colour.id) or colour.record.ending
+
+    def settled(self, colour: Colour) -> bool:
+        """Whether it failed and its target may be made again: asked for anew, or not any more."""
+        ending = self.ending(colour)
+        failed = ending is not None and ending.outcome is Outcome.ROLLED_BACK
+        holds = self.failed is not None and self.failed.id == colour.id
+        return failed and (colour.record.settled or not holds)
+
+    @property
+    def promoted_last(self) -> Colour | None:
+        return promoted_last((*self.colours.values(), *self.past))
+
+    @property
+    def last_good(self) -> Colour | None:
+        """The promoted colour that serves, or else the one that was promoted last."""
+        return self.colours.get(self.exposure.rollout) or self.promoted_last
 
     @property
     def problem(self) -> Problem | None:
@@ -76,16 +103,40 @@ class World:
     @property
     def coming(self) -> str | None:
         """Identity of the colour that shall be made now, if one shall. Another one's pods go first."""
-        if self.target or self.problem or self.crowded or self.wanted is None:
+        if self.target or self.failed or self.problem or self.crowded or self.paused or self.wanted is None:
             return None
         generation = self.deployment.metadata.generation
-        while (id := naming.rollout_id(self.wanted, generation)) in self.colours:
+        taken = {*self.colours, *(colour.id for colour in self.past)}
+        while (id := naming.rollout_id(self.wanted, generation)) in taken:
             generation += 1
         return id
 
     @property
     def promoted(self) -> bool:
         return self.target is not None and self.exposure.rollout == self.target.id
+
+    @property
+    def paused(self) -> bool:
+        """Whether the spec holds a change that is wanted."""
+        return self.deployment.spec.paused and self._changes
+
+    @property
+    def awaits_promotion(self) -> bool:
+        """Whether a person has yet to let the target serve.
+
+        An annotation for another rollout says nothing.
+        """
+        if self.target is None or self.deployment.spec.rollout.promotion is not Promotion.MANUAL:
+            return False
+        return self._changes and self.deployment.metadata.annotations.get(naming.PROMOTE) != self.target.id
+
+    @property
+    def _changes(self) -> bool:
+        """Whether another colour was promoted before, whose pods may be lost for a moment.
+
+        A first colour waits for nobody: as long as none was ever promoted, nobody answers.
+        """
+        return bool(self.exposed) and not self.promoted
 
     @property
     def service(self) -> Manifest | None:
@@ -97,13 +148,17 @@ class World:
 
 
 def world(seen: SeenDeployment, deployment: LLMDeployment, now: datetime) -> World:
-    found = colours(seen)
+    everything = colours(seen)
+    found = {id: colour for id, colour in everything.items() if not colour.over}
     checked = preflight(deployment.spec, seen)
     wanted = target_of(deployment.spec, checked.pointer) if checked.pointer else None
     served = deployment.status.serving.rollout if deployment.status.serving else None
     name = deployment.metadata.name
     service, budget = by_name(seen.services).get(name), by_name(seen.disruption_budgets).get(name)
-    exposed = exposure(service, budget, served, found, now)
+    last = promoted_last(found.values())
+    is_wanted = _is_wanted(wanted, asked_for(deployment.spec))
+    exposed = exposure(service, budget, served, last.id if last else None, found, now)
+    target = _target(filter(is_wanted, found.values()), exposed)
     return World(
         seen=seen,
         now=now,
@@ -111,16 +166,41 @@ def world(seen: SeenDeployment, deployment: LLMDeployment, now: datetime) -> Wor
         colours=found,
         preflight=checked,
         wanted=wanted,
-        target=_target(found, wanted, asked_for(deployment.spec), exposed),
+        target=target,
         exposure=exposed,
+        past=tuple(sorted((each for each in everything.values() if each.over), key=_ended, reverse=True)),
+        failed=None if target else _failed(filter(is_wanted, everything.values()), deployment),
     )
 
 
-def _target(found: Mapping[str, Colour], wanted: str | None, asked: str, exposed: Exposure) -> Colour | None:
-    """The colour that is what the spec asks for. Files that cannot be told now are taken as unchanged."""
-    matching = [
-        colour
-        for colour in found.values()
-        if (colour.record.target == wanted if wanted else colour.record.target.startswith(f"{asked}."))
-    ]
-    return max(matching, key=lambda colour: colour.id == exposed.rollout, default=None)
+def promoted_last(found: Iterable[Colour]) -> Colour | None:
+    return max(filter(_is(Outcome.PROMOTED), found), key=_ended, default=None)
+
+
+def _is_wanted(wanted: str | None, asked: str) -> Callable[[Colour], bool]:
+    """Whether a colour is what the spec asks for. Files that cannot be told now are taken as unchanged."""
+    if wanted:
+        return lambda colour: colour.record.target == wanted
+    return lambda colour: colour.record.target.startswith(f"{asked}.")
+
+
+def _target(matching: Iterable[Colour], exposed: Exposure) -> Colour | None:
+    """The colour that is to serve. One that failed or was superseded does not come back."""
+    able = (each for each in matching if each.record.ending is None or _is(Outcome.PROMOTED)(each))
+    return max(able, key=lambda colour: colour.id == exposed.rollout, default=None)
+
+
+def _failed(matching: Iterable[Colour], deployment: LLMDeployment) -> Colour | None:
+    """The last of them that failed, unless somebody asks for another try or has since had another spec."""
+    failed = [each for each in matching if _is(Outcome.ROLLED_BACK)(each) and not each.record.settled]
+    last = max(failed, key=_ended, default=None)
+    retried = last is not None and deployment.metadata.annotations.get(naming.RETRY) == last.id
+    return None if retried else last
+
+
+def _is(outcome: Outcome) -> Callable[[Colour], bool]:
+    return lambda colour: colour.record.ending is not None and colour.record.ending.outcome is outcome
+
+
+def _ended(colour: Colour) -> tuple[str, str]:
+    return (colour.record.ending.finished_at if colour.record.ending else "", colour.id)

@@ -35,11 +35,10 @@ class Gatherer:
         pointers = self._view.owned(resources.CONFIG_MAP, uid)
         revisions = self._view.owned(resources.CONTROLLER_REVISION, uid)
         pods = self._view.pods(key)
-        named = named_by_spec(custom_resource) | named_by_colours((*pointers, *revisions))
         return SeenDeployment(
             custom_resource=custom_resource,
             defaults=self._defaults,
-            model_versions=await self._model_versions(key.namespace, named),
+            model_versions=await self._model_versions(key.namespace, named_by_spec(custom_resource)),
             replica_sets=await self._replica_sets(uid, revisions),
             revisions=revisions,
             config_maps=pointers,

@@ -63,7 +63,13 @@ async def test_defaults_are_filled_in_to_the_last_field(client: Client, namespac
         "resources": {},
         "pod": {},
         "admission": {"maxQueuedRequests": 256},
-        "rollout": {"drainSeconds": 60, "progressDeadlineSeconds": 1800},
+        "paused": False,
+        "rollout": {
+            "drainSeconds": 60,
+            "progressDeadlineSeconds": 1800,
+            "historyLimit": 10,
+            "promotion": "Automatic",
+        },
     }
 
 

@@ -170,13 +170,25 @@ class Admission(Model):
     """Number of requests that may wait in a replica. One more is answered 429 with Retry-After."""
 
 
+class Promotion(StrEnum):
+    AUTOMATIC = "Automatic"
+    MANUAL = "Manual"
+
+
 class Rollout(Model):
     """How a new version or new engine settings take over."""
 
     drain_seconds: Annotated[int, Field(ge=5, le=3600), Change.TEMPLATE] = 60
     """Longest time that a replica finishes its requests in before it ends, in seconds."""
     progress_deadline_seconds: Annotated[int, Field(ge=60, le=86_400), Change.OPERATOR] = 1800
-    """Time that new pods may take to become ready, in seconds, before the rollout is called stalled."""
+    """Time that new pods may take to become ready and answer, in seconds. After it they are given up and
+    removed; where nothing else serves, they are called stalled and may go on."""
+    history_limit: Annotated[int, Field(ge=0, le=50), Change.OPERATOR] = 10
+    """Number of ended rollouts whose records are kept, besides that of the serving one and of a failed one
+    that the spec still asks for."""
+    promotion: Annotated[Promotion, Change.OPERATOR] = Promotion.AUTOMATIC
+    """Who lets verified pods take over. Manual waits for a person (kubectl sluice rollout promote), but not
+    with the first version, before which none was promoted. Loss of the serving pods skips no wait."""
 
 
 class LLMDeploymentSpec(Model):
@@ -192,6 +204,10 @@ class LLMDeploymentSpec(Model):
     """Model name that clients use, constant over versions. Left out, the name of the LLMDeployment."""
     replicas: Annotated[int, Field(ge=0, le=1000), Change.OPERATOR] = 1
     """Number of model pods. Written through the scale subresource too."""
+    paused: Annotated[bool, Field(strict=True), Change.OPERATOR] = False
+    """Holds changes: no pods for another spec are made, and none take over. Not held: the first version, a
+    switch that has begun, going back, scaling, repair. After a pause that the operator saw, the deadline
+    begins anew; one that passed while it was away counts."""
     engine: Engine = Engine()
     """Settings of vLLM."""
     resources: Resources = Resources()
@@ -245,10 +261,49 @@ class Step(StrEnum):
     """New pods come up beside those that serve."""
     VERIFYING = "Verifying"
     """The new pods are ready; one is asked through the preview Service."""
+    AWAITING_PROMOTION = "AwaitingPromotion"
+    """The new pods are verified and a person has to promote them."""
+    PAUSED = "Paused"
+    """spec.paused keeps new pods from being made or from serving."""
     CUTOVER = "Cutover"
     """The Service moves from the old pods to the new."""
     DRAINING = "Draining"
     """The old pods finish what they have."""
+    DISCARDING = "Discarding"
+    """The new pods have failed and are removed."""
+
+
+class Outcome(StrEnum):
+    """How a rollout ended."""
+
+    PROMOTED = "Promoted"
+    """It took over."""
+    ROLLED_BACK = "RolledBack"
+    """It failed before it took over."""
+    SUPERSEDED = "Superseded"
+    """The spec asked for something else before it took over."""
+
+
+class Ending(Model):
+    """How a rollout ended, why and when."""
+
+    outcome: Outcome
+    """Promoted, RolledBack or Superseded."""
+    reason: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Z][A-Za-z0-9]*$")]
+    """One word, in CamelCase, that programs may compare."""
+    message: Annotated[str, Field(max_length=512)] = ""
+    """What was wrong with it."""
+    finished_at: Timestamp
+    """When it ended."""
+
+
+class Ended(Ending):
+    """A rollout that is over."""
+
+    id: Annotated[str, Field(max_length=8)]
+    """Identity of its colour."""
+    version: Annotated[str, Field(max_length=63)] = ""
+    """ModelVersion that was to serve."""
 
 
 class Serving(Model):
@@ -260,6 +315,17 @@ class Serving(Model):
     """Digest of its files."""
     rollout: Annotated[str, Field(max_length=8)] = ""
     """Identity of the colour that answers, the value of the label sluicegate.dev/rollout on its pods."""
+
+
+class LastGood(Model):
+    """What took over last and serves, or served last."""
+
+    version: Annotated[str, Field(max_length=63)]
+    """ModelVersion that was promoted."""
+    digest: Annotated[str, Field(max_length=71)] = ""
+    """Digest of its files."""
+    rollout: Annotated[str, Field(max_length=8)]
+    """Identity of its colour."""
 
 
 class RolloutStatus(Model):
@@ -275,6 +341,12 @@ class RolloutStatus(Model):
     """Where the change stands."""
     step_started_at: Timestamp
     """When this step began."""
+    deadline: Timestamp | None = None
+    """When it fails unless its pods are ready and answer. Absent where it may take its time."""
+    message: Annotated[str, Field(max_length=1024)] = ""
+    """What it waits for, for people."""
+    resumed_at: Timestamp | None = None
+    """When it last went on after a pause or a wait for a person. progressDeadlineSeconds counts from then."""
 
 
 class LLMDeploymentStatus(Model):
@@ -300,6 +372,10 @@ class LLMDeploymentStatus(Model):
     """Label selector of the pods, for the scale subresource."""
     rollout: RolloutStatus | None = None
     """The change of colour in progress. Absent where there is none."""
+    last_good: LastGood | None = None
+    """What was promoted last, the serving one where one serves."""
+    history: Annotated[tuple[Ended, ...], Field(max_length=64), ListType.ATOMIC] = ()
+    """Rollouts that are over, newest first, as their records tell."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16), ListMap(("type",))] = ()
     """Aspects of the state. Ready is always there; Reconciling and Stalled only while they hold."""
 

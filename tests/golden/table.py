@@ -1,0 +1,127 @@
+"""What `kubectl get llmd` shows from step to step of whole rollouts: a row each time that it changes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.builders import STARTING, ADeployment, ended
+from tests.core.cluster import Cluster
+from tests.core.journeys import a_settled_cluster
+
+from sluicegate.api.crdgen import RESOURCES
+from sluicegate.cli.table import table
+
+FILE = Path(__file__).with_name("rollouts.txt")
+COLUMNS = [
+    column
+    for resource in RESOURCES
+    if resource.kind == "LLMDeployment"
+    for column in resource.columns
+    if not column.wide and column.type != "date"
+]
+PASSES = 60
+
+Row = tuple[str, ...]
+Rollout = Callable[[], Iterator[Cluster]]
+
+
+def a_version_that_takes_over() -> Iterator[Cluster]:
+    cluster = a_settled_cluster(ADeployment().with_replicas(2))
+    yield cluster
+    cluster.trouble["v2"] = STARTING
+    cluster.edit(modelVersion="v2")
+    for _ in range(3):
+        yield from _goes_on(cluster, passes=1)
+    del cluster.trouble["v2"]
+    yield from _goes_on(cluster)
+
+
+def a_version_that_crashes_and_is_given_up() -> Iterator[Cluster]:
+    cluster = a_settled_cluster(ADeployment().with_replicas(2))
+    yield cluster
+    cluster.edit(modelVersion="v2")
+    for restarts in (0, 1, 2, 3):
+        cluster.trouble["v2"] = ended("CUDA error", restarts=restarts)
+        yield from _goes_on(cluster, passes=2)
+    yield from _goes_on(cluster)
+
+
+def another_try_that_takes_over() -> Iterator[Cluster]:
+    *_, cluster = a_version_that_crashes_and_is_given_up()
+    yield cluster
+    cluster.trouble.clear()
+    cluster.annotate(retry=cluster.status["history"][0]["id"])
+    yield from _goes_on(cluster)
+
+
+def a_version_that_a_person_promotes() -> Iterator[Cluster]:
+    cluster = a_settled_cluster(ADeployment().with_replicas(2).with_spec(rollout={"promotion": "Manual"}))
+    yield cluster
+    cluster.edit(modelVersion="v2")
+    yield from _goes_on(cluster)
+    cluster.annotate(promote=cluster.status["rollout"]["id"])
+    yield from _goes_on(cluster)
+
+
+def a_version_that_a_person_aborts() -> Iterator[Cluster]:
+    cluster = a_settled_cluster(ADeployment().with_replicas(2).with_spec(rollout={"promotion": "Manual"}))
+    yield cluster
+    cluster.edit(modelVersion="v2")
+    yield from _goes_on(cluster)
+    cluster.annotate(abort=cluster.status["rollout"]["id"])
+    yield from _goes_on(cluster)
+
+
+def a_change_that_is_paused() -> Iterator[Cluster]:
+    cluster = a_settled_cluster(ADeployment().with_replicas(2))
+    yield cluster
+    cluster.edit(modelVersion="v2", paused=True)
+    yield from _goes_on(cluster)
+    cluster.edit(paused=False)
+    yield from _goes_on(cluster)
+
+
+ROLLOUTS: tuple[Rollout, ...] = (
+    a_version_that_takes_over,
+    a_version_that_crashes_and_is_given_up,
+    another_try_that_takes_over,
+    a_version_that_a_person_promotes,
+    a_version_that_a_person_aborts,
+    a_change_that_is_paused,
+)
+
+
+def recorded() -> str:
+    """The text of the golden file."""
+    return "\n".join(line for rollout in ROLLOUTS for line in _told(rollout))
+
+
+def _told(rollout: Rollout) -> Iterator[str]:
+    rows: list[Row] = []
+    for cluster in rollout():
+        row = tuple(_cell(cluster.deployment, column.path) for column in COLUMNS)
+        if not rows or rows[-1] != row:
+            rows.append(row)
+    yield f"{rollout.__name__.replace('_', ' ')}:"
+    yield from table([tuple(column.name.upper() for column in COLUMNS), *rows])
+    yield ""
+
+
+def _goes_on(cluster: Cluster, passes: int = PASSES) -> Iterator[Cluster]:
+    """The cluster after each pass, until it is settled or has made as many as are wanted."""
+    for _ in range(passes):
+        plan = cluster.turn()
+        yield cluster
+        if not plan.actions and cluster.is_settled(cluster.plan()):
+            return
+
+
+def _cell(obj: Any, path: str) -> str:
+    """What kubectl prints of a column; where it prints nothing, the table has a dash."""
+    for key, type in re.findall(r"\.(\w+)|\[\?\(@\.type==\"(\w+)\"\)\]", path):
+        found = next((each for each in obj if each["type"] == type), {}) if type else obj.get(key)
+        obj = found or {}
+    return str(obj or "")
