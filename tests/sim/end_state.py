@@ -11,8 +11,9 @@ from tests.sim.apiserver import ApiServer
 from tests.sim.cluster.pods import is_ready, phase
 from tests.sim.world import World
 
+from sluicegate.api.v1alpha1.llmdeployment import Outcome
 from sluicegate.core import naming
-from sluicegate.core.objects import Manifest, labels, terminating, uid
+from sluicegate.core.objects import Manifest, annotation, labels, terminating, uid
 from sluicegate.kube import resources
 
 State = dict[str, Any]
@@ -36,12 +37,16 @@ _ACCIDENTAL = ("clusterIP", "clusterIPs")
 
 
 def end_state(world: World) -> State:
-    """By kind and name. Rollouts are called after what they are for."""
+    """By kind and name. Rollouts are called after what they are for.
+
+    Superseded ones are left out: a change of mind that the operator hears of late, or never, leaves none.
+    """
     server = world.server
     found = {
         f"{kind.kind} {each['metadata'].get('namespace')}/{each['metadata']['name']}": _told(kind, each)
         for kind in _COMPARED
         for each in server.peek(kind)
+        if not (kind is resources.CONTROLLER_REVISION and outcome(each) == Outcome.SUPERSEDED)
     }
     found["pods"] = sorted(_pods(world))
     text = _TIME.sub("<time>", json.dumps(found, sort_keys=True))
@@ -93,9 +98,18 @@ def _status(status: Mapping[str, Any]) -> State:
         for each in status.get("conditions") or ()
     }
     # Of an inspection that failed once, the number and the Job are told for ever.
-    history = ("attempts", "lastAttemptTime", "lastAttemptUid")
-    rest = {key: value for key, value in status.items() if key not in ("conditions", *history)}
-    return {**rest, "conditions": conditions}
+    attempts = ("attempts", "lastAttemptTime", "lastAttemptUid")
+    rest = {key: value for key, value in status.items() if key not in ("conditions", "history", *attempts)}
+    history = [each for each in status.get("history") or () if each["outcome"] != Outcome.SUPERSEDED]
+    return {**rest, "history": history, "conditions": conditions}
+
+
+def outcome(record: Manifest) -> str | None:
+    """How a rollout ended, or None where its record notes nothing legible."""
+    try:
+        return str(json.loads(annotation(record, naming.OUTCOME) or "")["outcome"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _pods(world: World) -> Iterator[str]:

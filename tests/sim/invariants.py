@@ -6,13 +6,13 @@ The numbers are those of the design's invariants.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tests.sim.cluster.endpoints import answers, selected
 from tests.sim.cluster.pods import accelerators, active, by_owner
+from tests.sim.end_state import outcome
 from tests.sim.server.store import Change
 from tests.sim.world import World
 
@@ -125,12 +125,12 @@ class Invariants:
         """I7: an ending is noted before the pods go, and stays what it is."""
         if change.old is None:
             return
-        noted = _outcome(change.old)
-        if plural == "controllerrevisions" and noted not in (None, _outcome(change.new)):
+        noted = outcome(change.old)
+        if plural == "controllerrevisions" and noted not in (None, outcome(change.new)):
             self.breaches.append(f"I7: {change.key[2]} ended twice")
         if plural == "replicasets" and change.type == "DELETED":
             records = [each for each in self._server.peek(CONTROLLER_REVISION) if name(each) == change.key[2]]
-            if not any(map(_outcome, records)):
+            if not any(map(outcome, records)):
                 self.breaches.append(f"I7: {change.key[2]} was removed before its end was on record")
 
     def _judge_failure(self, plural: str, change: Change) -> None:
@@ -140,7 +140,7 @@ class Invariants:
         shown = annotation(change.new, naming.EXPOSES)
         if plural == "services" and shown != annotation(change.old, naming.EXPOSES):
             records = self._server.peek(CONTROLLER_REVISION)
-            given_up = {labels(each)[naming.ROLLOUT] for each in records if _outcome(each) in NEVER_SERVE}
+            given_up = {labels(each)[naming.ROLLOUT] for each in records if outcome(each) in NEVER_SERVE}
             if shown in given_up:
                 self.breaches.append(f"I8: {change.key[2]} sends requests to {shown}, which was given up")
         if plural == "llmdeployments":
@@ -185,14 +185,6 @@ class Invariants:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _outcome(record: Manifest) -> str | None:
-    """How it ended, or None where nothing legible is noted."""
-    try:
-        return str(json.loads(annotation(record, naming.OUTCOME) or "")["outcome"])
-    except (ValueError, KeyError, TypeError):
-        return None
 
 
 def _failure(deployment: Manifest) -> str | None:

@@ -14,6 +14,9 @@ from sluicegate.core.naming import ABORT, PROMOTE, RETRY, ROLLOUT
 from sluicegate.core.objects import Manifest, name
 from sluicegate.kube.resources import LLM_DEPLOYMENT, MODEL_VERSION, POD, REPLICA_SET, SERVICE
 
+PEOPLE_SECONDS = 12_000.0
+"""As long do people wait for a step: longer than the operator, without news, for all it has to see."""
+
 Begin = Callable[[Stage], None]
 Change = Callable[[Stage], Awaitable[None]]
 Reached = Callable[[Stage], object]
@@ -104,7 +107,7 @@ async def another_version(stage: Stage) -> None:
 
 async def another_version_that_somebody_promotes(stage: Stage) -> None:
     stage.edit(modelVersion="v2")
-    if await stage.until(lambda: _rollout(stage).get("step") == "AwaitingPromotion", 120):
+    if await stage.until(lambda: _rollout(stage).get("step") == "AwaitingPromotion", PEOPLE_SECONDS):
         await asyncio.sleep(1)
         _say(stage, PROMOTE, _rollout(stage)["id"])
 
@@ -195,7 +198,7 @@ async def a_correction(stage: Stage) -> None:
 async def another_version_that_somebody_aborts(stage: Stage) -> None:
     stage.world.kubelet.trouble["v2"] = "hang"
     stage.edit(modelVersion="v2")
-    if await stage.until(lambda: _rollout(stage), 120):
+    if await stage.until(lambda: _rollout(stage), PEOPLE_SECONDS):
         await asyncio.sleep(1)
         _say(stage, ABORT, _rollout(stage)["id"])
 
