@@ -7,6 +7,7 @@ from itertools import combinations, product
 
 import pytest
 from tests.faults.conftest import Count
+from tests.faults.each import EACH
 from tests.faults.judging import all_well
 from tests.sim.faults import CRASHES, Channel, write
 from tests.sim.runner import Run, numbers, reference
@@ -20,7 +21,7 @@ def test_a_kill_at_any_write_changes_nothing_of_the_end(workload: str, what: str
     count(5, all_well(Run(workload, 0, (write(number, what),)) for number in writes))
 
 
-@pytest.mark.parametrize("workload", WORKLOADS)
+@pytest.mark.parametrize("workload", EACH)
 def test_a_kill_at_each_of_two_writes_in_a_row_changes_nothing_of_the_end(
     workload: str, count: Count
 ) -> None:

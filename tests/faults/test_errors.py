@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import pytest
 from tests.faults.conftest import Count
+from tests.faults.each import EACH
 from tests.faults.judging import all_well
 from tests.sim.faults import AMBIGUOUS, ERRORS, Channel, Fault, call, write
 from tests.sim.runner import Run, numbers, reference
-from tests.sim.workloads import VARIANTS, WORKLOADS
-
-EACH = [pytest.param(name, marks=pytest.mark.nightly if name in VARIANTS else ()) for name in WORKLOADS]
 
 
 @pytest.mark.parametrize("what", ERRORS)
@@ -27,7 +25,7 @@ def test_any_request_for_the_lease_may_fail_so(what: str, count: Count) -> None:
 
 
 @pytest.mark.parametrize("what", AMBIGUOUS)
-@pytest.mark.parametrize("workload", WORKLOADS)
+@pytest.mark.parametrize("workload", EACH)
 def test_a_write_whose_answer_is_lost_is_made_once(workload: str, what: str, count: Count) -> None:
     writes = numbers(reference(workload), Channel.WRITE)
     count(8, all_well(Run(workload, 0, (write(number, what),)) for number in writes))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.faults.conftest import Count
+from tests.faults.each import EACH
 from tests.faults.judging import all_well
 from tests.sim.faults import COALESCE, DROP, Channel, line
 from tests.sim.process import Installation
@@ -16,7 +17,7 @@ LOOKS = 20
 
 
 @pytest.mark.parametrize("what", [DROP, COALESCE])
-@pytest.mark.parametrize("workload", WORKLOADS)
+@pytest.mark.parametrize("workload", EACH)
 def test_any_line_of_a_watch_may_be_lost_or_late(workload: str, what: str, count: Count) -> None:
     lines = numbers(reference(workload), Channel.LINE)
     count(9, all_well(Run(workload, 0, (line(number, what),)) for number in lines))

@@ -10,7 +10,7 @@ from tests.sim.process import NAMESPACE
 from tests.sim.runner import Run, beginning, numbers, play, reference, simulate
 from tests.sim.server.rights import Grant
 from tests.sim.stage import Stage
-from tests.sim.workloads import TWO, apply_everything
+from tests.sim.workloads import TWO, another_engine, apply_everything
 
 from sluicegate.kube.client import Client
 from sluicegate.kube.resources import (
@@ -54,7 +54,8 @@ def hear_late(stage: Stage) -> None:
 
 
 async def disturbed_by_others() -> Stage:
-    """Somebody applies what each child says as well, and takes a label off it; all pods are lost, twice."""
+    """Somebody applies what each child says as well, and takes a label off it; all pods are
+    lost, twice; and what is over is not to be remembered."""
     stage = Stage.empty()
     async with stage.running():
         await apply_everything(stage)
@@ -75,4 +76,7 @@ async def disturbed_by_others() -> Stage:
             for pod in stage.pods():
                 stage.delete(POD, pod["metadata"]["name"], grace_seconds=0)
             await asyncio.sleep(A_MINUTE_AND_A_HALF)
+        await another_engine(stage)
+        stage.edit(rollout={"historyLimit": 0})
+        assert await stage.until(lambda: TWO(stage) and len(stage.names(CONTROLLER_REVISION)) == 1, 120)
     return stage

@@ -139,8 +139,15 @@ class Invariants:
             return
         shown = annotation(change.new, naming.EXPOSES)
         if plural == "services" and shown != annotation(change.old, naming.EXPOSES):
-            records = self._server.peek(CONTROLLER_REVISION)
-            given_up = {labels(each)[naming.ROLLOUT] for each in records if outcome(each) in NEVER_SERVE}
+            of = labels(change.new).get(naming.DEPLOYMENT)
+            records = [
+                each for each in self._server.peek(CONTROLLER_REVISION) if outcome(each) in NEVER_SERVE
+            ]
+            given_up = {
+                known.get(naming.ROLLOUT)
+                for known in map(labels, records)
+                if known.get(naming.DEPLOYMENT) == of
+            }
             if shown in given_up:
                 self.breaches.append(f"I8: {change.key[2]} sends requests to {shown}, which was given up")
         if plural == "llmdeployments":
