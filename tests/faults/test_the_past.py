@@ -10,7 +10,7 @@ from tests.sim.runner import Run, numbers, reference
 from tests.sim.workloads import WORKLOADS
 
 REPLACED = ("manual-promotion", "aborted", "rolled-back")
-"""The past, believed, asks for what was before. So the rollout that somebody answers to, or that had failed, is
+"""The past, believed, asks for what was before. The rollout that somebody answers to, or that had failed, is
 over, and another one takes its place."""
 
 
