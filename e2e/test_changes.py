@@ -76,7 +76,7 @@ async def test_a_change_of_engine_settings_replaces_the_pods_and_loses_no_reques
     async with traffic(await lab.url(NAME), PROMPTS, clients=4) as record:
         await record.grows(4)
         # when
-        await lab.edit(NAME, engine={"maxModelLength": 384})
+        await lab.edit(NAME, engine={"maxModelLength": 384}, rollout={"historyLimit": 0})
         after = await lab.settled(NAME)
         await record.grows(4)
     # then
@@ -84,6 +84,8 @@ async def test_a_change_of_engine_settings_replaces_the_pods_and_loses_no_reques
     _own_answers(record, alone)
     assert after["status"]["serving"]["rollout"] != before["status"]["serving"]["rollout"]
     assert not pods & uids(await lab.pods(NAME))
+    # and nothing is remembered but what serves
+    await lab.until(resources.LLM_DEPLOYMENT, NAME, lambda obj: len(obj["status"]["history"]) == 1, 60)
 
 
 async def test_going_back_before_the_new_version_serves_removes_only_the_new_pods(

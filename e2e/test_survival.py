@@ -43,9 +43,9 @@ REPLACING = (
     (Write("create", "controllerrevisions"), Write("create", "configmaps"), Write("create", "replicasets")),
     (STATUS,),
     (SERVICE,),  # it selects both colours
-    (SERVICE, Write("patch", "poddisruptionbudgets"), STATUS),  # and the new one alone
+    (SERVICE, Write("patch", "controllerrevisions"), STATUS),  # and the new one alone, which is noted
     (Write("delete", "replicasets"),),
-    (Write("delete", "configmaps"), Write("delete", "controllerrevisions")),
+    (Write("delete", "configmaps"),),
 )
 """The writes of an engine change in their order. Those in one line come one right after the other."""
 
