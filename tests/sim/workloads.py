@@ -264,6 +264,7 @@ WORKLOADS = {
 VARIANTS = (
     "there-and-back",
     "bad-version",
+    "rolled-back",
     "manual-promotion",
     "aborted",
     "retried",
