@@ -48,6 +48,10 @@ class Scene:
             LLM_DEPLOYMENT, NAMESPACE, NAME, patch, "kubectl", subresource=subresource
         )
 
+    async def annotations(self) -> dict[str, str]:
+        live = await self.truth.get(LLM_DEPLOYMENT, NAMESPACE, NAME)
+        return live["metadata"].get("annotations") or {}
+
     async def delete(self) -> None:
         await self.truth.delete(LLM_DEPLOYMENT, NAMESPACE, NAME)
 

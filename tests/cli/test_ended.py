@@ -27,23 +27,6 @@ FAILED = {
 }
 
 
-@pytest.fixture
-def scene() -> Scene:
-    return Scene()
-
-
-@pytest.fixture
-def commands(monkeypatch: pytest.MonkeyPatch, scene: Scene) -> Commands:
-    made = Commands(monkeypatch)
-    made.speak_to(scene.wire)
-    return made
-
-
-async def _annotations(scene: Scene) -> dict[str, str]:
-    live = await scene.truth.get(LLM_DEPLOYMENT, NAMESPACE, NAME)
-    return live["metadata"].get("annotations") or {}
-
-
 async def _has_failed(scene: Scene) -> None:
     await scene.has_a_deployment("v2")
     await scene.operator_says(False, "RolledBack", serving="v1", stalled=True, history=[FAILED])
@@ -60,7 +43,7 @@ async def test_a_retry_names_the_rollout_that_failed_and_may_be_repeated(
     await _has_failed(scene)
     for _ in range(2):
         assert await commands.run("retry", NAME) == (Exit.OK, "")
-    assert await _annotations(scene) == {RETRY: NEW}
+    assert await scene.annotations() == {RETRY: NEW}
 
 
 async def test_nothing_that_did_not_fail_is_tried_again(scene: Scene, commands: Commands) -> None:
@@ -68,7 +51,7 @@ async def test_nothing_that_did_not_fail_is_tried_again(scene: Scene, commands: 
     code, said = await commands.run("retry", NAME)
     assert code == Exit.FAILED
     assert "no rollout to the present spec has failed" in said
-    assert await _annotations(scene) == {}
+    assert await scene.annotations() == {}
 
 
 @pytest.mark.parametrize("step", ["Provisioning", "Verifying", "AwaitingPromotion", "Paused"])
@@ -76,7 +59,7 @@ async def test_an_abort_names_the_rollout_under_way(step: str, scene: Scene, com
     await _is_at(scene, step)
     for _ in range(2):
         assert await commands.run("abort", NAME) == (Exit.OK, "")
-    assert await _annotations(scene) == {ABORT: NEW}
+    assert await scene.annotations() == {ABORT: NEW}
 
 
 @pytest.mark.parametrize("step", ["Cutover", "Draining", "Discarding"])
@@ -85,7 +68,7 @@ async def test_an_abort_is_refused_once_it_takes_over(step: str, scene: Scene, c
     code, said = await commands.run("abort", NAME)
     assert code == Exit.FAILED
     assert f"v2 is past ending: {step}" in said
-    assert await _annotations(scene) == {}
+    assert await scene.annotations() == {}
 
 
 @pytest.mark.parametrize("command", ["history", "retry", "abort"])
@@ -147,7 +130,7 @@ async def test_a_word_is_refused_where_the_spec_changed_since_it_was_looked_at(
     scene.wire.refuse = refuse
 
     assert (await commands.run(command, NAME))[0] == Exit.FAILED
-    assert await _annotations(scene) == {}
+    assert await scene.annotations() == {}
 
 
 @pytest.mark.parametrize("command", WORDS)

@@ -18,18 +18,6 @@ from sluicegate.kube.transport import Response
 pytestmark = pytest.mark.looptime
 
 
-@pytest.fixture
-def scene() -> Scene:
-    return Scene()
-
-
-@pytest.fixture
-def commands(monkeypatch: pytest.MonkeyPatch, scene: Scene) -> Commands:
-    made = Commands(monkeypatch)
-    made.speak_to(scene.wire)
-    return made
-
-
 async def _waits_for_a_person(scene: Scene, version: str = "v2") -> None:
     await scene.has_a_deployment(version)
     await _says(scene, "AwaitingPromotion")
@@ -37,11 +25,6 @@ async def _waits_for_a_person(scene: Scene, version: str = "v2") -> None:
 
 async def _says(scene: Scene, step: str, **more: Any) -> None:
     await scene.operator_says(False, step, serving="v1", step=step, **more)
-
-
-async def _annotations(scene: Scene) -> dict[str, str]:
-    live = await scene.truth.get(LLM_DEPLOYMENT, NAMESPACE, NAME)
-    return live["metadata"].get("annotations") or {}
 
 
 async def _annotate(scene: Scene, **annotations: str) -> None:
@@ -58,7 +41,7 @@ async def test_it_promotes_what_awaits_it_and_says_so(
     ended = await commands.run("promote", NAME)
 
     assert ended == (Exit.OK, "")
-    assert await _annotations(scene) == {"team": "a", PROMOTE: NEW}
+    assert await scene.annotations() == {"team": "a", PROMOTE: NEW}
     assert capsys.readouterr().out == f"promoted v2, rollout {NEW}: it takes over now\n"
 
 
@@ -79,7 +62,7 @@ async def test_what_takes_over_is_promoted_already(step: str, scene: Scene, comm
     await _says(scene, step)
 
     assert await commands.run("promote", NAME) == (Exit.OK, "")
-    assert await _annotations(scene) == {}
+    assert await scene.annotations() == {}
 
 
 async def test_what_serves_is_promoted_already(scene: Scene, commands: Commands) -> None:
@@ -111,7 +94,7 @@ async def test_where_nothing_awaits_promotion_it_ends_with_one(
     ended = await commands.run("promote", NAME)
 
     assert ended == (Exit.FAILED, f"nothing of chat awaits promotion: {step}, so it is")
-    assert await _annotations(scene) == {PROMOTE: OLD}
+    assert await scene.annotations() == {PROMOTE: OLD}
 
 
 async def test_what_failed_is_not_promoted(scene: Scene, commands: Commands) -> None:
@@ -142,7 +125,7 @@ async def test_a_version_that_came_since_is_not_promoted_in_place_of_the_one_tha
     await scene.edit(modelVersion="v3")
 
     assert (await commands.run("promote", NAME))[0] == Exit.FAILED
-    assert await _annotations(scene) == {}
+    assert await scene.annotations() == {}
 
 
 async def test_another_version_than_the_named_one_is_not_promoted(scene: Scene, commands: Commands) -> None:
@@ -151,14 +134,14 @@ async def test_another_version_than_the_named_one_is_not_promoted(scene: Scene, 
     ended = await commands.run("promote", NAME, "--version=v2")
 
     assert ended == (Exit.SUPERSEDED, "nothing is promoted: the spec asks for v3, not for v2")
-    assert await _annotations(scene) == {}
+    assert await scene.annotations() == {}
 
 
 async def test_the_named_version_is_promoted(scene: Scene, commands: Commands) -> None:
     await _waits_for_a_person(scene)
 
     assert await commands.run("promote", NAME, "--version=v2") == (Exit.OK, "")
-    assert await _annotations(scene) == {PROMOTE: NEW}
+    assert await scene.annotations() == {PROMOTE: NEW}
 
 
 def _change_before_each_write(scene: Scene, times: int) -> list[str]:
@@ -181,7 +164,7 @@ async def test_a_change_between_look_and_word_is_looked_at_again(scene: Scene, c
 
     assert await commands.run("promote", NAME) == (Exit.OK, "")
     assert len(met) == TRIES - 1
-    assert await _annotations(scene) == {PROMOTE: NEW}
+    assert await scene.annotations() == {PROMOTE: NEW}
 
 
 async def test_changes_without_end_end_it_with_five(scene: Scene, commands: Commands) -> None:
@@ -189,7 +172,7 @@ async def test_changes_without_end_end_it_with_five(scene: Scene, commands: Comm
     _change_before_each_write(scene, TRIES)
 
     assert await commands.run("promote", NAME) == (Exit.USAGE_OR_PERMISSION, "it was changed")
-    assert await _annotations(scene) == {}
+    assert await scene.annotations() == {}
 
 
 async def test_the_word_is_refused_where_the_spec_changed_since_it_was_looked_at(
@@ -208,7 +191,7 @@ async def test_the_word_is_refused_where_the_spec_changed_since_it_was_looked_at
     scene.wire.refuse = refuse
 
     assert (await commands.run("promote", NAME))[0] == Exit.FAILED
-    assert await _annotations(scene) == {}
+    assert await scene.annotations() == {}
 
 
 async def test_who_may_not_is_told_so_with_five(scene: Scene, commands: Commands) -> None:

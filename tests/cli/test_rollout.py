@@ -30,18 +30,6 @@ HOLD = {"metadata": {"annotations": {"sluicegate.dev/reconcile": "Disabled"}}}
 LET_GO = {"metadata": {"annotations": {"sluicegate.dev/reconcile": None}}}
 
 
-@pytest.fixture
-def scene() -> Scene:
-    return Scene()
-
-
-@pytest.fixture
-def commands(monkeypatch: pytest.MonkeyPatch, scene: Scene) -> Commands:
-    made = Commands(monkeypatch)
-    made.speak_to(scene.wire)
-    return made
-
-
 async def _meanwhile(*events: tuple[float, Callable[[], Awaitable[None]]]) -> None:
     """Each so many seconds after the one before."""
     for seconds, event in events:

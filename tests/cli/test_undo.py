@@ -25,18 +25,6 @@ PAST = [_ended("cccccccc", "v3"), _ended("bbbbbbbb", "v2", "RolledBack"), _ended
 GONE = "make it again, or name another with --to"
 
 
-@pytest.fixture
-def scene() -> Scene:
-    return Scene()
-
-
-@pytest.fixture
-def commands(monkeypatch: pytest.MonkeyPatch, scene: Scene) -> Commands:
-    made = Commands(monkeypatch)
-    made.speak_to(scene.wire)
-    return made
-
-
 async def _stands(
     scene: Scene, version: str, history: list[dict[str, Any]], good: str, *, promoted: bool = True
 ) -> None:
