@@ -83,6 +83,12 @@ def add_object_flags(parser: ArgumentParser) -> None:
     add_cluster_flags(parser)
 
 
+def add_report_flags(parser: ArgumentParser) -> None:
+    """Of a command that tells about one LLMDeployment."""
+    add_object_flags(parser)
+    add_output_flag(parser)
+
+
 def add_output_flag(parser: ArgumentParser) -> None:
     """What the answer is written for: people or programs."""
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="default text")

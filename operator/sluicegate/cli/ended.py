@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
 
 from sluicegate.api.reasons import Reason
 from sluicegate.api.v1alpha1.llmdeployment import Outcome, Step
 from sluicegate.cli.cluster import found, reachable
-from sluicegate.cli.command import Command, CommandError, Exit, add_object_flags, add_output_flag
+from sluicegate.cli.command import Command, CommandError, Exit, add_object_flags, add_report_flags
 from sluicegate.cli.edit import said
 from sluicegate.cli.table import table
-from sluicegate.cli.view import Object, since
+from sluicegate.cli.view import Object, over, since, under_way
 from sluicegate.core import naming
 from sluicegate.core.objects import annotation, condition
 from sluicegate.kube.resources import LLM_DEPLOYMENT
@@ -27,8 +26,7 @@ def failed_rollout(deployment: Object) -> str | None:
     stalled = condition(deployment, "Stalled")
     if stalled is None or stalled["reason"] != Reason.ROLLED_BACK:
         return None
-    ended = deployment["status"].get("history") or ()
-    return next((each["id"] for each in ended if each["outcome"] == Outcome.ROLLED_BACK), None)
+    return next((each["id"] for each in over(deployment) if each["outcome"] == Outcome.ROLLED_BACK), None)
 
 
 def is_retried(deployment: Object) -> bool:
@@ -37,21 +35,16 @@ def is_retried(deployment: Object) -> bool:
     return failed is not None and annotation(deployment, naming.RETRY) == failed
 
 
-def _add_history_arguments(parser: ArgumentParser) -> None:
-    add_object_flags(parser)
-    add_output_flag(parser)
-
-
 async def _history(args: Namespace) -> int:
     async with reachable(args) as cluster:
         deployment = await found(cluster, LLM_DEPLOYMENT, args.name)
-    ended = list((deployment.get("status") or {}).get("history") or ())
+    ended = over(deployment)
     as_json = args.output == "json"
     print(json.dumps(ended, indent=2) if as_json else "\n".join(_lines(ended, datetime.now(UTC))))
     return Exit.OK
 
 
-def _lines(ended: list[dict[str, Any]], now: datetime) -> Iterator[str]:
+def _lines(ended: list[Object], now: datetime) -> Iterator[str]:
     heads = ("ID", "VERSION", "OUTCOME", "REASON", "ENDED", "MESSAGE")
     rows = [
         (
@@ -89,12 +82,12 @@ async def _abort(args: Namespace) -> int:
 
 def _may_fail(deployment: Object) -> str | None:
     """Identity of the rollout that is under way and has yet to take over."""
-    rollout = (deployment.get("status") or {}).get("rollout")
+    rollout = under_way(deployment)
     return str(rollout["id"]) if rollout and rollout["step"] in _CAN_FAIL else None
 
 
 def _why_not(deployment: Object) -> str:
-    rollout = (deployment.get("status") or {}).get("rollout")
+    rollout = under_way(deployment)
     if rollout is None:
         return "nothing is to be ended: no rollout is under way"
     left = rollout.get("fromVersion")
@@ -102,7 +95,7 @@ def _why_not(deployment: Object) -> str:
     return f"{rollout['toVersion']} is past ending: {rollout['step']}{back}"
 
 
-HISTORY = Command("history", "list the rollouts that are over", _add_history_arguments, _history)
+HISTORY = Command("history", "list the rollouts that are over", add_report_flags, _history)
 RETRY = Command(
     "retry",
     "try again what failed, as a new rollout: exits with 0 also where that was said already, 1 where nothing "

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from sluicegate.cli.cluster import connected
-from sluicegate.cli.command import Command, Exit, add_object_flags, add_output_flag
+from sluicegate.cli.command import Command, Exit, add_report_flags
 from sluicegate.cli.table import table
 from sluicegate.cli.verdict import State, verdict
 from sluicegate.cli.view import Object, View, events_around, last_seen, pod_state, since, view
@@ -20,11 +20,6 @@ EVENTS_SHOWN = 5
 
 Events = Sequence[Object] | None
 """The newest first; None where they may not be read."""
-
-
-def _add_arguments(parser: ArgumentParser) -> None:
-    add_object_flags(parser)
-    add_output_flag(parser)
 
 
 async def _run(args: Namespace) -> int:
@@ -181,5 +176,5 @@ def _section(title: str, rows: list[tuple[str, ...]]) -> Iterator[str]:
 
 
 COMMAND = Command(
-    "explain", "say what a deployment waits for, since when, and what unblocks it", _add_arguments, _run
+    "explain", "say what a deployment waits for, since when, and what unblocks it", add_report_flags, _run
 )

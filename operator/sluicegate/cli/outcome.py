@@ -10,7 +10,7 @@ from sluicegate.api.reasons import Reason
 from sluicegate.api.v1alpha1 import llmdeployment
 from sluicegate.cli.command import Exit
 from sluicegate.cli.ended import is_retried
-from sluicegate.cli.view import Object, held
+from sluicegate.cli.view import Object, held, under_way
 from sluicegate.core import naming
 from sluicegate.core.objects import annotation, condition, is_true, terminating, uid
 
@@ -22,7 +22,6 @@ GRACE_SECONDS = 30.0
 _LASTING = frozenset(
     {Reason.INVALID_SPEC, Reason.ENGINE_REFUSED, Reason.PROGRESS_DEADLINE_EXCEEDED, Reason.ROLLED_BACK}
 )
-
 
 # Of pods that keep on ending, the operator itself gives up the rollout soon: its word ends the wait.
 _GIVEN_UP_SOON = frozenset({Reason.ENGINE_CRASH_LOOPING, Reason.ENGINE_OUT_OF_MEMORY})
@@ -117,7 +116,7 @@ def judge(wanted: Wanted, deployment: Object | None) -> Standing:
         return Standing(Step.UNSEEN, "", "the operator has not seen yet that it is to be tried again")
     if stalled is not None and is_true(deployment, "Stalled") and not _is_given_up_soon(deployment, stalled):
         return _told(Step.STALLED, stalled, Outcome.FAILED)
-    if rollout := deployment["status"].get("rollout"):
+    if rollout := under_way(deployment):
         ended = Outcome.AWAITING_PROMOTION if awaits_promotion(deployment) else None
         return replace(_told(rollout["step"], ready, ended), since=rollout["stepStartedAt"])
     return _told(Step.WAITING, ready)
@@ -132,9 +131,10 @@ def _is_given_up_soon(deployment: Object, stalled: Mapping[str, str]) -> bool:
 
 def awaits_promotion(deployment: Object) -> bool:
     """Whether a person is waited for. The operator may not have seen yet that one has promoted it."""
-    rollout = (deployment.get("status") or {}).get("rollout") or {}
-    waits = rollout.get("step") == llmdeployment.Step.AWAITING_PROMOTION
-    return waits and annotation(deployment, naming.PROMOTE) != rollout["id"]
+    rollout = under_way(deployment)
+    if rollout is None or rollout["step"] != llmdeployment.Step.AWAITING_PROMOTION:
+        return False
+    return bool(annotation(deployment, naming.PROMOTE) != rollout["id"])
 
 
 def _is_of_the_present(deployment: Object) -> bool:

@@ -16,7 +16,15 @@ from typing import Any
 from sluicegate.api.v1alpha1 import llmdeployment
 from sluicegate.cli.advice import advice
 from sluicegate.cli.cluster import Cluster, found, reachable
-from sluicegate.cli.command import Command, CommandError, Exit, Group, add_object_flags, add_output_flag
+from sluicegate.cli.command import (
+    Command,
+    CommandError,
+    Exit,
+    Group,
+    add_object_flags,
+    add_output_flag,
+    add_report_flags,
+)
 from sluicegate.cli.duration import duration
 from sluicegate.cli.edit import said
 from sluicegate.cli.ended import ABORT, HISTORY, RETRY
@@ -24,7 +32,7 @@ from sluicegate.cli.follow import follow
 from sluicegate.cli.outcome import Outcome, Standing, Step, Wanted, judge
 from sluicegate.cli.table import table
 from sluicegate.cli.undo import UNDO
-from sluicegate.cli.view import Object, since
+from sluicegate.cli.view import Object, since, under_way
 from sluicegate.core import naming
 from sluicegate.core.objects import annotation, uid
 from sluicegate.kube.resources import LLM_DEPLOYMENT
@@ -155,11 +163,6 @@ async def _until_over(cluster: Cluster, name: str, wanted: Wanted, report: Repor
     raise AssertionError("a deployment is followed without end")
 
 
-def _add_status_arguments(parser: ArgumentParser) -> None:
-    add_object_flags(parser)
-    add_output_flag(parser)
-
-
 async def _status(args: Namespace) -> int:
     async with reachable(args) as cluster:
         deployment = await found(cluster, LLM_DEPLOYMENT, args.name)
@@ -235,7 +238,7 @@ async def _promote(args: Namespace) -> int:
 
 def _was_promoted(deployment: Object, standing: Standing) -> bool:
     """Whether it takes over or has done so, or somebody has said that it may."""
-    rollout = (deployment.get("status") or {}).get("rollout")
+    rollout = under_way(deployment)
     if standing.outcome is Outcome.PROMOTED:
         return True
     if rollout is None or standing.step != rollout["step"]:
@@ -243,9 +246,7 @@ def _was_promoted(deployment: Object, standing: Standing) -> bool:
     return standing.step in _TAKES_OVER or annotation(deployment, naming.PROMOTE) == rollout["id"]
 
 
-STATUS = Command(
-    "status", "show how the rollout to the present version stands", _add_status_arguments, _status
-)
+STATUS = Command("status", "show how the rollout to the present version stands", add_report_flags, _status)
 WAIT = Command(
     "wait",
     "wait for the end of a rollout: exits with 0 promoted and verified, 1 failed, 2 timeout, 3 superseded, "

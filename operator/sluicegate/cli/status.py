@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from sluicegate.cli.cluster import connected
-from sluicegate.cli.command import Command, Exit, add_object_flags, add_output_flag
+from sluicegate.cli.command import Command, Exit, add_report_flags
 from sluicegate.cli.table import table
 from sluicegate.cli.view import View, pod_state, restarts, since, view
 from sluicegate.core import naming
 from sluicegate.core.objects import labels, name
-
-
-def _add_arguments(parser: ArgumentParser) -> None:
-    add_object_flags(parser)
-    add_output_flag(parser)
 
 
 async def _run(args: Namespace) -> int:
@@ -108,5 +103,5 @@ def _version(seen: View, pod: Any) -> str:
 
 
 COMMAND = Command(
-    "status", "show what serves, what shall serve, and the pods behind it", _add_arguments, _run
+    "status", "show what serves, what shall serve, and the pods behind it", add_report_flags, _run
 )

@@ -11,7 +11,7 @@ from sluicegate.api.v1alpha1.llmdeployment import LLMDeploymentSpec, Outcome
 from sluicegate.cli.cluster import Cluster, reachable
 from sluicegate.cli.command import Command, CommandError, Exit, add_object_flags
 from sluicegate.cli.edit import Patch, edited
-from sluicegate.cli.view import Object
+from sluicegate.cli.view import Object, over
 from sluicegate.core import naming
 from sluicegate.core.objects import is_true, terminating
 from sluicegate.core.target import asked_for
@@ -28,8 +28,7 @@ def goal(deployment: Object, to: str | None) -> Object:
 
     Raises RefusalError.
     """
-    ended = (deployment.get("status") or {}).get("history") or ()
-    promoted: list[Object] = [each for each in ended if each["outcome"] == Outcome.PROMOTED]
+    promoted = [each for each in over(deployment) if each["outcome"] == Outcome.PROMOTED]
     if to is not None:
         chosen = next((each for each in promoted if to in (each["id"], each["version"])), None)
         if chosen is None:

@@ -51,6 +51,17 @@ def held(deployment: Object) -> bool:
     return annotation(deployment, naming.RECONCILE) == "Disabled"
 
 
+def under_way(deployment: Object) -> Object | None:
+    """The rollout that the status tells of, or None."""
+    rollout: Object | None = (deployment.get("status") or {}).get("rollout")
+    return rollout
+
+
+def over(deployment: Object) -> list[Object]:
+    """The rollouts that are over, newest first."""
+    return list((deployment.get("status") or {}).get("history") or ())
+
+
 async def view(cluster: Cluster, deployment: str, now: datetime) -> View:
     """Everything as it is now, by live reads."""
     client, namespace = cluster.client, cluster.namespace
