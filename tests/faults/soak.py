@@ -26,7 +26,7 @@ from tests.sim.truth import untrue
 from tests.sim.wire import FLIGHT
 from tests.sim.world import World
 
-from sluicegate.api.v1alpha1.llmdeployment import Rollout
+from sluicegate.api.v1alpha1.rollout import Rollout
 from sluicegate.core import naming
 from sluicegate.core.objects import (
     Manifest,

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sluicegate.api.v1alpha1.llmdeployment import Ending, LLMDeployment, Outcome, Promotion
+from sluicegate.api.v1alpha1.llmdeployment import Ending, LLMDeployment, Outcome
+from sluicegate.api.v1alpha1.rollout import Promotion
 from sluicegate.core import naming
 from sluicegate.core.colours import Colour, colours
 from sluicegate.core.exposure import Exposure, exposure

@@ -26,6 +26,7 @@ from sluicegate.api.meta import (
 from sluicegate.api.naming_rules import CHILD_RULES, FORM_RULES
 from sluicegate.api.quantities import Bytes, Processors
 from sluicegate.api.v1alpha1.engine import Device, Engine
+from sluicegate.api.v1alpha1.rollout import Rollout
 
 KIND = "LLMDeployment"
 
@@ -168,27 +169,6 @@ class Admission(Model):
 
     max_queued_requests: Annotated[int, Field(ge=0, le=100_000), Change.TEMPLATE] = 256
     """Number of requests that may wait in a replica. One more is answered 429 with Retry-After."""
-
-
-class Promotion(StrEnum):
-    AUTOMATIC = "Automatic"
-    MANUAL = "Manual"
-
-
-class Rollout(Model):
-    """How a new version or new engine settings take over."""
-
-    drain_seconds: Annotated[int, Field(ge=5, le=3600), Change.TEMPLATE] = 60
-    """Longest time that a replica finishes its requests in before it ends, in seconds."""
-    progress_deadline_seconds: Annotated[int, Field(ge=60, le=86_400), Change.OPERATOR] = 1800
-    """Time that new pods may take to become ready and answer, in seconds. After it they are given up and
-    removed; where nothing else serves, they are called stalled and may go on."""
-    history_limit: Annotated[int, Field(ge=0, le=50), Change.OPERATOR] = 10
-    """Number of ended rollouts whose records are kept, besides that of the serving one and of a failed one
-    that the spec still asks for."""
-    promotion: Annotated[Promotion, Change.OPERATOR] = Promotion.AUTOMATIC
-    """Who lets verified pods take over. Manual waits for a person (kubectl sluice rollout promote), but not
-    with the first version, before which none was promoted. Loss of the serving pods skips no wait."""
 
 
 class LLMDeploymentSpec(Model):
