@@ -58,20 +58,19 @@ def another_try_that_takes_over() -> Iterator[Cluster]:
 
 
 def a_version_that_a_person_promotes() -> Iterator[Cluster]:
-    cluster = a_settled_cluster(ADeployment().with_replicas(2).with_spec(rollout={"promotion": "Manual"}))
-    yield cluster
-    cluster.edit(modelVersion="v2")
-    yield from _goes_on(cluster)
-    cluster.annotate(promote=cluster.status["rollout"]["id"])
-    yield from _goes_on(cluster)
+    return _waits_for_the_word("promote")
 
 
 def a_version_that_a_person_aborts() -> Iterator[Cluster]:
+    return _waits_for_the_word("abort")
+
+
+def _waits_for_the_word(word: str) -> Iterator[Cluster]:
     cluster = a_settled_cluster(ADeployment().with_replicas(2).with_spec(rollout={"promotion": "Manual"}))
     yield cluster
     cluster.edit(modelVersion="v2")
     yield from _goes_on(cluster)
-    cluster.annotate(abort=cluster.status["rollout"]["id"])
+    cluster.annotate(**{word: cluster.status["rollout"]["id"]})
     yield from _goes_on(cluster)
 
 

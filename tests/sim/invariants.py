@@ -16,13 +16,12 @@ from tests.sim.end_state import outcome
 from tests.sim.server.store import Change
 from tests.sim.world import World
 
-from sluicegate.api.reasons import Reason
 from sluicegate.api.v1alpha1.llmdeployment import Outcome
+from sluicegate.cli.ended import failed_rollout
 from sluicegate.core import naming
 from sluicegate.core.objects import (
     Manifest,
     annotation,
-    condition,
     controller_uid,
     labels,
     name,
@@ -93,8 +92,6 @@ class Invariants:
         if self._author is not None:
             self.effects.append(Effect(_now(), self._author, change))
             self._judge(change)
-            if change.key[0] == "apps/v1/replicasets" and change.type == "DELETED":
-                self._judge_retired(change.new)
         if change.key[0] in ("apps/v1/replicasets", "v1/pods"):
             self._count_colours()
 
@@ -105,6 +102,8 @@ class Invariants:
         if plural in OWN | SUBJECTS or change.old is None:
             return
         self._judge_ending(plural, change)
+        if plural == "replicasets" and change.type == "DELETED":
+            self._judge_retired(change.new)
         owner = controller_uid(change.old)
         if owner is None and not _made_by_us(change.old):
             self.breaches.append(f"a foreign object was written: {plural} {change.key[2]}")
@@ -139,19 +138,13 @@ class Invariants:
             return
         shown = annotation(change.new, naming.EXPOSES)
         if plural == "services" and shown != annotation(change.old, naming.EXPOSES):
-            of = labels(change.new).get(naming.DEPLOYMENT)
-            records = [
-                each for each in self._server.peek(CONTROLLER_REVISION) if outcome(each) in NEVER_SERVE
-            ]
-            given_up = {
-                known.get(naming.ROLLOUT)
-                for known in map(labels, records)
-                if known.get(naming.DEPLOYMENT) == of
-            }
-            if shown in given_up:
+            of = naming.DEPLOYMENT, labels(change.new).get(naming.DEPLOYMENT)
+            colour = {of, (naming.ROLLOUT, shown)}
+            records = self._server.peek(CONTROLLER_REVISION)
+            if any(outcome(each) in NEVER_SERVE and colour <= labels(each).items() for each in records):
                 self.breaches.append(f"I8: {change.key[2]} sends requests to {shown}, which was given up")
         if plural == "llmdeployments":
-            failed, still = _failure(change.old), _failure(change.new)
+            failed, still = failed_rollout(change.old), failed_rollout(change.new)
             if failed and not still and _asks_for_the_same(change.old, change.new, failed):
                 self.breaches.append(f"I8: {change.key[2]} does not say any more that {failed} has failed")
 
@@ -192,15 +185,6 @@ class Invariants:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _failure(deployment: Manifest) -> str | None:
-    """Identity of the rollout that the status says has failed, or None where it says of none."""
-    known = condition(deployment, "Stalled")
-    ended = (deployment.get("status") or {}).get("history") or ()
-    if known is None or known["reason"] != Reason.ROLLED_BACK:
-        return None
-    return next((str(each["id"]) for each in ended if each["outcome"] == Outcome.ROLLED_BACK), None)
 
 
 def _asks_for_the_same(old: Manifest, new: Manifest, failed: str) -> bool:
