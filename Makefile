@@ -11,7 +11,7 @@ export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
 .PHONY: help venv up down status images clean-cache lint quick core sim sim-nightly sim-mutation contract e2e engine mutation nightly test \
-  bench-operator demo crds generate requirements
+  bench-operator bench-rollout demo crds generate requirements
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -112,6 +112,13 @@ bench-operator: venv ## the operator's figures beside their bars; OUTPUT=json fo
 	@images=$$(python3 -m e2e.images build --json) && \
 	SLUICEGATE_IMAGES=$$images python3 -m e2e.cluster exec -- $(BIN)/python -m bench.operator.first_token \
 	  --output $(or $(OUTPUT),table)
+
+bench-rollout: venv ## the figures of rollouts beside their bars; OUTPUT=json for programs
+	@python -m bench.rollout.crowd --output $(or $(OUTPUT),table)
+	@$(MAKE) --no-print-directory up
+	@images=$$(python3 -m e2e.images build --json) && \
+	SLUICEGATE_IMAGES=$$images python3 -m e2e.cluster exec -- $(BIN)/python -m bench.rollout.cutover \
+	  --switches $(or $(SWITCHES),50) --output $(or $(OUTPUT),table)
 
 # Only one that is named on the command line: many shells export KUBECONFIG for other purposes.
 ifeq ($(origin KUBECONFIG),command line)

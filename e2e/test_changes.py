@@ -9,7 +9,7 @@ import pytest_asyncio
 
 from e2e.lab.lab import Lab, uids
 from e2e.lab.objects import a_deployment, a_model_version
-from e2e.lab.traffic import Record, ask, kept_connections, traffic
+from e2e.lab.traffic import Outcome, Record, ask, kept_connections, traffic
 from e2e.lab.watcher import watching
 from sluicegate.kube import resources
 
@@ -40,7 +40,7 @@ async def _learn(lab: Lab, texts: Texts, version: str) -> None:
             texts[version, prompt] = outcome.text or ""
 
 
-def _own_answers(record: Record, texts: Texts) -> None:
+def _own_answers(record: Record[Outcome], texts: Texts) -> None:
     wrong = [each for each in record.served if each.text != texts[each.version or "", each.prompt]]
     assert not wrong, wrong[:3]
 

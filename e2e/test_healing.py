@@ -281,7 +281,7 @@ async def _survives(pair: Lab, harm: Callable[[], Awaitable[None]]) -> None:
     assert len(record.failed) <= _in_danger(record, harmed)
 
 
-def _in_danger(record: Record, harmed: float) -> int:
+def _in_danger(record: Record[Outcome], harmed: float) -> int:
     """Requests that were on their way or began before the harm was noticed."""
 
     def exposed(each: Outcome) -> bool:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from e2e.cluster.cluster import Cluster
+from e2e.lab.commands import run
 from e2e.lab.lab import Lab, is_ready
 from e2e.lab.objects import a_deployment, a_model_version
 from sluicegate.cli.command import Exit
@@ -23,27 +20,6 @@ PROMOTE = Path(__file__).parents[1] / "docs" / "guides" / "promote.sh"
 NAME = "chat"
 
 
-@dataclass(frozen=True)
-class Ended:
-    """How a step of the pipeline ended, and what is in its log."""
-
-    code: int
-    log: str
-
-
-async def _step(cluster: Cluster, *command: str) -> Ended:
-    """Run a command that finds the cluster's kubectl, and this checkout's plugin of it."""
-    folders = (str(cluster.layout.kubectl.parent), str(Path(sys.executable).parent), os.environ["PATH"])
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        env={**os.environ, "PATH": os.pathsep.join(folders), "KUBECONFIG": str(cluster.kubeconfig)},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    log, _ = await process.communicate()
-    return Ended(process.returncode or 0, log.decode())
-
-
 async def test_a_pipeline_promotes_a_version_and_goes_on_once_it_serves(
     lab: Lab, cluster: Cluster, tmp_path: Path
 ) -> None:
@@ -53,7 +29,7 @@ async def test_a_pipeline_promotes_a_version_and_goes_on_once_it_serves(
     file = tmp_path / "model-version.json"
     file.write_text(json.dumps(a_model_version("tiny-b", "tiny-b")))
     # when
-    ended = await _step(cluster, str(PROMOTE), str(file), NAME, lab.namespace)
+    ended = await run(cluster, str(PROMOTE), str(file), NAME, lab.namespace)
     # then
     found = await lab.get(resources.LLM_DEPLOYMENT, NAME)
     assert ended.code == Exit.OK, ended.log
@@ -70,7 +46,7 @@ async def test_a_pipeline_is_told_of_a_change_that_fails_while_the_old_pods_serv
     # when
     await lab.edit(NAME, engine={"image": "localhost:5000/missing:1"})
     wait = ("kubectl", "sluice", "rollout", "wait", NAME, "--namespace", lab.namespace, "--timeout=4m")
-    ended = await _step(cluster, *wait)
+    ended = await run(cluster, *wait)
     # then
     found = await lab.get(resources.LLM_DEPLOYMENT, NAME)
     assert ended.code == Exit.FAILED, ended.log
@@ -78,6 +54,6 @@ async def test_a_pipeline_is_told_of_a_change_that_fails_while_the_old_pods_serv
     assert found["status"]["serving"] == before["status"]["serving"]
     # when it is taken back
     await lab.edit(NAME, engine={"image": None})
-    ended = await _step(cluster, *wait)
+    ended = await run(cluster, *wait)
     # then
     assert ended.code == Exit.OK, ended.log

@@ -17,7 +17,7 @@ from e2e.cluster.cluster import Cluster
 from e2e.lab.assassin import Assassin, Write
 from e2e.lab.lab import ENGINE_START_SECONDS, Lab, Object, uids
 from e2e.lab.objects import a_deployment, a_model_version
-from e2e.lab.traffic import Record, steady
+from e2e.lab.traffic import Outcome, Record, steady
 from e2e.lab.watcher import LONGEST_LIE_SECONDS, longest_lie, watching
 from sluicegate.kube import resources
 
@@ -159,7 +159,7 @@ async def test_a_kubelet_that_restarts_costs_no_pod_and_what_clients_see_of_it_i
 
 
 @asynccontextmanager
-async def _clients(lab: Lab) -> AsyncIterator[Record]:
+async def _clients(lab: Lab) -> AsyncIterator[Record[Outcome]]:
     """One request a second, a few of them before the block and after it."""
     async with steady(await lab.url(NAME), PROMPTS) as record:
         await record.grows(3)

@@ -167,3 +167,23 @@ def ended(
 def _with_container(name: str, **state: Any) -> dict[str, Any]:
     field = "initContainerStatuses" if name == "store" else "containerStatuses"
     return {**STARTING, field: [{"name": name, "restartCount": 0, **state}]}
+
+
+RECORDED_WITH = "vllm 0.32.0 on cpu --dtype=auto --enforce-eager --kv-cache-dtype=auto"
+"""The engine of a small deployment on CPU."""
+
+
+def a_golden_prompt(name: str = "capital", **fields: Any) -> dict[str, Any]:
+    """Two tokens, each of -0.5 nats."""
+    return {
+        "name": name,
+        "recordedWith": RECORDED_WITH,
+        "prompt": [5, 6, 7],
+        "tokens": [8, 9],
+        "logProbabilitiesMilliNats": [-500, -500],
+        **fields,
+    }
+
+
+def with_golden_prompts(model_version: dict[str, Any], *prompts: dict[str, Any]) -> dict[str, Any]:
+    return {**model_version, "spec": {**model_version["spec"], "goldenPrompts": list(prompts)}}

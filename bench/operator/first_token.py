@@ -8,29 +8,21 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import os
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from e2e import install
-from e2e.cluster import Cluster
 from e2e.cluster.progress import Progress
 from e2e.lab.lab import Lab
-from e2e.lab.objects import CLAIM, a_deployment, a_model_version
-from e2e.lab.weights import place_models
+from e2e.lab.objects import a_deployment, a_model_version
 
+from bench.lab import labs
 from bench.operator import plain
 from bench.operator.figures import Bar, Figure, add_output, show
 from bench.operator.timeline import Timeline, timeline
 from sluicegate.core.objects import name as name_of
 from sluicegate.kube import resources
-from sluicegate.kube.client import Client
-from sluicegate.kube.errors import NotFound
 from sluicegate.kube.resources import resource_of
 
-MANAGER = "bench"
 NAME, VERSION, FOLDER = "chat", "tiny-a", "tiny-a"
 
 
@@ -108,41 +100,10 @@ async def _without_pods(lab: Lab) -> None:
         await asyncio.sleep(0.2)
 
 
-async def _lab(client: Client, cluster: Cluster, weights: Path, name: str) -> Lab:
-    """An empty namespace with a claim on the models."""
-    await _gone(client, name)
-    cluster.kubectl("delete", "persistentvolume", f"{name}-{CLAIM}", "--ignore-not-found")
-    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-    await client.create(namespace, MANAGER)
-    cluster.add_volume(name, CLAIM, weights)
-    return Lab(client, name)
-
-
-async def _gone(client: Client, namespace: str) -> None:
-    async with asyncio.timeout(120):
-        while True:
-            try:
-                await client.delete(resources.NAMESPACE, "", namespace)
-                await asyncio.sleep(0.3)
-            except NotFound:
-                return
-
-
 async def _measure(runs: int) -> list[Figure]:
-    progress, cluster = Progress(), Cluster()
-    images = install.Images(**json.loads(os.environ["SLUICEGATE_IMAGES"]))
-    installation = install.Installation(cluster.layout.checkout, cluster.kubectl, images)
-    weights = place_models(cluster.layout.volumes / "models")
-    async with await Client.from_environment(str(cluster.kubeconfig)) as client:
-        with progress.step("installing the operator"):
-            installation.apply()
-            await installation.ready(client)
-        ours = await _lab(client, cluster, weights, "bench-ours")
-        other = await _lab(client, cluster, weights, "bench-plain")
-        figures = await FirstToken(ours, other, progress).run(runs)
-        for lab in (ours, other):
-            await client.delete(resources.NAMESPACE, "", lab.namespace)
-    return figures
+    progress = Progress()
+    async with labs(progress, "bench-ours", "bench-plain") as (ours, other):
+        return await FirstToken(ours, other, progress).run(runs)
 
 
 def main() -> None:

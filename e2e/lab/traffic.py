@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import aiohttp
 
@@ -33,24 +33,27 @@ class Outcome:
         return self.error is None
 
 
+OutcomeT = TypeVar("OutcomeT", bound=Outcome)
+
+
 @dataclass
-class Record:
+class Record(Generic[OutcomeT]):
     """Every outcome of some clients, in the order of their ends."""
 
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[OutcomeT] = field(default_factory=list)
     _grown: asyncio.Condition = field(default_factory=asyncio.Condition)
 
-    async def add(self, outcome: Outcome) -> None:
+    async def add(self, outcome: OutcomeT) -> None:
         async with self._grown:
             self.outcomes.append(outcome)
             self._grown.notify_all()
 
     @property
-    def served(self) -> list[Outcome]:
+    def served(self) -> list[OutcomeT]:
         return [outcome for outcome in self.outcomes if outcome.served]
 
     @property
-    def failed(self) -> list[Outcome]:
+    def failed(self) -> list[OutcomeT]:
         return [outcome for outcome in self.outcomes if not outcome.served]
 
     def versions(self) -> list[str]:
@@ -100,25 +103,29 @@ def _text(said: dict[str, Any], tokens: int) -> str:
     return str(choice["message"]["content"])
 
 
-def fresh_connections() -> aiohttp.ClientSession:
+def fresh_connections(*traces: aiohttp.TraceConfig) -> aiohttp.ClientSession:
     """A session that opens a connection for each request."""
-    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True), timeout=TIMEOUT)
+    return _session(aiohttp.TCPConnector(force_close=True), traces)
 
 
-def kept_connections() -> aiohttp.ClientSession:
+def kept_connections(*traces: aiohttp.TraceConfig) -> aiohttp.ClientSession:
     """A session that keeps its connections open, as most clients do."""
-    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(keepalive_timeout=300), timeout=TIMEOUT)
+    return _session(aiohttp.TCPConnector(keepalive_timeout=300), traces)
+
+
+def _session(connector: aiohttp.TCPConnector, traces: Sequence[aiohttp.TraceConfig]) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(connector=connector, timeout=TIMEOUT, trace_configs=list(traces))
 
 
 @asynccontextmanager
 async def traffic(
     url: str, prompts: Sequence[str], *, clients: int = 2, pause: float = 0.4, tokens: int = 8
-) -> AsyncIterator[Record]:
+) -> AsyncIterator[Record[Outcome]]:
     """Clients that ask one prompt after another, half of them over new connections, until the block ends."""
-    record, ending = Record(), asyncio.Event()
+    record, ending = Record[Outcome](), asyncio.Event()
     async with asyncio.TaskGroup() as group:
         for number in range(clients):
-            group.create_task(_client(url, _around(prompts, number), record, ending, number, pause, tokens))
+            group.create_task(_client(url, around(prompts, number), record, ending, number, pause, tokens))
         try:
             yield record
         finally:
@@ -126,16 +133,16 @@ async def traffic(
 
 
 @asynccontextmanager
-async def steady(url: str, prompts: Sequence[str], *, every: float = 1.0) -> AsyncIterator[Record]:
+async def steady(url: str, prompts: Sequence[str], *, every: float = 1.0) -> AsyncIterator[Record[Outcome]]:
     """One request each `every` seconds, however long the answers take, until the block ends."""
-    record, ending = Record(), asyncio.Event()
+    record, ending = Record[Outcome](), asyncio.Event()
     async with fresh_connections() as fresh, kept_connections() as kept, asyncio.TaskGroup() as group:
 
         async def one(session: aiohttp.ClientSession, prompt: str) -> None:
             await record.add(await ask(session, url, prompt))
 
         async def ask_on() -> None:
-            for session, prompt in zip(itertools.cycle((fresh, kept)), _around(prompts, 0), strict=False):
+            for session, prompt in zip(itertools.cycle((fresh, kept)), around(prompts, 0), strict=False):
                 if ending.is_set():
                     return
                 group.create_task(one(session, prompt))
@@ -151,7 +158,7 @@ async def steady(url: str, prompts: Sequence[str], *, every: float = 1.0) -> Asy
 async def _client(
     url: str,
     prompts: Iterable[str],
-    record: Record,
+    record: Record[Outcome],
     ending: asyncio.Event,
     number: int,
     pause: float,
@@ -165,7 +172,8 @@ async def _client(
             await asyncio.sleep(pause)
 
 
-def _around(prompts: Sequence[str], start: int) -> Iterable[str]:
+def around(prompts: Sequence[str], start: int) -> Iterator[str]:
+    """The prompts again and again, from the one at `start`."""
     position = start
     while True:
         yield prompts[position % len(prompts)]

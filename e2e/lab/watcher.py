@@ -62,12 +62,13 @@ class Sightings:
 
 @asynccontextmanager
 async def watching(client: Client, resource: Resource, namespace: str, name: str) -> AsyncIterator[Sightings]:
-    """Sightings of one object while the block runs."""
+    """Sightings of one object while the block runs, or of all of the namespace where `name` is empty."""
     sightings = Sightings()
-    listing = await client.list(resource, namespace, field_selector=f"metadata.name={name}")
+    selector = f"metadata.name={name}" if name else ""
+    listing = await client.list(resource, namespace, field_selector=selector)
     sightings.seen += [Sighting(time.monotonic(), "ADDED", item) for item in listing.items]
     task = asyncio.create_task(
-        _follow(client, resource, namespace, name, listing.resource_version, sightings)
+        _follow(client, resource, namespace, selector, listing.resource_version, sightings)
     )
     try:
         yield sightings
@@ -78,12 +79,10 @@ async def watching(client: Client, resource: Resource, namespace: str, name: str
 
 
 async def _follow(
-    client: Client, resource: Resource, namespace: str, name: str, version: str, sightings: Sightings
+    client: Client, resource: Resource, namespace: str, selector: str, version: str, sightings: Sightings
 ) -> None:
     while True:
-        events = client.watch(
-            resource, namespace, resource_version=version, field_selector=f"metadata.name={name}"
-        )
+        events = client.watch(resource, namespace, resource_version=version, field_selector=selector)
         async for event in events:
             version = event.object["metadata"]["resourceVersion"]
             if event.type != "BOOKMARK":

@@ -61,6 +61,7 @@ class ControlServer:
             "phase": status.phase.value,
             "version": status.target.version if status.target else None,
             "digest": status.target.digest if status.target else None,
+            "vllm": status.vllm,
             "ready": status.ready,
             "inFlight": report.in_flight if report else 0,
             "queued": report.queued if report else 0,

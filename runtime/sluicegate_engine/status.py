@@ -22,11 +22,15 @@ class Phase(StrEnum):
 
 
 class Status:
-    """The phase, since when, and why. `target` is None until the pointer is read."""
+    """The phase, since when, and why.
+
+    `target` is None until the pointer is read, and `vllm`, the engine's version, until it has answered.
+    """
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
         self.target: Target | None = None
+        self.vllm: str | None = None
         self.phase = Phase.STARTING
         self.reason = Phase.STARTING.value
         self.message = ""

@@ -35,7 +35,7 @@ from sluicegate_engine.process import Engine
 from sluicegate_engine.reaper import Reaper
 from sluicegate_engine.settings import Settings
 from sluicegate_engine.status import Phase, Status
-from sluicegate_engine.warmup import warm_up
+from sluicegate_engine.warmup import engine_version, warm_up
 
 _T = TypeVar("_T")
 _LOG = logging.getLogger("sluicegate_engine")
@@ -117,6 +117,7 @@ class Supervisor:
             await self._link.wait_until(lambda report: True)
             self._enter(Phase.WARMING, "the first generation")
             await warm_up(session, self._base_url, self._settings.served_model_name, self._key)
+            self._status.vllm = await engine_version(session, self._base_url, self._key)
         finally:
             watch.cancel()
         engine.watch_workers()

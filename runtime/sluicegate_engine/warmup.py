@@ -42,6 +42,22 @@ async def warm_up(session: aiohttp.ClientSession, base_url: str, model: str, key
         raise _failed(f"ended with finish_reason {reason!r} instead of stop or length")
 
 
+async def engine_version(session: aiohttp.ClientSession, base_url: str, key: str) -> str | None:
+    """vLLM's version, as its server tells it to anybody; None where it does not."""
+    try:
+        async with (
+            asyncio.timeout(_CONNECT_SECONDS),
+            session.get(f"{base_url}/version", headers={KEY_HEADER: key}) as response,
+        ):
+            answer = await response.json()
+    except (TimeoutError, aiohttp.ClientError, ValueError):
+        return None
+    match answer:
+        case {"version": str(version)}:
+            return version
+    return None
+
+
 async def _post(
     session: aiohttp.ClientSession, url: str, request: dict[str, object], key: str
 ) -> tuple[int, object]:

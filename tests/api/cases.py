@@ -6,6 +6,8 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+from tests.builders import a_golden_prompt
+
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LONGEST_NAME = "m" * 50
 Change = dict[str, Any]
@@ -45,6 +47,10 @@ def an_engine(**engine: Any) -> dict[str, Any]:
 
 def a_pod(**pod: Any) -> dict[str, Any]:
     return a_deployment(pod=pod)
+
+
+def a_gate(**gate: Any) -> dict[str, Any]:
+    return a_deployment(rollout={"verification": {"goldenPrompts": gate}})
 
 
 def without(obj: dict[str, Any], *path: str) -> dict[str, Any]:
@@ -264,4 +270,32 @@ PODS = {
     "a pause in words": Case(a_deployment(paused="true"), "paused"),
 }
 
-CASES: dict[str, Case] = {**NAMES, **SOURCES, **ENGINES, **PODS}
+GATES = {
+    "golden prompts": Case(a_model_version(goldenPrompts=[a_golden_prompt(), a_golden_prompt("moon")])),
+    "the same prompt on two engines": Case(
+        a_model_version(goldenPrompts=[a_golden_prompt(), a_golden_prompt(recordedWith="vllm 0.25.1 on cpu")])
+    ),
+    "the same prompt on one engine twice": Case(
+        a_model_version(goldenPrompts=[a_golden_prompt(), a_golden_prompt(prompt=[1])]), "goldenPrompts"
+    ),
+    "more tokens than numbers": Case(
+        a_model_version(goldenPrompts=[a_golden_prompt(tokens=[1, 2, 3])]), "each of tokens has one of"
+    ),
+    "an answer of nothing": Case(a_model_version(goldenPrompts=[a_golden_prompt(tokens=[])]), "tokens"),
+    "a prompt of nothing": Case(a_model_version(goldenPrompts=[a_golden_prompt(prompt=[])]), "prompt"),
+    "more likely than certain": Case(
+        a_model_version(goldenPrompts=[a_golden_prompt(logProbabilitiesMilliNats=[-500, 1])]),
+        "logProbabilitiesMilliNats",
+    ),
+    "17 golden prompts": Case(
+        a_model_version(goldenPrompts=[a_golden_prompt(f"p{n}") for n in range(17)]), "goldenPrompts"
+    ),
+    "a prompt's name in capitals": Case(a_model_version(goldenPrompts=[a_golden_prompt("Capital")]), "name"),
+    "a gate that is required": Case(a_gate(policy="Required", maxDifferenceMilliNats=1)),
+    "a gate that is skipped for a reason": Case(a_gate(policy="Skip", skipReason="INC-42")),
+    "a gate that is skipped": Case(a_gate(policy="Skip"), "skipReason is required with policy Skip"),
+    "a reason to skip nothing": Case(a_gate(skipReason="INC-42"), "not allowed with any other"),
+    "a gate that nothing passes": Case(a_gate(maxDifferenceMilliNats=0), "maxDifferenceMilliNats"),
+}
+
+CASES: dict[str, Case] = {**NAMES, **SOURCES, **ENGINES, **PODS, **GATES}

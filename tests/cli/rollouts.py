@@ -114,8 +114,9 @@ def _condition(type: str, status: bool, reason: str, message: str, generation: i
 class Commands:
     """The commands as a shell runs them, on the cluster behind a wire."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, group: str = "rollout") -> None:
         self._monkeypatch = monkeypatch
+        self._group = group
 
     def speak_to(self, wire: Wire, timeout: float = 30.0) -> None:
         @asynccontextmanager
@@ -129,7 +130,7 @@ class Commands:
 
     async def run(self, *argv: str) -> tuple[int, str]:
         """The exit code, and what is told on standard error at the end."""
-        args = parser().parse_args(["rollout", *argv])
+        args = parser().parse_args([self._group, *argv])
         try:
             return int(await args.command.run(args)), ""
         except CommandError as error:

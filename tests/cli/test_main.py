@@ -24,7 +24,7 @@ def test_every_command_is_there_and_says_what_it_does(capsys: pytest.CaptureFixt
     told = capsys.readouterr().out
     assert ended.value.code == 0
     assert [command.name for command in cli.COMMANDS] == [
-        *("run", "crds", "render", "status", "explain", "rollout", "uninstall")
+        *("run", "crds", "render", "status", "explain", "rollout", "golden", "uninstall")
     ]
     assert all(command.summary in " ".join(told.split()) for command in cli.COMMANDS)
 

@@ -21,12 +21,26 @@ from sluicegate.core import naming
 from sluicegate.core.conditions import timestamp
 from sluicegate.core.intent import owns_annotation
 from sluicegate.core.objects import Ref, annotation, is_true, labels, ref, terminating
-from sluicegate.core.observed import Answer, Defaults, RuntimeStatus, SeenDeployment
-from sluicegate.core.plan import Action, Apply, Ask, Create, Delete, Inquire, Plan, Replace, SetFinalizers
+from sluicegate.core.observed import Answer, Defaults, RuntimeStatus, Scores, SeenDeployment
+from sluicegate.core.plan import (
+    Action,
+    Apply,
+    Ask,
+    Create,
+    Delete,
+    Inquire,
+    Plan,
+    Replace,
+    Score,
+    SetFinalizers,
+)
 from sluicegate.core.planner import plan_deployment
 from sluicegate.core.problem import Problem, name_taken, write_refused
 
 Object = dict[str, Any]
+
+LIKELY = -0.5
+"""Log-probability of every token, in nats."""
 
 
 class Met(Exception):  # noqa: N818
@@ -46,12 +60,16 @@ class Cluster:
         self.deployment = frozen(deployment)
         self.objects: dict[Ref, Object] = {}
         self.answers: dict[str, Answer] = {}
+        self.scores: dict[str, Scores] = {}
         self.runtimes: dict[str, RuntimeStatus] = {}
         self.foreign: dict[Ref, str] = {}  # who holds a name
         self.refused: dict[str, str] = {}  # kind -> why the API server refuses its writes
         self.trouble: dict[str, Mapping[str, Any]] = {}  # version -> status of its pods instead of ready
         self.lies: dict[str, str] = {}  # version -> what its answers name, or "!what went wrong"
         self.other_files: dict[str, str] = {}  # version -> digest that its pods serve
+        # version -> log-probability of the last token of each golden prompt, a refusal or "!what went wrong"
+        self.unlikely: dict[str, float | str | None] = {}
+        self.vllm: tuple[str | None, ...] = ("0.32.0",)  # of one pod after another
         self.log: list[Action] = []
         self._serial = 1
         for other in others:
@@ -143,6 +161,7 @@ class Cluster:
     def restart_operator(self) -> None:
         """What the operator only remembered is gone."""
         self.answers.clear()
+        self.scores.clear()
         self.runtimes.clear()
 
     def pass_time(self, **amount: float) -> None:
@@ -230,6 +249,7 @@ class Cluster:
             pods=self.pods(),
             nodes=self.of_kind("Node"),
             answers=dict(self.answers),
+            scores=dict(self.scores),
             runtimes=dict(self.runtimes),
         )
 
@@ -277,6 +297,8 @@ class Cluster:
                 del self.objects[where]
             case Ask(subject):
                 self.answers[subject] = self._answer(subject)
+            case Score():
+                self.scores[action.subject] = self._score(action)
             case Inquire(pod, pod_uid):
                 self.runtimes[pod_uid] = self._runtime(pod)
             case SetFinalizers():
@@ -405,11 +427,23 @@ class Cluster:
         said = self.lies.get(version, version)
         return Answer(self.now, None, said[1:]) if said.startswith("!") else Answer(self.now, said)
 
+    def _score(self, score: Score) -> Scores:
+        """Each token as likely as everywhere in this cluster, but of the versions that find it otherwise."""
+        answer = self._answer("preview")
+        said = self.unlikely.get(answer.version or "", LIKELY)
+        if isinstance(said, str):
+            refused = None if said.startswith("!") else said
+            error = answer.error or (said[1:] if said.startswith("!") else None)
+            return Scores(self.now, answer.version, error=error, refusal=refused)
+        found = {text.name: (LIKELY,) * (len(text.tokens) - 1) + (said,) for text in score.texts}
+        return Scores(self.now, answer.version, found, answer.error)
+
     def _runtime(self, pod: str) -> RuntimeStatus:
         rollout = labels(self.one("Pod", pod))[naming.ROLLOUT]
         found = self.one("ControllerRevision", naming.colour_name(self.name, rollout))["data"]["pointer"]
         digest = self.other_files.get(found["version"], found["digest"])
-        return RuntimeStatus(self.now, digest, ready=True, in_flight=0)
+        vllm = self.vllm[len(self.runtimes) % len(self.vllm)]
+        return RuntimeStatus(self.now, digest, ready=True, in_flight=0, vllm=vllm)
 
     def _next(self) -> str:
         self._serial += 1

@@ -172,6 +172,22 @@ def test_a_refusal_before_kube_proxy_knows_the_pods_is_no_failure(
     assert cluster.condition("Stalled") == {}
 
 
+@pytest.mark.parametrize(
+    ("since_moved", "reason"),
+    [(timedelta(seconds=0.5), "AwaitingAnswer"), (PROPAGATION + timedelta(seconds=1), "AnswerFailed")],
+    ids=["while kube-proxy follows", "when it has followed"],
+)
+def test_an_old_pod_that_answers_right_after_the_switch_is_no_failure(
+    since_moved: timedelta, reason: str
+) -> None:
+    cluster = until({"v2"})
+    cluster.now += since_moved
+    cluster.lies["v2"] = "v1"
+    cluster.reconcile()
+    cluster.reconcile()
+    assert cluster.condition("Ready")["reason"] == reason
+
+
 @pytest.mark.parametrize("turns", range(6))
 def test_the_order_of_conditions_in_the_status_says_nothing(turns: int) -> None:
     cluster = begun(JOURNEYS["another version"])

@@ -73,6 +73,15 @@ CHANGED: dict[str, dict[str, Any]] = {
     "rollout.progressDeadlineSeconds": {"rollout": {"progressDeadlineSeconds": 60}},
     "rollout.historyLimit": {"rollout": {"historyLimit": 3}},
     "rollout.promotion": {"rollout": {"promotion": "Manual"}},
+    "rollout.verification.goldenPrompts.policy": {
+        "rollout": {"verification": {"goldenPrompts": {"policy": "Required"}}}
+    },
+    "rollout.verification.goldenPrompts.maxDifferenceMilliNats": {
+        "rollout": {"verification": {"goldenPrompts": {"maxDifferenceMilliNats": 9}}}
+    },
+    "rollout.verification.goldenPrompts.skipReason": {
+        "rollout": {"verification": {"goldenPrompts": {"policy": "Skip", "skipReason": "a fire"}}}
+    },
     "paused": {"paused": True},
 }
 

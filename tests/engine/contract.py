@@ -95,6 +95,13 @@ async def the_control_port_wants_its_token(pod: Pod) -> None:
     await pod.until_status(inFlight=0, queued=0)
 
 
+async def the_control_port_names_the_version_of_vllm_that_everybody_sees(pod: Pod) -> None:
+    async with pod.http.get(pod.serving + "/version") as answer:
+        told = (await answer.json())["version"]
+    assert (await pod.status())["vllm"] == told
+    assert told
+
+
 async def in_flight_requests_are_seen_from_outside(pod: Pod) -> None:
     stream = await pod.complete(tokens=200, stream=True)
     await stream.content.readline()
@@ -131,6 +138,7 @@ CHECKS: tuple[Check, ...] = (
     a_stream_that_had_to_wait_is_whole,
     a_client_that_leaves_its_stream_frees_its_place,
     the_control_port_wants_its_token,
+    the_control_port_names_the_version_of_vllm_that_everybody_sees,
     in_flight_requests_are_seen_from_outside,
     the_metrics_page_is_vllms_and_ours,
 )

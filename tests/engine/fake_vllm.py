@@ -42,6 +42,8 @@ class FakeVllm:
             await receive()
         elif scope["path"] == "/v1/completions" and scope["method"] == "POST":
             await self._complete(json.loads((await receive())["body"]), receive, send)
+        elif scope["path"] == "/version":
+            await _answer(send, b'{"version":"0.32.0"}')
         elif scope["path"] == "/metrics":
             await _answer(send, b"vllm:num_requests_running 0.0\n", kind=b"text/plain")
         else:

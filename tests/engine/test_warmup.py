@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from sluicegate_engine.fatal import FatalError
-from sluicegate_engine.warmup import warm_up
+from sluicegate_engine.warmup import engine_version, warm_up
 
 GOOD = {"choices": [{"text": "a", "finish_reason": "length"}]}
 Warm = Callable[..., Awaitable[None]]
@@ -67,6 +67,34 @@ async def test_only_our_own_bound_ends_the_waiting(warm: Warm) -> None:
 async def test_anything_else_is_said_to_have_failed(warm: Warm, answer: str) -> None:
     with pytest.raises(FatalError, match="WarmupFailed"):
         await warm(answer)
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "version"),
+    [
+        ('{"version": "0.32.0"}', 200, "0.32.0"),
+        ('{"version": 7}', 200, None),
+        ("[]", 200, None),
+        ("no JSON", 200, None),
+        ("{}", 404, None),
+    ],
+)
+async def test_the_version_is_what_the_engine_says_or_nothing(
+    answer: str, status: int, version: str | None
+) -> None:
+    async def told(request: web.Request) -> web.Response:
+        assert request.headers["x-sluicegate-key"] == "key"
+        return web.Response(text=answer, status=status, content_type="application/json")
+
+    application = web.Application()
+    application.router.add_get("/version", told)
+    async with TestServer(application) as server, aiohttp.ClientSession() as session:
+        assert await engine_version(session, str(server.make_url("")).rstrip("/"), "key") == version
+
+
+async def test_an_engine_that_nobody_listens_for_has_no_version() -> None:
+    async with aiohttp.ClientSession() as session:
+        assert await engine_version(session, "http://127.0.0.1:1", "key") is None
 
 
 async def test_an_error_is_quoted(warm: Warm) -> None:

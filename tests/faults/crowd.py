@@ -63,17 +63,21 @@ class Poisoned:
 
 
 @cache
-def settled(deployments: int) -> Beginning:
-    """So many deployments without replicas, and some ModelVersions, with nothing left to do."""
+def settled(deployments: int, serving: int = 0) -> Beginning:
+    """So many deployments and some ModelVersions, with nothing left to do.
+
+    The first `serving` have one replica, and there is room for as many more; the others have none.
+    """
 
     async def prepare() -> Beginning:
         world = World(ApiServer(CRDS, namespaces=(NAMESPACE, HOME)), 0)
-        world.nodes.add("node-a", **{"nvidia.com/gpu": "8"})
+        world.nodes.add("node-a", **{"nvidia.com/gpu": str(8 + 2 * serving)})
         stage = quiet_stage(world)
         for version in VERSIONS:
             stage.create(a_model_version(version, ready=False))
         for number in range(deployments):
-            stage.create(a_deployment(f"d{number:04}", VERSIONS[number % len(VERSIONS)], replicas=0))
+            replicas = int(number < serving)
+            stage.create(a_deployment(f"d{number:04}", VERSIONS[number % len(VERSIONS)], replicas))
         async with stage.running():
             await stage.until(lambda: stage.process.leads, START_SECONDS)
             assert await stage.quiet(REST_SECONDS, 10 * START_SECONDS), "the many never settle"

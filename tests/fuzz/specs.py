@@ -158,6 +158,11 @@ def _agree_on_a_deployment(choose: random.Random, spec: Object) -> None:
             engine["speculative"].pop("draftModelVersion", None)
         else:
             engine["speculative"].setdefault("draftModelVersion", "draft")
+    gate = spec.get("rollout", {}).get("verification", {}).get("goldenPrompts", {})
+    if gate.get("policy") == "Skip":
+        gate.setdefault("skipReason", "INC-42")
+    else:
+        gate.pop("skipReason", None)
     for toleration in pod.get("tolerations", ()):
         if toleration.get("operator") == "Exists":
             toleration.pop("value", None)
@@ -169,6 +174,8 @@ def _agree_on_a_version(choose: random.Random, spec: Object) -> None:
     if spec["source"]["uri"].startswith("pvc://"):
         for name in ("endpoint", "secretName"):
             spec["source"].pop(name, None)
+    for prompt in spec.get("goldenPrompts", ()):
+        prompt["logProbabilitiesMilliNats"] = [-500] * len(prompt["tokens"])
 
 
 _AGREEING: Mapping[str, Callable[[random.Random, Object], None]] = {

@@ -67,6 +67,25 @@ async def test_a_merge_patch_and_a_replace_name_their_target() -> None:
     ]
 
 
+async def test_a_service_is_asked_through_the_api_server() -> None:
+    named = {"x-sluicegate-model-version": "v1"}
+    transport = Scripted([Response(200, b'{"version": "0.32.0"}', named), ok({"tokens": [1]})])
+    told, headers = await client(transport).ask("ns", "chat", "GET", "/version")
+    assert (told, headers) == ({"version": "0.32.0"}, named)
+    await client(transport).ask("ns", "chat", "POST", "/tokenize", {"prompt": "a"})
+    proxy = "/api/v1/namespaces/ns/services/chat:http/proxy"
+    assert transport.asked == [
+        Asked("GET", f"{proxy}/version", {}, None, "application/json"),
+        Asked("POST", f"{proxy}/tokenize", {}, {"prompt": "a"}, "application/json"),
+    ]
+
+
+async def test_what_a_service_refuses_is_told_in_its_words() -> None:
+    body = b'{"error": {"message": "no such token", "code": 400}}'
+    with pytest.raises(errors.BadRequest, match="no such token"):
+        await client(Scripted([Response(400, body, {})])).ask("ns", "chat", "POST", "/v1/completions", {})
+
+
 async def test_a_delete_carries_only_the_preconditions_given() -> None:
     transport = Scripted([ok({}), ok({})])
 

@@ -25,14 +25,14 @@ from tests.sim.server.kinds import read_crds
 
 from sluicegate.core import naming
 from sluicegate.core.objects import Manifest
-from sluicegate.core.plan import Ask, Inquire
+from sluicegate.core.plan import Ask, Inquire, Score
 from sluicegate.core.template import POINTER_KEY
 from sluicegate.kube.client import Client, WatchEvent
 from sluicegate.kube.resources import CONFIG_MAP, LLM_DEPLOYMENT, MODEL_VERSION, Resource
 from sluicegate.kube.transport import Transport
 from sluicegate.shell.lease import Timing
 from sluicegate.shell.operator import Operator, Options, Surroundings
-from sluicegate.shell.pods import Report
+from sluicegate.shell.pods import Report, Scored
 
 NAMESPACE = "models"
 CRDS = read_crds(Path(__file__).parents[2] / "crds")
@@ -72,6 +72,10 @@ class AnsweringPods:
     async def generate(self, ask: Ask) -> str:
         pointer = await self._pointer(ask.model, ask.subject.partition("/")[2])
         return str(pointer["version"])
+
+    async def score(self, score: Score) -> Scored:
+        pointer = await self._pointer(score.model, score.subject.split("/")[1])
+        return Scored(pointer["version"], {text.name: (-0.5,) * len(text.tokens) for text in score.texts})
 
     async def report(self, inquire: Inquire) -> Report:
         name, rollout, _ = inquire.pod.rsplit("-", 2)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from tests.builders import a_model_version
+from tests.builders import a_golden_prompt, a_model_version, with_golden_prompts
 from tests.sim.cluster.pods import is_ready
 from tests.sim.stage import Stage, a_deployment, now
 
@@ -55,6 +55,9 @@ def a_cluster_with(*objects: Manifest) -> Begin:
 V1 = a_model_version("v1", ready=False)
 V2 = a_model_version("v2", ready=False)
 CHAT = a_deployment()
+GOLDEN = with_golden_prompts(
+    V2, a_golden_prompt(recordedWith="vllm 0.32.0 on nvidia.com/gpu --dtype=auto --kv-cache-dtype=auto")
+)
 
 
 def serves(version: str, pods: int) -> Reached:
@@ -175,6 +178,11 @@ async def a_bad_version(stage: Stage) -> None:
     stage.edit(modelVersion="v2")
 
 
+async def a_version_that_answers_otherwise(stage: Stage) -> None:
+    stage.world.kubelet.trouble["v2"] = "wrong"
+    stage.edit(modelVersion="v2")
+
+
 async def a_bad_version_that_has_failed(stage: Stage) -> None:
     await a_bad_version(stage)
     assert await stage.until(lambda: rolled_back(stage), 120)
@@ -217,11 +225,16 @@ def all_gone(stage: Stage) -> bool:
 
 CHATTING = a_cluster_with(V1, V2, CHAT)
 ASKING = a_cluster_with(V1, V2, a_deployment(rollout={"promotion": "Manual"}))
+REMEMBERING = a_cluster_with(V1, GOLDEN, CHAT)
 TWO = serves("v1", 2)
 
 
 def _chatting(name: str, change: Change, end: Reached, **limits: float) -> Workload:
     return Workload(name, CHATTING, TWO, change, end, **limits)
+
+
+def _remembering(name: str, change: Change, end: Reached) -> Workload:
+    return Workload(name, REMEMBERING, TWO, change, end, seconds=90)
 
 
 def _failed(name: str, change: Change, version: str) -> Workload:
@@ -250,6 +263,8 @@ WORKLOADS = {
         _chatting("rolled-back", a_bad_version, rolled_back, seconds=180),
         _chatting("aborted", another_version_that_somebody_aborts, rolled_back, seconds=120),
         _failed("bad-version", the_good_version_again, "v1"),
+        _remembering("golden-answer", another_version, serves("v2", 2)),
+        _remembering("wrong-golden-answer", a_version_that_answers_otherwise, rolled_back),
         _failed("retried", another_try, "v2"),
         _failed("corrected", a_correction, "v2"),
         _chatting("pod-loss", lose_a_pod, TWO, outage_seconds=2),
@@ -267,6 +282,8 @@ VARIANTS = (
     "rolled-back",
     "manual-promotion",
     "aborted",
+    "golden-answer",
+    "wrong-golden-answer",
     "retried",
     "corrected",
     "eviction",

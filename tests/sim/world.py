@@ -20,12 +20,16 @@ from tests.sim.cluster.replica_sets import ReplicaSets
 from tests.sim.cluster.runtime import Runtime, Runtimes
 from tests.sim.cluster.scheduler import Scheduler
 
-from sluicegate.core.plan import Ask, Inquire
-from sluicegate.shell.pods import NoAnswer, Report
+from sluicegate.core.plan import Ask, Inquire, Score
+from sluicegate.shell.pods import NoAnswer, Report, Scored
 
 REACTION_SECONDS = (0.01, 0.06)
 ANSWER_SECONDS = (0.01, 0.04)
 FOREVER = 1e9
+
+VLLM = "0.32.0"
+LIKELY, UNLIKELY = -0.5, -9.0
+"""Log-probability of every token, in nats, and of one to a version that is not what it was."""
 
 UNREACHABLE = "the connection was refused or could not be made"
 
@@ -77,6 +81,13 @@ class World:
         await asyncio.sleep(self.chance.uniform(*ANSWER_SECONDS))
         return self.reached(urlsplit(ask.url).hostname or "").version
 
+    async def score(self, score: Score) -> Scored:
+        """What whoever a Service reaches makes of texts. Raises NoAnswer."""
+        await asyncio.sleep(self.chance.uniform(*ANSWER_SECONDS))
+        version = self.reached(urlsplit(score.url).hostname or "").version
+        nats = UNLIKELY if self.kubelet.trouble.get(version) == "wrong" else LIKELY
+        return Scored(version, {text.name: (nats,) * len(text.tokens) for text in score.texts})
+
     async def report(self, inquire: Inquire) -> Report:
         """What one pod's control port says. Raises NoAnswer."""
         await asyncio.sleep(self.chance.uniform(*ANSWER_SECONDS))
@@ -85,7 +96,7 @@ class World:
             raise NoAnswer(UNREACHABLE)
         if runtime.token != inquire.token:
             raise NoAnswer("HTTP 401 Unauthorized")
-        return Report(runtime.digest, ready=True, in_flight=0)
+        return Report(runtime.digest, ready=True, in_flight=0, vllm=VLLM)
 
     def reached(self, cluster_ip: str) -> Runtime:
         """Who answers a new connection to a Service now. Raises NoAnswer."""

@@ -58,6 +58,18 @@ class Reason(StrEnum):
     ENGINE_OUT_OF_MEMORY = "EngineOutOfMemory", "The engine was killed for the memory it took."
     ANSWER_FAILED = "AnswerFailed", "Pods are ready, and a request to them failed."
     WRONG_DIGEST_SERVED = "WrongDigestServed", "A pod serves other files than its pointer names."
+    GOLDEN_PROMPTS_FAILED = (
+        "GoldenPromptsFailed",
+        "Recorded answers are not as likely as they were.",
+    )
+    GOLDEN_PROMPTS_UNANSWERED = (
+        "GoldenPromptsUnanswered",
+        "Pods do not say how likely the recorded answers are.",
+    )
+    GOLDEN_PROMPTS_MISSING = (
+        "GoldenPromptsMissing",
+        "No golden prompt was recorded with the pods' engine.",
+    )
     NO_READY_REPLICAS = "NoReadyReplicas", "No pod is ready."
     PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded", "New pods took longer than the deadline allows."
     ROLLED_BACK = "RolledBack", "The wanted version failed before it served; what served before serves on."

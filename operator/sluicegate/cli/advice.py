@@ -47,6 +47,12 @@ ADVICE: Mapping[Reason, str] = {
     Reason.ENGINE_OUT_OF_MEMORY: "More resources.memory, or less engine.kvCache.memoryMiB or maxModelLength.",
     Reason.ANSWER_FAILED: "An engine that answers: kubectl logs -n NAMESPACE POD -c engine tells more.",
     Reason.WRONG_DIGEST_SERVED: "The pod is replaced by itself; if not, delete it.",
+    Reason.GOLDEN_PROMPTS_FAILED: "The files that the golden prompts were recorded with. If those are wrong: "
+    "record them anew, or spec.rollout.verification.goldenPrompts: {policy: Skip, skipReason: ...}.",
+    Reason.GOLDEN_PROMPTS_UNANSWERED: "An engine that answers: kubectl logs -n NAMESPACE POD -c engine tells "
+    "more.",
+    Reason.GOLDEN_PROMPTS_MISSING: "Golden prompts that were recorded with this engine: kubectl sluice "
+    "golden record NAME -n NAMESPACE; or another spec.rollout.verification.goldenPrompts.policy.",
     Reason.NO_READY_REPLICAS: "A pod becoming ready; pods and events below say what keeps them.",
     Reason.PROGRESS_DEADLINE_EXCEEDED: "A spec whose pods become ready, or a longer "
     "spec.rollout.progressDeadlineSeconds.",

@@ -1,4 +1,4 @@
-"""One change of an LLMDeployment, made of the very state that was looked at."""
+"""One change of a custom resource, made of the very state that was looked at."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sluicegate.cli.cluster import Cluster, found
 from sluicegate.cli.view import Object
 from sluicegate.core.objects import annotation, resource_version
 from sluicegate.kube.errors import Conflict
-from sluicegate.kube.resources import LLM_DEPLOYMENT
+from sluicegate.kube.resources import LLM_DEPLOYMENT, Resource
 
 FIELD_MANAGER = "kubectl-sluice"
 TRIES = 5
@@ -17,25 +17,30 @@ TRIES = 5
 Patch = Mapping[str, Any]
 
 
-async def edited(cluster: Cluster, name: str, change: Callable[[Object], Awaitable[Patch | None]]) -> Object:
-    """Patch the deployment as `change` says, which is asked again where somebody else was faster.
+async def edited(
+    cluster: Cluster,
+    name: str,
+    change: Callable[[Object], Awaitable[Patch | None]],
+    kind: Resource = LLM_DEPLOYMENT,
+) -> Object:
+    """Patch the object as `change` says, which is asked again where somebody else was faster.
 
     Answers the state that was patched, or that needs no patch. Raises Conflict where that has no end.
     """
     for left in reversed(range(TRIES)):
-        deployment = await found(cluster, LLM_DEPLOYMENT, name)
-        patch = await change(deployment)
+        seen = await found(cluster, kind, name)
+        patch = await change(seen)
         if patch is None:
             break
-        seen = {"resourceVersion": resource_version(deployment)}
-        guarded = {**patch, "metadata": {**patch.get("metadata", {}), **seen}}
+        version = {"resourceVersion": resource_version(seen)}
+        guarded = {**patch, "metadata": {**patch.get("metadata", {}), **version}}
         try:
-            await cluster.client.patch_merge(LLM_DEPLOYMENT, cluster.namespace, name, guarded, FIELD_MANAGER)
+            await cluster.client.patch_merge(kind, cluster.namespace, name, guarded, FIELD_MANAGER)
             break
         except Conflict:
             if not left:
                 raise
-    return deployment
+    return seen
 
 
 async def said(cluster: Cluster, name: str, key: str, about: Callable[[Object], str | None]) -> Object:

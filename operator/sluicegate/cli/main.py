@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Sequence
 from importlib import metadata
 from typing import NoReturn
 
-from sluicegate.cli import crds, explain, render, rollout, run, status, uninstall
+from sluicegate.cli import crds, explain, golden, render, rollout, run, status, uninstall
 from sluicegate.cli.command import Command, CommandError, Exit, Group, add_commands
 
 COMMANDS: tuple[Command | Group, ...] = (
@@ -19,6 +19,7 @@ COMMANDS: tuple[Command | Group, ...] = (
     status.COMMAND,
     explain.COMMAND,
     rollout.GROUP,
+    golden.GROUP,
     uninstall.COMMAND,
 )
 

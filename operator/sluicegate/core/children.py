@@ -63,10 +63,13 @@ def revision(
     ending: Ending | None = None,
     *,
     settled: bool = False,
+    verification: str = "",
 ) -> Object:
-    """Record of a colour: its template and pointer as rendered once, what for, and how its rollout ended."""
+    """Record of a colour: its template and pointer as rendered once, what for, how its rollout was verified
+    and how it ended."""
     notes = {naming.OUTCOME: ending.model_dump_json(by_alias=True)} if ending else {}
     notes |= {naming.SETTLED: "true"} if settled else {}
+    notes |= {naming.VERIFICATION: verification} if verification else {}
     labels = {**naming.colour_labels(owner.metadata.name, rollout), naming.TARGET: target}
     return _child(
         owner,

@@ -26,6 +26,7 @@ class Record:
     """What a colour was made as: the target's hash, the pod template, the pointer's content.
 
     `ending` is None until its rollout is over; a failed one that is `settled` stands in nobody's way.
+    `verification` tells what was made of the golden prompts, "" where there were none.
     """
 
     target: str
@@ -33,6 +34,7 @@ class Record:
     pointer: Mapping[str, Any]
     ending: Ending | None = None
     settled: bool = False
+    verification: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,7 @@ def _record(revision: Manifest | None, pointer: Manifest | None, replica_set: Ma
             _json(data.get("pointer")),
             _ending(_noted(revision, naming.OUTCOME)),
             _noted(revision, naming.SETTLED) is not None,
+            _noted(revision, naming.VERIFICATION) or "",
         )
     target = labels(replica_set).get(naming.TARGET, "") if replica_set else ""
     template = replica_set["spec"].get("template") if replica_set else None

@@ -46,7 +46,8 @@ def _again(known: World, colour: Colour) -> Ending | None:
 
 def _end_of(known: World, colour: Colour) -> Ending | None:
     if colour.id == known.exposure.rollout:
-        return _ending(known, Outcome.PROMOTED, Reason.PROMOTED, "the Service points at it")
+        told = ("the Service points at it", colour.record.verification)
+        return _ending(known, Outcome.PROMOTED, Reason.PROMOTED, "; ".join(filter(None, told)))
     if any(colour.id == kept.id for kept in known.kept):
         return None
     text = "the spec asked for something else before it took over"

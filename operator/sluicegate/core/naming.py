@@ -32,6 +32,9 @@ OUTCOME = "sluicegate.dev/outcome"
 SETTLED = "sluicegate.dev/settled"
 """On that of a failed rollout which keeps its target from being made no longer."""
 
+VERIFICATION = "sluicegate.dev/verification"
+"""On it too: what was made of the golden prompts before the colour served."""
+
 RETIRED = "sluicegate.dev/retired"
 """On a ReplicaSet that is about to be deleted."""
 

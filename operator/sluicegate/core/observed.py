@@ -20,14 +20,33 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Scores:
+    """What an engine made of texts: the log-probability in nats of each of their tokens, by the text's name.
+
+    None stands where it gave no number. `version` is the one that all answers named. `refusal` is what it
+    said of a text that it does not take, `error` why there is no answer.
+    """
+
+    at: datetime
+    version: str | None
+    log_probabilities: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
+    error: str | None = None
+    refusal: str | None = None
+
+
+@dataclass(frozen=True)
 class RuntimeStatus:
-    """What a model pod's control port said last: `digest` is of the weights it serves."""
+    """What a model pod's control port said last: `digest` is of the weights it serves.
+
+    `vllm` is the version that computes, None of a runtime that does not tell.
+    """
 
     at: datetime
     digest: str | None
     ready: bool
     in_flight: int
     error: str | None = None
+    vllm: str | None = None
 
 
 @dataclass(frozen=True)
@@ -49,9 +68,9 @@ class SeenDeployment:
     """One LLMDeployment and its world.
 
     `custom_resource` is a live read; the children come from caches that contain our last writes.
-    `model_versions` holds the ModelVersions named by the spec, where they exist. `answers` is keyed by the
-    subject of the Ask, `runtimes` by pod uid. `obstacle` is what the last write met. `nodes` is every node of
-    the cluster.
+    `model_versions` holds the ModelVersions named by the spec, where they exist. `answers` and `scores` are
+    keyed by the subject of the question, `runtimes` by pod uid. `obstacle` is what the last write met.
+    `nodes` is every node of the cluster.
     """
 
     custom_resource: Manifest
@@ -67,6 +86,7 @@ class SeenDeployment:
     pods: tuple[Manifest, ...] = ()
     nodes: tuple[Manifest, ...] = ()
     answers: Mapping[str, Answer] = field(default_factory=dict)
+    scores: Mapping[str, Scores] = field(default_factory=dict)
     runtimes: Mapping[str, RuntimeStatus] = field(default_factory=dict)
     obstacle: Problem | None = None
 

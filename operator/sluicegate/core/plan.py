@@ -82,8 +82,28 @@ class Inquire:
     reason: str
 
 
+@dataclass(frozen=True)
+class Text:
+    """A prompt and what is to follow it, in token ids."""
+
+    name: str
+    prompt: tuple[int, ...]
+    tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Score:
+    """Ask for the log-probability of each text's tokens at this URL; the answer is kept under `subject`."""
+
+    subject: str
+    url: str
+    model: str
+    texts: tuple[Text, ...]
+    reason: str
+
+
 Write = Create | Apply | Replace | Delete | SetFinalizers
-Action = Write | Ask | Inquire
+Action = Write | Ask | Inquire | Score
 
 
 def written(write: Write) -> Ref:

@@ -194,6 +194,7 @@ def _record(known: World, colour: Colour) -> Manifest | None:
         content,
         known.ending(colour),
         settled=known.settled(colour),
+        verification=rollout.verification(known, colour),
     )
 
 

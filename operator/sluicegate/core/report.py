@@ -222,7 +222,8 @@ def _under_way(known: World) -> Problem:
     if step is Step.PAUSED and known.target is None:
         text = "is held by spec.paused: no pods of it are made"
     if step is Step.AWAITING_PROMOTION and known.target is not None:
-        text = f"{text}: {_how_to_promote(known.deployment, known.target)}"
+        told = rollout.verification(known, known.target)
+        text = f"{text}{f' ({told})' if told else ''}: {_how_to_promote(known.deployment, known.target)}"
     return Problem(reason, f"{known.deployment.spec.model_version} {text}", stalled=False)
 
 

@@ -10,14 +10,14 @@ from datetime import datetime, timedelta
 
 from sluicegate.api.reasons import Reason
 from sluicegate.api.v1alpha1.llmdeployment import Step
-from sluicegate.core import naming
+from sluicegate.core import golden, naming
 from sluicegate.core.children import control_token
 from sluicegate.core.colours import Colour
 from sluicegate.core.conditions import timestamp
 from sluicegate.core.exposure import Exposure, exposed_now
 from sluicegate.core.objects import Manifest, condition, name, overdue, uid
-from sluicegate.core.observed import Answer, RuntimeStatus
-from sluicegate.core.plan import Action, Ask, Inquire
+from sluicegate.core.observed import Answer, RuntimeStatus, Scores
+from sluicegate.core.plan import Action, Ask, Inquire, Score
 from sluicegate.core.problem import Problem
 from sluicegate.core.template import CONTROL_PORT, served_model_name
 from sluicegate.core.world import World
@@ -69,11 +69,22 @@ def enough_to_serve(world: World) -> bool:
 
 
 def verified(world: World, colour: Colour) -> bool:
+    """Its pods answer as they should, and the golden prompts of its version hold, if it has some."""
+    if world.deployment.spec.replicas == 0:
+        return enough_pods(world, colour)
+    return answers(world, colour) and golden.gate(world, colour).opens
+
+
+def verification(world: World, colour: Colour) -> str:
+    """What was made of its golden prompts: as judged now, or as it was before the operator restarted."""
+    judged = colour is world.target and not colour.record.ending and answers(world, colour)
+    return (golden.gate(world, colour).note if judged else "") or colour.record.verification
+
+
+def answers(world: World, colour: Colour) -> bool:
     """Every pod is ready, serves the files that the pointer names, and the preview Service answers."""
     if not enough_pods(world, colour):
         return False
-    if world.deployment.spec.replicas == 0:
-        return True
     answered = world.seen.answers.get(preview_subject(colour))
     return _says(answered, colour) and all(_right(world, pod, colour) for pod in colour.ready_pods)
 
@@ -131,6 +142,8 @@ def questions(world: World) -> Iterator[Action]:
     for pod in target.ready_pods:
         yield from _inquire(world, pod, target)
     yield from _ask(world, target, preview_subject(target), world.preview)
+    if answers(world, target):
+        yield from _score(world, target, golden.gate(world, target))
 
 
 def in_question(world: World, target: Colour) -> bool:
@@ -139,7 +152,8 @@ def in_question(world: World, target: Colour) -> bool:
         return False
     if world.promoted:
         return not answered_since_ready(world, target)
-    return enough_pods(world, target) and not verified(world, target)
+    asked = answers(world, target) and not golden.gate(world, target).unscored
+    return enough_pods(world, target) and not asked
 
 
 def _ask(world: World, colour: Colour, subject: str, service: Manifest | None) -> Iterator[Action]:
@@ -148,6 +162,14 @@ def _ask(world: World, colour: Colour, subject: str, service: Manifest | None) -
     if address and (heard is None or _due(world, heard, enough=_says(heard, colour) and not world.promoted)):
         model = served_model_name(world.deployment)
         yield Ask(subject, f"http://{_host(address)}", model, "pods are ready and have to answer")
+
+
+def _score(world: World, colour: Colour, gate: golden.Gate) -> Iterator[Action]:
+    address = ((world.preview or {}).get("spec") or {}).get("clusterIP")
+    heard = world.seen.scores.get(gate.subject)
+    if address and gate.unscored and (heard is None or _due(world, heard, enough=False)):
+        model, reason = served_model_name(world.deployment), "golden prompts have to hold"
+        yield Score(gate.subject, f"http://{_host(address)}", model, gate.unscored, reason)
 
 
 def _inquire(world: World, pod: Manifest, colour: Colour) -> Iterator[Action]:
@@ -163,7 +185,7 @@ def _host(address: str) -> str:
     return f"[{address}]" if ":" in address else address
 
 
-def _due(world: World, heard: Answer | RuntimeStatus, *, enough: bool) -> bool:
+def _due(world: World, heard: Answer | RuntimeStatus | Scores, *, enough: bool) -> bool:
     # One that is still to come was heard before a clock was set back.
     waits = timedelta(0) <= world.now - heard.at < RETRY
     return not enough and not waits
@@ -199,8 +221,7 @@ def unanswered(world: World, colour: Colour) -> Problem | None:
     """What was wrong with the last answers of a colour whose pods are ready."""
     subject = service_subject(colour) if world.promoted else preview_subject(colour)
     answer = world.seen.answers.get(subject)
-    refused_at_first = answer is not None and answer.error and _just_ready(world, colour)
-    if answer is not None and not _says(answer, colour) and not refused_at_first:
+    if answer is not None and not _says(answer, colour) and not _premature(world, colour, answer):
         said = answer.error or f"version {answer.version} answered instead of {colour.version}"
         return Problem(Reason.ANSWER_FAILED, said, stalled=False)
     for pod in colour.ready_pods:
@@ -211,6 +232,20 @@ def unanswered(world: World, colour: Colour) -> Problem | None:
             final = heard.error is None and heard.digest is not None
             return Problem(Reason.WRONG_DIGEST_SERVED, said, stalled=False, final=final)
     return None
+
+
+def unverified(world: World, colour: Colour) -> Problem | None:
+    """Why a colour whose pods answer may not serve yet."""
+    if world.promoted or not answers(world, colour):
+        return None
+    return golden.gate(world, colour).problem
+
+
+def _premature(world: World, colour: Colour, answer: Answer) -> bool:
+    """Whether kube-proxy may not have known of the ready pods, or of the Service's last move."""
+    if answer.error is not None:
+        return _just_ready(world, colour)
+    return world.promoted and answer.at - datetime.fromisoformat(world.exposure.since) < PROPAGATION
 
 
 def _just_ready(world: World, colour: Colour) -> bool:

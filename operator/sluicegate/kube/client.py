@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from sluicegate.kube.config import transport_from, transport_to
 from sluicegate.kube.errors import from_response, from_status, no_answer
-from sluicegate.kube.resources import Resource, resource_of
-from sluicegate.kube.transport import Query, Stream, Transport
+from sluicegate.kube.resources import SERVICE, Resource, resource_of
+from sluicegate.kube.transport import Query, Response, Stream, Transport
 
 Manifest = Mapping[str, Any]
 Object = dict[str, Any]
@@ -228,6 +228,15 @@ class Client:
             options["gracePeriodSeconds"] = grace_seconds
         return await self._request("delete", resource, "DELETE", resource.path(namespace, name), {}, options)
 
+    async def ask(
+        self, namespace: str, service: str, method: str, path: str, body: Manifest | None = None
+    ) -> tuple[Object, Mapping[str, str]]:
+        """What a Service's port "http" answers, through the API server: its JSON and its headers."""
+        where = f"{SERVICE.path(namespace)}/{service}:http/proxy{path}"
+        verb = "get" if method == "GET" else "create"
+        answer = await self._exchange(verb, SERVICE, method, where, {}, body)
+        return _decoded(answer.body), answer.headers
+
     async def _request(
         self,
         verb: str,
@@ -238,6 +247,18 @@ class Client:
         body: Manifest | None = None,
         content_type: str = _JSON,
     ) -> Object:
+        return _decoded((await self._exchange(verb, resource, method, path, query, body, content_type)).body)
+
+    async def _exchange(
+        self,
+        verb: str,
+        resource: Resource,
+        method: str,
+        path: str,
+        query: Query | None = None,
+        body: Manifest | None = None,
+        content_type: str = _JSON,
+    ) -> Response:
         with _Attempt(self._on_request, verb, resource.kind) as attempt:
             async with asyncio.timeout(self._timeout), self._slots:
                 if body is not None:
@@ -247,7 +268,7 @@ class Client:
             attempt.code = answer.status
             if answer.status >= 400:
                 raise from_response(answer.status, answer.headers, answer.body)
-            return _decoded(answer.body)
+            return answer
 
     @asynccontextmanager
     async def _open(self, resource: Resource, path: str, query: Query) -> AsyncIterator[Stream]:

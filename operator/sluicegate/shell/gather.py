@@ -49,6 +49,7 @@ class Gatherer:
             pods=pods,
             nodes=self._view.nodes(),
             answers=self._calls.answers(key),
+            scores=self._calls.scores(key),
             runtimes=self._calls.statuses(key, frozenset(map(objects.uid, pods))),
         )
 

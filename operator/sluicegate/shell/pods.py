@@ -1,13 +1,15 @@
-"""How questions reach model pods: one generation through a Service, the status at a pod's control port."""
+"""How questions reach model pods: through a Service, or at a pod's control port."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import aiohttp
 
-from sluicegate.core.plan import Ask, Inquire
+from sluicegate.core.plan import Ask, Inquire, Score, Text
+from sluicegate.shell import scoring
 
 # A packet that meets kube-proxy between two of its tables is lost. The kernel sends it again after 1 and 3 s;
 # another connection is answered at once.
@@ -22,11 +24,24 @@ class NoAnswer(Exception):  # noqa: N818
 
 @dataclass(frozen=True)
 class Report:
-    """What a pod says of itself: the digest of the weights it serves, and its requests in flight."""
+    """What a pod says of itself: the digest of the weights it serves, its requests in flight, its vLLM."""
 
     digest: str | None
     ready: bool
     in_flight: int
+    vllm: str | None = None
+
+
+@dataclass(frozen=True)
+class Scored:
+    """By a text's name, the log-probability in nats of each of its tokens, None where there is no number.
+
+    `version` is named by all answers. `refusal` is what the engine said of a text that it does not take.
+    """
+
+    version: str
+    log_probabilities: Mapping[str, tuple[float | None, ...]]
+    refusal: str | None = None
 
 
 class Pods(Protocol):
@@ -34,6 +49,10 @@ class Pods(Protocol):
 
     async def generate(self, ask: Ask) -> str:
         """One token from the Service; the version that the answer names."""
+        ...
+
+    async def score(self, score: Score) -> Scored:
+        """What the engine behind the Service makes of the texts, asked one after another."""
         ...
 
     async def report(self, inquire: Inquire) -> Report: ...
@@ -54,13 +73,29 @@ class HttpPods:
         except _FAILURES as failure:
             raise NoAnswer(_words(failure)) from failure
 
+    async def score(self, score: Score) -> Scored:
+        versions: set[str] = set()
+        found: dict[str, tuple[float | None, ...]] = {}
+        refusal = None
+        try:
+            for text in score.texts:
+                version, said = await self._score(score, text)
+                versions.add(version)
+                if isinstance(said, str):
+                    refusal = f"{text.name}: {said}"
+                    break
+                found[text.name] = said
+        except _FAILURES as failure:
+            raise NoAnswer(_words(failure)) from failure
+        return Scored(" and ".join(sorted(versions)), found, refusal)
+
     async def report(self, inquire: Inquire) -> Report:
         headers = {"Authorization": f"Bearer {inquire.token}"}
         try:
             async with self._session.get(f"{inquire.url}/status", headers=headers) as response:
                 response.raise_for_status()
                 body: Any = await response.json()
-            return Report(body["digest"], bool(body["ready"]), int(body["inFlight"]))
+            return Report(body["digest"], bool(body["ready"]), int(body["inFlight"]), body.get("vllm"))
         except _FAILURES as failure:
             raise NoAnswer(_words(failure)) from failure
 
@@ -79,6 +114,16 @@ class HttpPods:
             if reason not in FINISHED:
                 raise ValueError(f"the generation ended with finish_reason {reason}")
             return response.headers[VERSION_HEADER]
+
+    async def _score(self, score: Score, text: Text) -> tuple[str, tuple[float | None, ...] | str]:
+        """The version that answers, and the text's scores or why it is refused."""
+        question = scoring.question(score.model, text.prompt, text.tokens)
+        async with self._session.post(f"{score.url}/v1/completions", json=question) as response:
+            if response.status == 400:
+                # A token that it does not know, too long a text, or what JSON has no word for: NaN.
+                return response.headers[VERSION_HEADER], (await response.json())["error"]["message"]
+            response.raise_for_status()
+            return response.headers[VERSION_HEADER], scoring.scores(await response.json(), text.tokens)
 
 
 _FAILURES = (aiohttp.ClientError, LookupError, TypeError, ValueError)

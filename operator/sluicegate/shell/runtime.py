@@ -1,4 +1,4 @@
-"""Calls to model pods: one generation through a Service, and the status of one pod.
+"""Calls to model pods: through a Service one generation or the scores of texts, and the status of one pod.
 
 They run beside reconciling and may take their time: what a decision sees is the last answer, and the key
 comes back as soon as there is a new one.
@@ -9,24 +9,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from sluicegate.core.observed import Answer, RuntimeStatus
-from sluicegate.core.plan import Ask, Inquire
+from sluicegate.core.observed import Answer, RuntimeStatus, Scores
+from sluicegate.core.plan import Ask, Inquire, Score
 from sluicegate.shell.keys import Key
 from sluicegate.shell.pods import NoAnswer, Pods
 
 INQUIRY_SECONDS = 10.0
 # A question waits for its turn among the users' requests.
 ASK_SECONDS = 60.0
+# All texts of a question together, one after another.
+SCORE_SECONDS = 300.0
 CALLS_AT_A_TIME = 128
 ANSWERS_KEPT = 8
 
 Subject = tuple[Key, str]
+T = TypeVar("T")
 
 
 class RuntimeCalls:
-    """Carries out Ask and Inquire, one at a time for each subject and pod, and keeps the last answers.
+    """Carries out Ask, Score and Inquire, one at a time for each subject and pod, and keeps the last answers.
 
     `now` is the wall clock: an answer is dated to when it was asked for. `requeue` is told the key of
     each new answer.
@@ -38,12 +41,17 @@ class RuntimeCalls:
         self._requeue = requeue
         self._slots = asyncio.Semaphore(CALLS_AT_A_TIME)
         self._answers: dict[Key, dict[str, Answer]] = {}
+        self._scores: dict[Key, dict[str, Scores]] = {}
         self._statuses: dict[Key, dict[str, RuntimeStatus]] = {}
         self._calls: dict[Subject, asyncio.Task[None]] = {}
 
     def answers(self, key: Key) -> Mapping[str, Answer]:
         """The last answers to the key's Asks, by subject."""
         return dict(self._answers.get(key, {}))
+
+    def scores(self, key: Key) -> Mapping[str, Scores]:
+        """The last answers to the key's Scores, by subject."""
+        return dict(self._scores.get(key, {}))
 
     def statuses(self, key: Key, pods: frozenset[str]) -> Mapping[str, RuntimeStatus]:
         """The last status of each pod of the key, by uid; what is kept of other pods is dropped."""
@@ -52,16 +60,19 @@ class RuntimeCalls:
             del held[uid]
         return dict(held)
 
-    def start(self, key: Key, action: Ask | Inquire) -> None:
+    def start(self, key: Key, action: Ask | Inquire | Score) -> None:
         """Begin a call, unless the same subject is being called already."""
         match action:
             case Ask():
                 self._begin((key, action.subject), self._ask(key, action))
+            case Score():
+                self._begin((key, action.subject), self._score(key, action))
             case Inquire():
                 self._begin((key, action.pod_uid), self._inquire(key, action))
 
     def forget(self, key: Key) -> None:
         self._answers.pop(key, None)
+        self._scores.pop(key, None)
         self._statuses.pop(key, None)
         for (owner, _), call in self._calls.items():
             if owner == key:
@@ -95,11 +106,18 @@ class RuntimeCalls:
                     answer = Answer(at, await self._pods.generate(ask))
             except (NoAnswer, TimeoutError) as failure:
                 answer = Answer(at, None, _words(failure, ASK_SECONDS))
-        answers = self._answers.setdefault(key, {})
-        answers.pop(ask.subject, None)
-        answers[ask.subject] = answer
-        while len(answers) > ANSWERS_KEPT:
-            del answers[next(iter(answers))]
+        _keep(self._answers.setdefault(key, {}), ask.subject, answer)
+
+    async def _score(self, key: Key, score: Score) -> None:
+        async with self._slots:
+            at = self._now()
+            try:
+                async with asyncio.timeout(SCORE_SECONDS):
+                    found = await self._pods.score(score)
+                scores = Scores(at, found.version, found.log_probabilities, refusal=found.refusal)
+            except (NoAnswer, TimeoutError) as failure:
+                scores = Scores(at, None, error=_words(failure, SCORE_SECONDS))
+        _keep(self._scores.setdefault(key, {}), score.subject, scores)
 
     async def _inquire(self, key: Key, inquire: Inquire) -> None:
         async with self._slots:
@@ -107,11 +125,19 @@ class RuntimeCalls:
             try:
                 async with asyncio.timeout(INQUIRY_SECONDS):
                     report = await self._pods.report(inquire)
-                status = RuntimeStatus(at, report.digest, report.ready, report.in_flight)
+                status = RuntimeStatus(at, report.digest, report.ready, report.in_flight, vllm=report.vllm)
             except (NoAnswer, TimeoutError) as failure:
                 words = _words(failure, INQUIRY_SECONDS)
                 status = RuntimeStatus(at, None, ready=False, in_flight=0, error=words)
         self._statuses.setdefault(key, {})[inquire.pod_uid] = status
+
+
+def _keep(answers: dict[str, T], subject: str, answer: T) -> None:
+    """Put the newest last; the oldest make room."""
+    answers.pop(subject, None)
+    answers[subject] = answer
+    while len(answers) > ANSWERS_KEPT:
+        del answers[next(iter(answers))]
 
 
 def _words(failure: BaseException, limit: float) -> str:

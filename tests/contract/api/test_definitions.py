@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.api.cases import CASES, Case, a_deployment, a_model_version, without
+from tests.builders import a_golden_prompt
 
 from sluicegate.kube.client import Client
 from sluicegate.kube.errors import ApiError, Invalid
@@ -69,22 +70,41 @@ async def test_defaults_are_filled_in_to_the_last_field(client: Client, namespac
             "progressDeadlineSeconds": 1800,
             "historyLimit": 10,
             "promotion": "Automatic",
+            "verification": {"goldenPrompts": {"policy": "IfRecorded", "maxDifferenceMilliNats": 500}},
         },
     }
 
 
-async def test_a_spec_of_a_model_version_never_changes(client: Client, namespace: str) -> None:
+async def test_source_and_digest_of_a_model_version_never_change(client: Client, namespace: str) -> None:
     stored = await client.create(_in(namespace, a_model_version()), MANAGER)
     changes = {
         "another source": {"spec": {"source": {"uri": "pvc://models/other"}}},
         "a digest that was left out": {"spec": {"digest": "sha256:" + "0" * 64}},
+        "another endpoint": {"spec": {"source": {"endpoint": "https://mirror.test"}}},
     }
 
     for change in changes.values():
-        with pytest.raises(Invalid, match="never changes"):
+        with pytest.raises(Invalid, match="never change"):
             await client.patch_merge(MODEL_VERSION, namespace, "smollm2-1", change, MANAGER)
     with pytest.raises(Invalid, match="spec: Required value"):
         await client.replace(without(stored, "spec"), MANAGER)
+
+
+async def test_a_digest_is_neither_changed_nor_taken_back(client: Client, namespace: str) -> None:
+    await client.create(_in(namespace, a_model_version(digest="sha256:" + "a" * 64)), MANAGER)
+    for digest in ("sha256:" + "b" * 64, None):
+        with pytest.raises(Invalid, match="never change"):
+            await client.patch_merge(
+                MODEL_VERSION, namespace, "smollm2-1", {"spec": {"digest": digest}}, MANAGER
+            )
+
+
+async def test_golden_prompts_come_and_go(client: Client, namespace: str) -> None:
+    await client.create(_in(namespace, a_model_version()), MANAGER)
+    for prompts in ([a_golden_prompt()], [a_golden_prompt(), a_golden_prompt("moon")], None):
+        change = {"spec": {"goldenPrompts": prompts}}
+        stored = await client.patch_merge(MODEL_VERSION, namespace, "smollm2-1", change, MANAGER)
+        assert stored["spec"].get("goldenPrompts") == prompts
 
 
 async def test_metadata_of_a_model_version_may_change(client: Client, namespace: str) -> None:

@@ -69,7 +69,7 @@ async def test_a_model_version_is_followed_by_one_of_the_same_spec_only(
     await all_of(range(SUCCESSORS), ask)
 
     assert min(coverage.verdicts[True], coverage.verdicts[False]) > SUCCESSORS / 4
-    assert any("never changes" in told for _, told in coverage.refused)
+    assert any("never change" in told for _, told in coverage.refused)
     record_property("class 16", SUCCESSORS)
 
 

@@ -52,7 +52,9 @@ class Pace:
 
 class Kubelet:
     """`alive(node)` says whose pods it may act on. `trouble` is by the name of a ModelVersion: "crash",
-    "hang" (never ready), or for inspections a termination message."""
+    "hang" (never ready), "wrong" (answers otherwise than was recorded), or for inspections a termination
+    message.
+    """
 
     def __init__(
         self, server: ApiServer, runtimes: Runtimes, chance: random.Random, alive: Callable[[str], bool]
@@ -161,7 +163,7 @@ class Kubelet:
             return
         version = containers.inspected(pod)
         trouble = self.trouble.get(version)
-        message = None if trouble in ("crash", "hang") else trouble
+        message = None if trouble in ("crash", "hang", "wrong") else trouble
         self._step(pod, life, Stage.OVER, now)
         self._write(pod, containers.inspection_ended(pod, version, message, self._now()))
 

@@ -19,6 +19,7 @@ from sluicegate.api.meta import (
     Timestamp,
 )
 from sluicegate.api.naming_rules import FORM_RULES
+from sluicegate.api.v1alpha1.golden import MOST_PROMPTS, GoldenPrompt
 
 KIND = "ModelVersion"
 
@@ -61,6 +62,10 @@ class ModelVersionSpec(Model):
     """Where the files come from."""
     digest: Annotated[Digest | None, Change.NEVER] = None
     """Digest that the files must have. Left out, the one found at first is recorded in the status."""
+    golden_prompts: Annotated[
+        tuple[GoldenPrompt, ...], Field(max_length=MOST_PROMPTS), ListMap(("name", "recordedWith"))
+    ] = ()
+    """Prompts with known answers, which new pods are held to before they may serve. May be added later."""
 
 
 class Facts(Model):
@@ -117,15 +122,17 @@ class ModelVersion(Model):
     kind: Literal["ModelVersion"] = "ModelVersion"
     metadata: Metadata
     spec: ModelVersionSpec
-    """Where the weights come from, and what they must be. It never changes."""
+    """Where the weights come from, and what they must be. Only its goldenPrompts ever change."""
     status: ModelVersionStatus = ModelVersionStatus()
     """What the inspection found."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
         *FORM_RULES,
         Rule(
-            cel="self.spec == oldSelf.spec",
-            message="spec of a ModelVersion never changes: make a new ModelVersion instead",
+            cel="self.spec.source == oldSelf.spec.source "
+            "&& has(self.spec.digest) == has(oldSelf.spec.digest) "
+            "&& (!has(self.spec.digest) || self.spec.digest == oldSelf.spec.digest)",
+            message="source and digest of a ModelVersion never change: make a new ModelVersion instead",
             holds=None,
         ),
     )

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from sluicegate.api.meta import Change, Model
+from sluicegate.api.v1alpha1.verification import Verification
 
 
 class Promotion(StrEnum):
@@ -29,3 +30,5 @@ class Rollout(Model):
     promotion: Annotated[Promotion, Change.OPERATOR] = Promotion.AUTOMATIC
     """Who lets verified pods take over. Manual waits for a person (kubectl sluice rollout promote), but not
     with the first version, before which none was promoted. Loss of the serving pods skips no wait."""
+    verification: Verification = Verification()
+    """What a new version has to prove."""
