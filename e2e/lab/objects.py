@@ -40,7 +40,7 @@ def a_deployment(name: str, version: str, **spec: Any) -> Object:
             "servedModelName": "lab",
             "engine": engine,
             "resources": {"cpu": "100m", "memory": "3Gi"},
-            "rollout": {"drainSeconds": 20},
+            "rollout": {"drainSeconds": 20, "observeSeconds": 5},
             **spec,
         },
     }

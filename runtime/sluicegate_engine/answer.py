@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from enum import StrEnum
 
 from sluicegate_engine.asgi import Headers, Message, Send
+
+Part = Callable[[bytes], None]
 
 _ABORTED = re.compile(rb'"finish_reason": ?"abort"')
 _ERROR_EVENT = re.compile(rb'(?:^|\n)data: \{"error":')
@@ -36,14 +39,15 @@ class Answer:
     """Stands in front of an ASGI `send`; `stamp` is added to the headers of whatever is answered.
 
     The start of a JSON answer is held until its body is there, so that an aborted one can still become an
-    error.
+    error. `watch` is shown each part of the application's body that is not empty.
     """
 
-    def __init__(self, send: Send, stamp: Headers) -> None:
+    def __init__(self, send: Send, stamp: Headers, watch: Part | None = None) -> None:
         self._send = send
         self._stamp = stamp
+        self._watch = watch
         self._held: Message | None = None
-        self._streams = False
+        self.streams = False
         self._failed = False
         self.status = 0
         self.complete = False
@@ -86,7 +90,7 @@ class Answer:
         headers = [(k, v) for k, v in message.get("headers", ()) if k.lower() not in names]
         kind = next((v for k, v in headers if k.lower() == b"content-type"), b"")
         self.status = message["status"]
-        self._streams = kind.startswith(b"text/event-stream")
+        self.streams = kind.startswith(b"text/event-stream")
         stamped = {**message, "headers": headers + self._stamp}
         if self.status == 200 and kind.startswith(b"application/json"):
             self._held = stamped
@@ -97,6 +101,8 @@ class Answer:
         if self.complete:
             return None
         body = message.get("body", b"")
+        if body and self._watch is not None:
+            self._watch(body)
         aborted = _ABORTED.search(body) is not None
         if self._held is not None:
             if aborted:
@@ -104,10 +110,10 @@ class Answer:
                 return await self.fail(503, "Aborted", "the request was aborted before its answer was whole")
             held, self._held = self._held, None
             await self._send(held)
-        if self._streams and aborted:
+        if self.streams and aborted:
             event = error_body(503, "Aborted", "the request was aborted before its answer was whole")
             message = {**message, "body": b"data: " + event + b"\n\n"}
-        self._failed = self._failed or aborted or (self._streams and _ERROR_EVENT.search(body) is not None)
+        self._failed = self._failed or aborted or (self.streams and _ERROR_EVENT.search(body) is not None)
         await self._send(message)
         self.complete = not message.get("more_body", False)
         return None

@@ -67,4 +67,5 @@ class ControlServer:
             "queued": report.queued if report else 0,
             "since": status.since.isoformat(timespec="milliseconds"),
             "message": status.message,
+            "measured": self._link.measured,
         }

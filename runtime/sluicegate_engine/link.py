@@ -12,12 +12,16 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from sluicegate_engine.admission import Admission
 
 _RETRY_SECONDS = 0.1
 _COALESCE_SECONDS = 0.01
 """Under load changes come in thousands a second; this is how many reports of them a second are enough."""
+_MEASURE_SECONDS = 1.0
+"""Measurements are long, and nobody is in a hurry for them."""
+_LINE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,7 @@ class Report:
         )
 
     @staticmethod
-    def decode(line: bytes) -> Report:
-        data = json.loads(line)
+    def decode(data: Mapping[str, Any]) -> Report:
         return Report(
             Admission(data["admission"]),
             data["version"],
@@ -73,16 +76,20 @@ class Report:
 
 
 class SupervisorLink:
-    """The supervisor's end. `report` is the gate's last word, kept after the gate is gone."""
+    """The supervisor's end. `report` is the gate's last word, kept after the gate is gone.
+
+    So is `measured`, by model version, which is passed on as it is.
+    """
 
     def __init__(self, command: Command) -> None:
         self._command = command
         self._writer: asyncio.StreamWriter | None = None
         self._changed = asyncio.Condition()
         self.report: Report | None = None
+        self.measured: Mapping[str, object] = {}
 
     async def listen(self, path: Path) -> asyncio.Server:
-        return await asyncio.start_unix_server(self._converse, path)
+        return await asyncio.start_unix_server(self._converse, path, limit=_LINE_BYTES)
 
     def send(self, command: Command) -> None:
         """Tell the gate, now or when it connects."""
@@ -102,9 +109,7 @@ class SupervisorLink:
         writer.write(self._command.encode())
         try:
             async for line in reader:
-                async with self._changed:
-                    self.report = Report.decode(line)
-                    self._changed.notify_all()
+                await self._hear(json.loads(line))
         except (ConnectionError, asyncio.CancelledError):
             pass
         finally:
@@ -112,21 +117,36 @@ class SupervisorLink:
                 self._writer = None
             writer.close()
 
+    async def _hear(self, said: Mapping[str, Any]) -> None:
+        if "measured" in said:
+            self.measured = said["measured"]
+            return
+        async with self._changed:
+            self.report = Report.decode(said)
+            self._changed.notify_all()
+
 
 class GateLink:
     """The gate's end: obeys commands, reports after every change, closes the gate while nobody commands."""
 
     def __init__(
-        self, path: Path, obey: Callable[[Command | None], None], report: Callable[[], Report]
+        self,
+        path: Path,
+        obey: Callable[[Command | None], None],
+        report: Callable[[], Report],
+        measured: Callable[[], Mapping[str, object]],
     ) -> None:
         self._path = path
         self._obey = obey
         self._report = report
-        self._dirty = asyncio.Event()
+        self._measured = measured
+        self._to_report = asyncio.Event()
+        self._to_measure = asyncio.Event()
 
     def changed(self) -> None:
         """Say that there is something new to report."""
-        self._dirty.set()
+        self._to_report.set()
+        self._to_measure.set()
 
     async def run(self) -> None:
         """Stay connected until cancelled. `obey` gets None whenever the supervisor is lost."""
@@ -138,23 +158,36 @@ class GateLink:
 
     async def _converse(self) -> None:
         reader, writer = await asyncio.open_unix_connection(self._path)
-        sender = asyncio.create_task(self._send_reports(writer))
+        senders = (
+            asyncio.create_task(_tell(writer, self._to_report, self._say_report, _COALESCE_SECONDS)),
+            asyncio.create_task(_tell(writer, self._to_measure, self._say_measured, _MEASURE_SECONDS)),
+        )
         try:
             async for line in reader:
                 self._obey(Command.decode(line))
                 self.changed()
         finally:
-            sender.cancel()
+            for sender in senders:
+                sender.cancel()
             writer.close()
 
-    async def _send_reports(self, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError):
-            while True:
-                await self._dirty.wait()
-                self._dirty.clear()
-                writer.write(self._report().encode())
-                await writer.drain()
-                await asyncio.sleep(_COALESCE_SECONDS)
+    def _say_report(self) -> bytes:
+        return self._report().encode()
+
+    def _say_measured(self) -> bytes:
+        return _line({"measured": self._measured()})
+
+
+async def _tell(
+    writer: asyncio.StreamWriter, news: asyncio.Event, say: Callable[[], bytes], pause: float
+) -> None:
+    with suppress(ConnectionError):
+        while True:
+            await news.wait()
+            news.clear()
+            writer.write(say())
+            await writer.drain()
+            await asyncio.sleep(pause)
 
 
 def _line(data: Mapping[str, object]) -> bytes:

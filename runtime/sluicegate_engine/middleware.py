@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import os
+import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ from sluicegate_engine.demand import sequences
 from sluicegate_engine.gate_settings import KEY_HEADER, VERSION_HEADER, GateSettings
 from sluicegate_engine.inbox import BodyError, Inbox, Limits
 from sluicegate_engine.link import Command, GateLink, Report
+from sluicegate_engine.measurement import Clock, Measurements, Pace
 from sluicegate_engine.routes import Route, classify
 
 _CLOSE: Headers = [(b"connection", b"close")]
@@ -32,8 +34,11 @@ _REFUSALS = {
 class Gate:
     """The middleware class. vLLM builds it with the application alone; settings come by environment."""
 
-    def __init__(self, app: App, settings: GateSettings | None = None) -> None:
+    def __init__(
+        self, app: App, settings: GateSettings | None = None, clock: Clock = time.monotonic_ns
+    ) -> None:
         self._app = app
+        self._clock = clock
         self._settings = settings or GateSettings.from_environment(os.environ)
         self._key = self._settings.key.encode()
         self._version = self._settings.version
@@ -43,7 +48,8 @@ class Gate:
         )
         self._outcomes: Counter[str] = Counter()
         self._rejections: Counter[str] = Counter()
-        self._link = GateLink(Path(self._settings.link), self._obey, self._report)
+        self._measurements = Measurements()
+        self._link = GateLink(Path(self._settings.link), self._obey, self._report, self._measurements.encode)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -86,9 +92,9 @@ class Gate:
         verdict = self._queue.judge()
         if verdict in _REFUSALS:
             await self._reject(verdict, Answer(send, self._stamp()))
-            self._count(Outcome.REJECTED)
+            self._count(self._version, Outcome.REJECTED)
         elif (outcome := await self._read(scope, inbox, send)) is not None:
-            self._count(outcome)
+            self._count(self._version, outcome)
         else:
             await self._take_turn(scope, inbox, send)
 
@@ -111,27 +117,28 @@ class Gate:
         if wanted > most:
             said = f"prompts times n are more than the {most} sequences that are computed at a time"
             await Answer(send, self._stamp()).fail(400, "TooManySequences", said)
-            return self._count(Outcome.CLIENT_ERROR)
+            return self._count(self._version, Outcome.CLIENT_ERROR)
         turn = asyncio.Event()
         ticket = self._queue.offer(turn.set, wanted)
-        outcome = Outcome.DISCONNECTED
+        outcome, version, pace = Outcome.DISCONNECTED, self._version, Pace(self._clock)
         self._link.changed()
         try:
             if ticket.verdict is Verdict.QUEUED:
                 await inbox.wait(turn)
             if inbox.gone:
                 return
-            answer = Answer(send, self._stamp())
+            version = self._version
+            answer = Answer(send, self._stamp(), pace.part)
             if ticket.verdict is not Verdict.ADMITTED:
                 outcome = Outcome.REJECTED
                 return await self._reject(ticket.verdict, answer)
             try:
                 await self._run(scope, inbox.receive, answer)
             finally:
-                outcome = answer.outcome(inbox.gone)
+                outcome, pace.streamed = answer.outcome(inbox.gone), answer.streams
         finally:
             self._queue.leave(ticket)
-            self._count(outcome)
+            self._count(version, outcome, pace)
 
     async def _reject(self, verdict: Verdict, answer: Answer) -> None:
         status, kind, message, seconds = _REFUSALS[verdict]
@@ -151,8 +158,9 @@ class Gate:
         stamp = [(VERSION_HEADER.encode(), self._version.encode())]
         return stamp if self._queue.admission is Admission.OPEN else stamp + _CLOSE
 
-    def _count(self, outcome: Outcome) -> None:
+    def _count(self, version: str, outcome: Outcome, pace: Pace | None = None) -> None:
         self._outcomes[outcome.value] += 1
+        self._measurements.count(version, outcome, pace)
         self._link.changed()
 
     def _obey(self, command: Command | None) -> None:

@@ -267,6 +267,31 @@ PODS = {
     "a drain without time": Case(a_deployment(rollout={"drainSeconds": 0}), "drainSeconds"),
     "a change that waits for a person": Case(a_deployment(rollout={"promotion": "Manual"}, paused=True)),
     "a promotion by nobody": Case(a_deployment(rollout={"promotion": "Never"}), "promotion"),
+    "an observation of no time": Case(a_deployment(rollout={"observeSeconds": 0})),
+    "an observation of two days": Case(a_deployment(rollout={"observeSeconds": 172_800}), "observeSeconds"),
+    "a comparison of every figure": Case(
+        a_deployment(
+            rollout={
+                "verification": {
+                    "comparison": {
+                        "minRequests": 10,
+                        "maxErrorRateIncreasePermille": 1,
+                        "maxTtftP95IncreasePercent": 5,
+                        "maxTpotP95IncreasePercent": 5,
+                        "maxLatencyP95IncreasePercent": 5,
+                        "maxOutputTokensP50DriftPercent": 5,
+                    }
+                }
+            }
+        )
+    ),
+    "a comparison within what sketches cannot tell": Case(
+        a_deployment(rollout={"verification": {"comparison": {"maxTtftP95IncreasePercent": 4}}}),
+        "maxTtftP95IncreasePercent",
+    ),
+    "a comparison by nine requests": Case(
+        a_deployment(rollout={"verification": {"comparison": {"minRequests": 9}}}), "minRequests"
+    ),
     "a pause in words": Case(a_deployment(paused="true"), "paused"),
 }
 

@@ -54,7 +54,7 @@ async def test_nothing_that_did_not_fail_is_tried_again(scene: Scene, commands: 
     assert await scene.annotations() == {}
 
 
-@pytest.mark.parametrize("step", ["Provisioning", "Verifying", "AwaitingPromotion", "Paused"])
+@pytest.mark.parametrize("step", ["Provisioning", "Verifying", "AwaitingPromotion", "Paused", "Observing"])
 async def test_an_abort_names_the_rollout_under_way(step: str, scene: Scene, commands: Commands) -> None:
     await _is_at(scene, step)
     for _ in range(2):
@@ -62,7 +62,7 @@ async def test_an_abort_names_the_rollout_under_way(step: str, scene: Scene, com
     assert await scene.annotations() == {ABORT: NEW}
 
 
-@pytest.mark.parametrize("step", ["Cutover", "Draining", "Discarding"])
+@pytest.mark.parametrize("step", ["Cutover", "Reverting", "Draining", "Discarding"])
 async def test_an_abort_is_refused_once_it_takes_over(step: str, scene: Scene, commands: Commands) -> None:
     await _is_at(scene, step)
     code, said = await commands.run("abort", NAME)

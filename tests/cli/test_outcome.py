@@ -58,6 +58,14 @@ ON_THE_WAY = {
         a_deployment(_not_ready("Provisioning"), serving=serving(), rollout=_rollout("Provisioning")),
         "Provisioning",
     ),
+    "the version answers and is observed": (
+        a_deployment(_not_ready("Observing"), serving=serving(VERSION, NEW), rollout=_rollout("Observing")),
+        "Observing",
+    ),
+    "the version has failed while it was observed": (
+        a_deployment(_not_ready("Reverting"), serving=serving(VERSION, NEW), rollout=_rollout("Reverting")),
+        "Reverting",
+    ),
     "changes are paused": (
         a_deployment(_not_ready("Paused"), serving=serving(), rollout=_rollout("Paused")),
         "Paused",

@@ -56,7 +56,7 @@ async def test_said_twice_it_is_promoted_already(
     assert capsys.readouterr().out == "v2 is promoted already: so it is\n"
 
 
-@pytest.mark.parametrize("step", ["Cutover", "Draining"])
+@pytest.mark.parametrize("step", ["Cutover", "Observing", "Draining"])
 async def test_what_takes_over_is_promoted_already(step: str, scene: Scene, commands: Commands) -> None:
     await scene.has_a_deployment("v2")
     await _says(scene, step)

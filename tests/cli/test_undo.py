@@ -26,7 +26,7 @@ GONE = "make it again, or name another with --to"
 
 
 async def _stands(
-    scene: Scene, version: str, history: list[dict[str, Any]], good: str, *, promoted: bool = True
+    scene: Scene, version: str, history: list[dict[str, Any]], good: str, *, route: str = "Promoted"
 ) -> None:
     """The spec asks for a version, and `good` was promoted last, to this spec or to an earlier one."""
     for each in ("v1", "v2", "v3"):
@@ -34,10 +34,11 @@ async def _stands(
         meta = {"namespace": NAMESPACE, "name": each}
         await scene.truth.create({**made, "metadata": meta, "status": {}}, "kubectl")
     await scene.has_a_deployment(version)
-    route = {"type": "RouteReady", "status": str(promoted), "reason": "Promoted", "observedGeneration": 1}
+    points = str(route in ("Promoted", "Observing"))
+    ready = {"type": "RouteReady", "status": points, "reason": route, "observedGeneration": 1}
     status = {
         "observedGeneration": 1,
-        "conditions": [{**route, "lastTransitionTime": SINCE}],
+        "conditions": [{**ready, "lastTransitionTime": SINCE}],
         "history": history,
         "lastGood": {"version": "", "rollout": good},
     }
@@ -59,11 +60,15 @@ async def test_what_was_promoted_before_is_asked_for_again(
     assert capsys.readouterr().out == "the spec asks for v1 again, no longer for v3\n"
 
 
-@pytest.mark.parametrize("history", [PAST[1:], PAST[2:]], ids=["that failed", "under way"])
-async def test_of_a_change_that_did_not_take_over_what_serves_is_asked_for_again(
-    history: list[dict[str, Any]], scene: Scene, commands: Commands
+@pytest.mark.parametrize(
+    ("history", "route"),
+    [(PAST[1:], "RolledBack"), (PAST[2:], "Provisioning"), (PAST[2:], "Observing")],
+    ids=["that failed", "under way", "observed"],
+)
+async def test_of_a_change_that_was_not_promoted_what_served_before_is_asked_for_again(
+    history: list[dict[str, Any]], route: str, scene: Scene, commands: Commands
 ) -> None:
-    await _stands(scene, "v2", history, "aaaaaaaa", promoted=False)
+    await _stands(scene, "v2", history, "aaaaaaaa", route=route)
 
     assert await commands.run("undo", NAME) == (Exit.OK, "")
     assert await _asked(scene) == "v1"

@@ -17,6 +17,7 @@ from tests.core import invariants
 from tests.core.fields import fields_of
 from tests.core.frozen import frozen, thawed
 
+from sluicegate.api.v1alpha1.llmdeployment import Outcome
 from sluicegate.core import naming
 from sluicegate.core.conditions import timestamp
 from sluicegate.core.intent import owns_annotation
@@ -70,6 +71,7 @@ class Cluster:
         # version -> log-probability of the last token of each golden prompt, a refusal or "!what went wrong"
         self.unlikely: dict[str, float | str | None] = {}
         self.vllm: tuple[str | None, ...] = ("0.32.0",)  # of one pod after another
+        self.measured: dict[str, Mapping[str, Any]] = {}  # version -> what each of its pods measured
         self.log: list[Action] = []
         self._serial = 1
         for other in others:
@@ -123,8 +125,13 @@ class Cluster:
         self.change(obj, lambda copy: copy["owned"].update(foreign=[manager]))
 
     def edit(self, **spec: Any) -> None:
+        """Somebody changes fields of the spec. For how long is observed stays unless it is named."""
         deployment = thawed(self.deployment)
-        deployment["spec"] = {**deployment["spec"], **spec}
+        old = deployment["spec"]
+        if "rollout" in spec:
+            kept = {key: old["rollout"][key] for key in ("observeSeconds",) if key in old.get("rollout", {})}
+            spec = {**spec, "rollout": {**kept, **spec["rollout"]}}
+        deployment["spec"] = {**old, **spec}
         deployment["metadata"]["generation"] += 1
         self.deployment = frozen(deployment)
 
@@ -289,11 +296,14 @@ class Cluster:
             case Apply(manifest, uid, version, _):
                 live = self._guarded(ref(manifest), uid, version)
                 self._check_moved(live, manifest)
+                self._check_promoted(live, manifest)
                 self._write(manifest, live, foreign=live["owned"]["foreign"])
             case Replace(manifest, uid, version, _):
                 self._write(manifest, self._guarded(ref(manifest), uid, version), foreign=[])
             case Delete(where, uid, version, _):
                 self._guarded(where, uid, version)
+                records = {each["metadata"]["name"]: each for each in self.of_kind("ControllerRevision")}
+                invariants.check_way_back(where, self.find("Service", self.name), records)
                 del self.objects[where]
             case Ask(subject):
                 self.answers[subject] = self._answer(subject)
@@ -308,10 +318,15 @@ class Cluster:
         assert len(self.of_kind("ReplicaSet")) <= 2, f"{_short(action)} makes a third colour"
 
     def _check_moved(self, live: Object, written: Mapping[str, Any]) -> None:
-        """A Service that was left alone leaves a colour in no pause, and by a person's word if need be."""
+        """A Service left alone leaves a promoted colour in no pause, and by a person's word if need be."""
         before, after = annotation(live, naming.EXPOSES), annotation(written, naming.EXPOSES)
         left_alone = owns_annotation(live, naming.EXPOSES) and self.version_of(before or "")
-        if live["kind"] != "Service" or before == after or not left_alone:
+        if (
+            live["kind"] != "Service"
+            or before == after
+            or not left_alone
+            or not self._is_promoted(before or "")
+        ):
             return
         spec = self.deployment["spec"]
         assert not spec.get("paused"), f"the Service leaves {before} in a pause"
@@ -319,6 +334,22 @@ class Cluster:
         manual = spec.get("rollout", {}).get("promotion") == "Manual"
         allowed = word != before and after in (word, word and naming.EVERY_ROLLOUT)
         assert allowed or not manual, f"{after} serves though {word} is promoted"
+
+    def _check_promoted(self, live: Object, written: Mapping[str, Any]) -> None:
+        says = annotation(written, naming.OUTCOME) or ""
+        service = self.find("Service", self.name)
+        new = live["kind"] == "ControllerRevision" and annotation(live, naming.OUTCOME) is None
+        if not new or Outcome.PROMOTED not in says or service is None:
+            return
+        lasting = {each["metadata"]["name"] for each in self.of_kind("ReplicaSet")} - {
+            live["metadata"]["name"]
+        }
+        others = [each for each in self.of_kind("ControllerRevision") if each["metadata"]["name"] in lasting]
+        invariants.check_promotion(live, self.deployment["spec"], service, others, self.now)
+
+    def _is_promoted(self, rollout: str) -> bool:
+        record = self.find("ControllerRevision", naming.colour_name(self.name, rollout))
+        return invariants.outcome(record) == Outcome.PROMOTED
 
     def _lasting(self) -> int:
         service = self.find("Service", self.name)
@@ -443,7 +474,9 @@ class Cluster:
         found = self.one("ControllerRevision", naming.colour_name(self.name, rollout))["data"]["pointer"]
         digest = self.other_files.get(found["version"], found["digest"])
         vllm = self.vllm[len(self.runtimes) % len(self.vllm)]
-        return RuntimeStatus(self.now, digest, ready=True, in_flight=0, vllm=vllm)
+        told = self.measured.get(found["version"])
+        measured = {} if told is None else {found["version"]: told}
+        return RuntimeStatus(self.now, digest, ready=True, in_flight=0, vllm=vllm, measured=measured)
 
     def _next(self) -> str:
         self._serial += 1

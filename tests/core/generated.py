@@ -5,9 +5,20 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from tests.builders import STARTING, ADeployment, a_model_version, a_node, ended, unschedulable, waiting
+from tests.builders import (
+    STARTING,
+    ADeployment,
+    a_golden_prompt,
+    a_model_version,
+    a_node,
+    ended,
+    unschedulable,
+    waiting,
+    with_golden_prompts,
+)
 from tests.core.cluster import Cluster
 from tests.core.frozen import thawed
+from tests.core.measured import measured
 
 from sluicegate.api.crdgen import crds
 from sluicegate.core import naming
@@ -28,6 +39,7 @@ STRINGS: dict[str, tuple[str, ...]] = {
     "imagePullSecrets": ("registry", "mirror"),
     "serviceAccountName": ("runner",),
     "priorityClassName": ("high",),
+    "skipReason": ("a fire",),
     "key": ("gpu",),
     "topologyKey": ("zone",),
     "value": ("yes",),
@@ -43,6 +55,7 @@ def a_spec(choose: random.Random) -> dict[str, Any]:
     """A spec from the CRD's own schema; most are legal, and most name a version that can serve."""
     spec: dict[str, Any] = _value(choose, "spec", SCHEMA)
     spec["replicas"] = choose.choice((0, 1, 1, 2, 3))
+    spec.setdefault("rollout", {}).setdefault("observeSeconds", choose.choice((0, 0, 3, 60)))
     engine = spec.setdefault("engine", {})
     if choose.random() < 0.8:
         engine["device"] = "CPU"
@@ -189,6 +202,36 @@ def pods_lie(cluster: Cluster, choose: random.Random) -> None:
     cluster.edit(modelVersion=version)
 
 
+def what_is_said_is_compared(cluster: Cluster, choose: random.Random) -> None:
+    """It is as it was recorded, or is not, or there is no telling, or nothing to compare it with."""
+    version = choose.choice(VERSIONS)
+    policy = choose.choice(({}, {"policy": "Required"}))
+    cluster.edit(
+        modelVersion=version,
+        replicas=choose.choice((1, 2)),
+        engine={"device": "CPU"},
+        paused=False,
+        rollout={"verification": {"goldenPrompts": policy}},
+    )
+    model = a_model_version(version)
+    cluster.put(choose.choice((model, *[with_golden_prompts(model, a_golden_prompt())] * 3)))
+    cluster.unlikely[version] = choose.choice((-0.5, -9.0, -9.0, "not in the vocabulary", *["!HTTP 500"] * 3))
+
+
+def what_takes_over_is_observed(cluster: Cluster, choose: random.Random) -> None:
+    """It does well, or is worse in one way or another, or somebody loses patience with it."""
+    version = choose.choice(VERSIONS)
+    cluster.edit(modelVersion=version, replicas=choose.choice((1, 2)), engine={"device": "CPU"}, paused=False)
+    cluster.edit(rollout={"observeSeconds": choose.choice((3, 20, 60))})
+    for _ in range(choose.choice((0, 5, 8))):
+        cluster.turn()
+    cluster.measured = {each: measured() for each in VERSIONS if each != version}
+    cluster.measured[version] = choose.choice((measured(), measured(800, error=200), {"outcomes": 7}))
+    under_way = (cluster.deployment.get("status") or {}).get("rollout")
+    if under_way and choose.random() < 0.2:
+        cluster.annotate(abort=under_way["id"])
+
+
 def a_child_is_deleted(cluster: Cluster, choose: random.Random) -> None:
     found = cluster.of_kind(choose.choice(CHILDREN))
     if found:
@@ -273,23 +316,26 @@ DAMAGE = (
     version_changes,
     version_changes,
     version_changes,
-    *[somebody_is_asked_first] * 4,
+    *[somebody_is_asked_first] * 8,
     somebody_promotes,
     scale_changes,
     spec_becomes_invalid,
     the_engine_is_asked_too_much,
-    *[pods_get_into_trouble] * 14,
+    *[pods_get_into_trouble] * 19,
     pods_are_refused,
     pods_are_refused,
     pods_die,
     pods_lie,
     a_rollout_is_aborted,
+    *[what_is_said_is_compared] * 5,
+    *[what_takes_over_is_observed] * 8,
     what_failed_is_tried_again,
     a_child_is_deleted,
-    *[a_child_is_edited] * 5,
+    *[a_child_is_edited] * 8,
     a_child_is_foreign,
     a_kind_is_refused,
     it_is_deleted,
+    a_model_changes,
     a_model_changes,
     the_status_is_lost,
     the_operator_restarts,
@@ -313,6 +359,7 @@ def heal(cluster: Cluster) -> None:
         cluster.edit(paused=False, rollout={key: rollout[key] for key in rollout.keys() - {"promotion"}})
     cluster.trouble.clear()
     cluster.lies.clear()
+    cluster.unlikely.clear()
     cluster.other_files.clear()
     for model in cluster.of_kind("ModelVersion"):
         if not model["status"].get("digest"):

@@ -1,4 +1,4 @@
-"""Ten thousand generated pairs of a custom resource and its world, each on its way to rest.
+"""Twelve thousand generated pairs of a custom resource and its world, each on its way to rest.
 
 A pair is what one decision is taken on. Every one is frozen, so that a decision that writes into it fails,
 every write is checked against the invariants, and every way ends Ready or Stalled with nothing left to do.
@@ -18,10 +18,10 @@ from tests.core.inspection import FOUND, Inspection, failure
 
 from sluicegate.api.reasons import Reason
 from sluicegate.core.model_planner import plan_model_version
-from sluicegate.core.plan import Apply, Ask, Create, Delete, Inquire, Plan, Replace, SetFinalizers
+from sluicegate.core.plan import Apply, Ask, Create, Delete, Inquire, Plan, Replace, Score, SetFinalizers
 from sluicegate.core.planner import plan_deployment
 
-PAIRS = 10_500
+PAIRS = 12_000
 EACH_AT_LEAST = 50
 LONGEST_WAY = 60
 
@@ -113,7 +113,7 @@ def test_every_generated_world_comes_to_rest_ready_or_stalled() -> None:
         again = plan_deployment(cluster.seen(), cluster.now + timedelta(days=1))
         assert (again.actions, again.events) == ((), ()), (number, harm)
         pool = [*pool, *passed][-40:]
-    actions = {kind.__name__ for kind in (Create, Apply, Replace, Delete, Ask, Inquire)}
+    actions = {kind.__name__ for kind in (Create, Apply, Replace, Delete, Ask, Score, Inquire)}
     reasons = {str(reason) for reason in Reason if reason not in INSPECTION_REASONS}
     assert tally.rare(actions | reasons) == {}
 

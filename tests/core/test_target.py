@@ -17,6 +17,12 @@ from sluicegate.core.pointer import Pointer, files_of
 from sluicegate.core.target import asked_for, target_of
 
 PLAIN = {"modelVersion": "v1"}
+
+
+def comparison(**limits: int) -> dict[str, Any]:
+    return {"rollout": {"verification": {"comparison": limits}}}
+
+
 # Another legal value of each field, inside whatever else the field needs.
 CHANGED: dict[str, dict[str, Any]] = {
     "modelVersion": {"modelVersion": "v2"},
@@ -82,6 +88,19 @@ CHANGED: dict[str, dict[str, Any]] = {
     "rollout.verification.goldenPrompts.skipReason": {
         "rollout": {"verification": {"goldenPrompts": {"policy": "Skip", "skipReason": "a fire"}}}
     },
+    "rollout.observeSeconds": {"rollout": {"observeSeconds": 7}},
+    "rollout.verification.comparison.minRequests": comparison(minRequests=50),
+    "rollout.verification.comparison.maxErrorRateIncreasePermille": comparison(
+        maxErrorRateIncreasePermille=10
+    ),
+    "rollout.verification.comparison.maxTtftP95IncreasePercent": comparison(maxTtftP95IncreasePercent=50),
+    "rollout.verification.comparison.maxTpotP95IncreasePercent": comparison(maxTpotP95IncreasePercent=50),
+    "rollout.verification.comparison.maxLatencyP95IncreasePercent": comparison(
+        maxLatencyP95IncreasePercent=50
+    ),
+    "rollout.verification.comparison.maxOutputTokensP50DriftPercent": comparison(
+        maxOutputTokensP50DriftPercent=50
+    ),
     "paused": {"paused": True},
 }
 

@@ -177,7 +177,7 @@ def test_the_one_action_that_makes_a_difference_is_offered(annotations: dict[str
     }
 
 
-@pytest.mark.parametrize("step", ["AwaitingPromotion", "Verifying", "Paused"])
+@pytest.mark.parametrize("step", ["AwaitingPromotion", "Verifying", "Paused", "Observing"])
 def test_a_promotion_is_offered_where_one_is_waited_for(step: str) -> None:
     deployment = a_deployment(a_condition("Ready", "False", step), rollout={"id": "0a1b2c3d", "step": step})
 

@@ -10,6 +10,7 @@ import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from tests.engine.pod import DIGEST, TOKEN, VERSION, Pod
 
@@ -110,6 +111,17 @@ async def in_flight_requests_are_seen_from_outside(pod: Pod) -> None:
     await pod.until_status(inFlight=0)
 
 
+async def the_answers_of_a_version_are_measured(pod: Pod) -> None:
+    before = _count((await _measured(pod)).get("outputTokens", []), 7)
+    await (await pod.complete(tokens=7)).read()
+    await (await pod.complete(tokens=7, stream=True)).read()
+    told = await _until_measured(pod, tokens=7, count=before + 2)
+    pace, latency = told["timePerOutputTokenMicroseconds"], told["latencyMicroseconds"]
+    assert 0 < min(pace)[0] < min(latency)[0]
+    assert 0 < min(told["timeToFirstTokenMicroseconds"])[0] <= max(latency)[0]
+    assert told["outcomes"]["served"] >= 2
+
+
 async def the_metrics_page_is_vllms_and_ours(pod: Pod) -> None:
     before = _metric(await _page(pod), 'sluicegate_requests_total{outcome="served"}')
     await (await pod.complete()).read()
@@ -119,6 +131,25 @@ async def the_metrics_page_is_vllms_and_ours(pod: Pod) -> None:
     assert f'sluicegate_model_version_info{{digest="{DIGEST}",version="{VERSION}"}} 1.0' in page
     assert "vllm:num_requests_running" in page
     assert _metric(page, "sluicegate_in_flight_requests") == 0
+
+
+async def _measured(pod: Pod) -> dict[str, Any]:
+    found: dict[str, Any] = (await pod.status())["measured"].get(VERSION, {})
+    return found
+
+
+async def _until_measured(pod: Pod, tokens: int, count: int) -> dict[str, Any]:
+    """What is told once so many answers of this length are in it."""
+    async with asyncio.timeout(10):
+        while True:
+            told = await _measured(pod)
+            if _count(told.get("outputTokens", []), tokens) >= count:
+                return told
+            await asyncio.sleep(0.1)
+
+
+def _count(sketch: list[tuple[int, int]], value: int) -> int:
+    return sum(count for told, count in sketch if told == value)
 
 
 async def _page(pod: Pod) -> str:
@@ -140,5 +171,6 @@ CHECKS: tuple[Check, ...] = (
     the_control_port_wants_its_token,
     the_control_port_names_the_version_of_vllm_that_everybody_sees,
     in_flight_requests_are_seen_from_outside,
+    the_answers_of_a_version_are_measured,
     the_metrics_page_is_vllms_and_ours,
 )

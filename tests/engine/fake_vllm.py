@@ -67,7 +67,8 @@ class FakeVllm:
             reason = "abort"
         choice = {"text": "a" * request["max_tokens"], "finish_reason": reason}
         status = 500 if reason == "dead" else 200
-        await _answer(send, json.dumps({"choices": [choice]}, separators=(",", ":")).encode(), status)
+        body = {"choices": [choice], "usage": {"completion_tokens": request["max_tokens"]}}
+        await _answer(send, json.dumps(body, separators=(",", ":")).encode(), status)
 
     async def _stream(self, request: dict[str, Any], send: Send) -> None:
         headers = [(b"content-type", b"text/event-stream; charset=utf-8")]

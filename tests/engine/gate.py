@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import Any
 
 from tests.engine.asgi_client import Call, settle, start
@@ -12,6 +13,7 @@ from sluicegate_engine.admission import Admission
 from sluicegate_engine.asgi import App, Receive, Scope, Send
 from sluicegate_engine.gate_settings import GateSettings
 from sluicegate_engine.link import Command, Report
+from sluicegate_engine.measurement import Clock
 from sluicegate_engine.middleware import Gate
 
 KEY = "internal-key"
@@ -58,10 +60,17 @@ class Engine:
 class Fixture:
     """A gate in front of an engine, with the supervisor's say in the test's hand."""
 
-    def __init__(self, app: App, max_concurrent: int = 1, max_queued: int = 1, **limits: Any) -> None:
+    def __init__(
+        self,
+        app: App,
+        max_concurrent: int = 1,
+        max_queued: int = 1,
+        clock: Clock = time.monotonic_ns,
+        **limits: Any,
+    ) -> None:
         limits = {"max_body_bytes": 100, **limits}
         settings = GateSettings("/nowhere", KEY, "v1", max_concurrent, max_queued, **limits)
-        self.gate = Gate(app, settings)
+        self.gate = Gate(app, settings, clock)
         self.command(Admission.OPEN)
 
     def command(self, admission: Admission, version: str = "v1") -> None:

@@ -14,8 +14,9 @@ class GateEnd:
 
     def __init__(self, path: Path) -> None:
         self.report = Report(Admission.CLOSED, "")
+        self.measured: dict[str, object] = {}
         self.lost = asyncio.Event()
-        self.link = GateLink(path, self.obey, lambda: self.report)
+        self.link = GateLink(path, self.obey, lambda: self.report, lambda: self.measured)
         self.task = asyncio.create_task(self.link.run())
 
     def obey(self, command: Command | None) -> None:
@@ -31,6 +32,14 @@ class GateEnd:
 
 async def has(link: SupervisorLink, admission: Admission) -> Report:
     return await asyncio.wait_for(link.wait_until(lambda r: r.admission is admission), 5)
+
+
+async def until_measured(link: SupervisorLink, measured: dict[str, object]) -> None:
+    async with asyncio.timeout(5):
+        while True:
+            if link.measured == measured:
+                return
+            await asyncio.sleep(0)
 
 
 async def test_the_gate_learns_the_state_when_it_connects_and_every_change_after(tmp_path: Path) -> None:
@@ -76,4 +85,15 @@ async def test_the_last_report_outlives_the_gate(tmp_path: Path) -> None:
     await gate.stop()
     assert link.report is not None
     assert link.report.outcomes == {"served": 5}
+    server.close()
+
+
+async def test_measurements_arrive_beside_reports_however_long_they_are(tmp_path: Path) -> None:
+    link = SupervisorLink(Command(Admission.OPEN, "v1"))
+    gate = GateEnd(tmp_path / "s")
+    gate.measured = {"v1": {"latencyMicroseconds": [[n, 1] for n in range(60_000)]}}
+    server = await link.listen(tmp_path / "s")
+    await until_measured(link, gate.measured)
+    assert await has(link, Admission.OPEN) == gate.report
+    await gate.stop()
     server.close()

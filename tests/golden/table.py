@@ -10,6 +10,7 @@ from typing import Any
 from tests.builders import STARTING, ADeployment, ended
 from tests.core.cluster import Cluster
 from tests.core.journeys import a_settled_cluster
+from tests.core.measured import measured
 
 from sluicegate.api.crdgen import RESOURCES
 from sluicegate.cli.table import table
@@ -74,6 +75,30 @@ def _waits_for_the_word(word: str) -> Iterator[Cluster]:
     yield from _goes_on(cluster)
 
 
+def a_version_that_is_observed() -> Iterator[Cluster]:
+    cluster = a_settled_cluster(ADeployment().with_replicas(2).with_spec(rollout={"observeSeconds": 20}))
+    yield cluster
+    cluster.edit(modelVersion="v2")
+    yield from _goes_on(cluster)
+
+
+def a_version_that_is_worse_than_the_one_before() -> Iterator[Cluster]:
+    cluster = a_settled_cluster(ADeployment().with_replicas(2).with_spec(rollout={"observeSeconds": 20}))
+    yield cluster
+    cluster.measured = {"v1": measured(), "v2": measured(800, error=200)}
+    cluster.edit(modelVersion="v2")
+    yield from _goes_on(cluster)
+
+
+def a_version_that_crashes_while_it_is_observed() -> Iterator[Cluster]:
+    cluster = a_settled_cluster(ADeployment().with_replicas(2).with_spec(rollout={"observeSeconds": 20}))
+    yield cluster
+    cluster.edit(modelVersion="v2")
+    yield from _goes_on(cluster, passes=5)
+    cluster.trouble["v2"] = ended("CUDA error")
+    yield from _goes_on(cluster)
+
+
 def a_change_that_is_paused() -> Iterator[Cluster]:
     cluster = a_settled_cluster(ADeployment().with_replicas(2))
     yield cluster
@@ -87,6 +112,9 @@ ROLLOUTS: tuple[Rollout, ...] = (
     a_version_that_takes_over,
     a_version_that_crashes_and_is_given_up,
     another_try_that_takes_over,
+    a_version_that_is_observed,
+    a_version_that_is_worse_than_the_one_before,
+    a_version_that_crashes_while_it_is_observed,
     a_version_that_a_person_promotes,
     a_version_that_a_person_aborts,
     a_change_that_is_paused,

@@ -343,6 +343,23 @@ async def test_a_runtime_that_does_not_name_its_vllm_is_asked_all_the_same() -> 
         assert (status.digest, status.vllm, status.error) == ("sha256:1", None, None)
 
 
+MEASURED = {"v1": {"outcomes": {"served": 3}, "outputTokens": [[7, 3]]}}
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"), [({"measured": MEASURED}, MEASURED), ({}, {}), ({"measured": [7]}, {})]
+)
+async def test_an_inquiry_brings_what_was_measured_where_the_runtime_tells_it(
+    told: dict[str, Any], kept: dict[str, Any]
+) -> None:
+    async with a_world() as world:
+        world.answer = says(200, digest="sha256:1", ready=True, inFlight=3, **told)
+        world.calls.start(a_key(), world.inquire())
+        await world.requeued.get()
+        status = world.calls.statuses(a_key(), frozenset({"uid-1"}))["uid-1"]
+        assert (status.measured, status.error) == (kept, None)
+
+
 def test_an_inquiry_does_not_show_its_token() -> None:
     assert "secret" not in repr(Inquire("chat-1", "uid-1", "http://10.0.0.1", "secret", "why"))
 

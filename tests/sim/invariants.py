@@ -108,18 +108,6 @@ class Invariants:
         if owner is None and not _made_by_us(change.old):
             self.breaches.append(f"a foreign object was written: {plural} {change.key[2]}")
 
-    def _judge_retired(self, replica_set: Manifest) -> None:
-        """No new connection may reach its pods any more."""
-        where = replica_set["metadata"]["namespace"], labels(replica_set).get(naming.DEPLOYMENT, "")
-        deployment = self._server.find(LLM_DEPLOYMENT, *where)
-        service = self._server.find(SERVICE, *where)
-        if service is None or deployment is None or terminating(deployment):
-            return
-        reached = self._endpoints.lingering(service["spec"].get("clusterIP", ""), _now())
-        pods = by_owner(self._server.peek(POD)).get(uid(replica_set), ())
-        if any(answers(pod) and pod["status"]["podIP"] in reached for pod in pods):
-            self.breaches.append(f"new connections still reached {name(replica_set)} when it was deleted")
-
     def _judge_ending(self, plural: str, change: Change) -> None:
         """I7: an ending is noted before the pods go, and stays what it is."""
         if change.old is None:
@@ -128,9 +116,20 @@ class Invariants:
         if plural == "controllerrevisions" and noted not in (None, outcome(change.new)):
             self.breaches.append(f"I7: {change.key[2]} ended twice")
         if plural == "replicasets" and change.type == "DELETED":
-            records = [each for each in self._server.peek(CONTROLLER_REVISION) if name(each) == change.key[2]]
-            if not any(map(outcome, records)):
+            records = {name(each): outcome(each) for each in self._server.peek(CONTROLLER_REVISION)}
+            if not any(records.values()):
                 self.breaches.append(f"I7: {change.key[2]} was removed before its end was on record")
+            serving = self._exposed(change.old)
+            undecided = serving in records and records[serving] in (None, "RolledBack")
+            if undecided and serving != change.key[2] and records.get(change.key[2]) == "Promoted":
+                self.breaches.append(f"I4: {change.key[2]} was removed while {serving} was not promoted")
+
+    def _exposed(self, replica_set: Manifest) -> str:
+        """Name of the colour that the Service of the same deployment selects."""
+        deployment = labels(replica_set).get(naming.DEPLOYMENT, "")
+        service = self._server.find(SERVICE, replica_set["metadata"]["namespace"], deployment)
+        exposes = annotation(service, naming.EXPOSES) if service else None
+        return naming.colour_name(deployment, exposes or naming.NO_ROLLOUT)
 
     def _judge_failure(self, plural: str, change: Change) -> None:
         """I8: what did not take over never serves, and a failure is told of until something else is asked."""
@@ -147,6 +146,18 @@ class Invariants:
             failed, still = failed_rollout(change.old), failed_rollout(change.new)
             if failed and not still and _asks_for_the_same(change.old, change.new, failed):
                 self.breaches.append(f"I8: {change.key[2]} does not say any more that {failed} has failed")
+
+    def _judge_retired(self, replica_set: Manifest) -> None:
+        """No new connection may reach its pods any more."""
+        where = replica_set["metadata"]["namespace"], labels(replica_set).get(naming.DEPLOYMENT, "")
+        deployment = self._server.find(LLM_DEPLOYMENT, *where)
+        service = self._server.find(SERVICE, *where)
+        if service is None or deployment is None or terminating(deployment):
+            return
+        reached = self._endpoints.lingering(service["spec"].get("clusterIP", ""), _now())
+        pods = by_owner(self._server.peek(POD)).get(uid(replica_set), ())
+        if any(answers(pod) and pod["status"]["podIP"] in reached for pod in pods):
+            self.breaches.append(f"new connections still reached {name(replica_set)} when it was deleted")
 
     def _serving(self) -> Mapping[str, Serving]:
         """Who answers for each LLMDeployment that wants pods."""

@@ -7,10 +7,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from tests.builders import a_golden_prompt, a_model_version, with_golden_prompts
+from tests.core.measured import measured
 from tests.sim.cluster.pods import is_ready
 from tests.sim.stage import Stage, a_deployment, now
 
-from sluicegate.core.naming import ABORT, PROMOTE, RETRY, ROLLOUT
+from sluicegate.core import naming
+from sluicegate.core.naming import ABORT, PROMOTE, RETRY
 from sluicegate.core.objects import Manifest, name
 from sluicegate.kube.resources import LLM_DEPLOYMENT, MODEL_VERSION, POD, REPLICA_SET, SERVICE
 
@@ -127,6 +129,22 @@ def _status(stage: Stage) -> Manifest:
     return (stage.find(LLM_DEPLOYMENT, "chat") or {}).get("status") or {}
 
 
+async def a_worse_version(stage: Stage) -> None:
+    """One request in five fails, which is seen only once it serves."""
+    stage.world.measured = {"v1": measured(), "v2": measured(800, error=200)}
+    stage.edit(modelVersion="v2")
+
+
+async def a_version_that_crashes_under_load(stage: Stage) -> None:
+    """All its pods end within a moment of serving alone, and again at each start."""
+    stage.edit(modelVersion="v2")
+    if await stage.until(lambda: _rollout(stage).get("step") == "Observing", 120):
+        stage.world.kubelet.trouble["v2"] = "crash"
+        for pod in stage.pods():
+            if stage.world.runtimes.version_for(pod) == "v2":
+                stage.world.kubelet.crash(pod, "Error", now())
+
+
 async def there_and_back(stage: Stage) -> None:
     stage.edit(modelVersion="v2")
     await stage.until(lambda: len(stage.names(REPLICA_SET)) == 2, 30)
@@ -146,7 +164,7 @@ async def lose_the_new_pods_in_the_overlap(stage: Stage) -> None:
 
 def _everybody_serves(stage: Stage) -> bool:
     service = stage.find(SERVICE, "chat")
-    return service is not None and ROLLOUT not in service["spec"]["selector"]
+    return service is not None and naming.ROLLOUT not in service["spec"]["selector"]
 
 
 async def lose_a_pod(stage: Stage) -> None:
@@ -224,6 +242,7 @@ def all_gone(stage: Stage) -> bool:
 
 
 CHATTING = a_cluster_with(V1, V2, CHAT)
+OBSERVED = a_cluster_with(V1, V2, a_deployment(rollout={"observeSeconds": 5}))
 ASKING = a_cluster_with(V1, V2, a_deployment(rollout={"promotion": "Manual"}))
 REMEMBERING = a_cluster_with(V1, GOLDEN, CHAT)
 TWO = serves("v1", 2)
@@ -235,6 +254,10 @@ def _chatting(name: str, change: Change, end: Reached, **limits: float) -> Workl
 
 def _remembering(name: str, change: Change, end: Reached) -> Workload:
     return Workload(name, REMEMBERING, TWO, change, end, seconds=90)
+
+
+def _observed(name: str, change: Change, end: Reached, **limits: float) -> Workload:
+    return Workload(name, OBSERVED, TWO, change, end, **limits)
 
 
 def _failed(name: str, change: Change, version: str) -> Workload:
@@ -250,7 +273,7 @@ WORKLOADS = {
         _chatting("scale-up", more_replicas, serves("v1", 3)),
         _chatting("scale-down", fewer_replicas, serves("v1", 1)),
         _chatting("engine-change", another_engine, TWO),
-        _chatting("version-change", another_version, serves("v2", 2)),
+        _observed("version-change", another_version, serves("v2", 2)),
         _chatting("there-and-back", there_and_back, TWO),
         Workload(
             "manual-promotion",
@@ -261,6 +284,14 @@ WORKLOADS = {
             seconds=90,
         ),
         _chatting("rolled-back", a_bad_version, rolled_back, seconds=180),
+        _observed("regression-observed", a_worse_version, rolled_back, seconds=90),
+        _observed(
+            "crash-after-cutover",
+            a_version_that_crashes_under_load,
+            rolled_back,
+            outage_seconds=2,
+            seconds=180,
+        ),
         _chatting("aborted", another_version_that_somebody_aborts, rolled_back, seconds=120),
         _failed("bad-version", the_good_version_again, "v1"),
         _remembering("golden-answer", another_version, serves("v2", 2)),
@@ -281,6 +312,8 @@ VARIANTS = (
     "bad-version",
     "rolled-back",
     "manual-promotion",
+    "regression-observed",
+    "crash-after-cutover",
     "aborted",
     "golden-answer",
     "wrong-golden-answer",

@@ -20,6 +20,7 @@ from tests.sim.cluster.replica_sets import ReplicaSets
 from tests.sim.cluster.runtime import Runtime, Runtimes
 from tests.sim.cluster.scheduler import Scheduler
 
+from sluicegate.core.objects import Manifest
 from sluicegate.core.plan import Ask, Inquire, Score
 from sluicegate.shell.pods import NoAnswer, Report, Scored
 
@@ -44,6 +45,8 @@ class World:
         self.runtimes = Runtimes(server)
         self.endpoints = Endpoints(server)
         self.kubelet = Kubelet(server, self.runtimes, self.chance, self.nodes.alive)
+        self.measured: dict[str, Manifest] = {}
+        """By version, what each of its pods tells of its answers."""
         self._replica_sets = ReplicaSets(server, self.chance)
         self._jobs = Jobs(server, self.chance)
         self._scheduler = Scheduler(server)
@@ -57,6 +60,7 @@ class World:
         other.runtimes.take_over(self.runtimes)
         other.endpoints.take_over(self.endpoints)
         other.kubelet.take_over(self.kubelet)
+        other.measured = dict(self.measured)
         return other
 
     async def run(self) -> None:
@@ -96,7 +100,9 @@ class World:
             raise NoAnswer(UNREACHABLE)
         if runtime.token != inquire.token:
             raise NoAnswer("HTTP 401 Unauthorized")
-        return Report(runtime.digest, ready=True, in_flight=0, vllm=VLLM)
+        told = self.measured.get(runtime.version)
+        measured = {} if told is None else {runtime.version: told}
+        return Report(runtime.digest, ready=True, in_flight=0, vllm=VLLM, measured=measured)
 
     def reached(self, cluster_ip: str) -> Runtime:
         """Who answers a new connection to a Service now. Raises NoAnswer."""

@@ -27,6 +27,8 @@ class Reason(StrEnum):
     PROVISIONING = "Provisioning", "New pods come up."
     VERIFYING = "Verifying", "New pods are ready and are asked before they may serve."
     CUTOVER = "Cutover", "The Service moves from the old pods to the new."
+    OBSERVING = "Observing", "The new version serves and is watched; the old pods can take over again."
+    REVERTING = "Reverting", "The new version failed while it served; the Service moves back to the old pods."
     DRAINING = "Draining", "Old pods finish the requests that they have."
     DISCARDING = "Discarding", "The new pods have failed and are removed; what served before serves on."
     SCALING = "Scaling", "The number of ready pods is not yet the wanted one."
@@ -72,8 +74,9 @@ class Reason(StrEnum):
     )
     NO_READY_REPLICAS = "NoReadyReplicas", "No pod is ready."
     PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded", "New pods took longer than the deadline allows."
-    ROLLED_BACK = "RolledBack", "The wanted version failed before it served; what served before serves on."
-    ABORTED = "Aborted", "A person has ended the rollout before it took over."
+    REGRESSION_OBSERVED = "RegressionObserved", "The new version is worse than the one before it allows."
+    ROLLED_BACK = "RolledBack", "The wanted version failed; what served before serves on."
+    ABORTED = "Aborted", "A person has ended the rollout before it was promoted."
     IN_USE = "InUse", "The ModelVersion is kept until no LLMDeployment uses it."
 
     # What an inspection found wrong.

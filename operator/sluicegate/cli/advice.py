@@ -20,6 +20,9 @@ ADVICE: Mapping[Reason, str] = {
     Reason.VERIFYING: _TIME,
     Reason.CUTOVER: _TIME,
     Reason.DISCARDING: _TIME,
+    Reason.OBSERVING: "Time alone, spec.rollout.observeSeconds; to go back at once: kubectl sluice rollout "
+    "abort NAME -n NAMESPACE.",
+    Reason.REVERTING: _TIME,
     Reason.DRAINING: "Time alone, at most spec.rollout.drainSeconds.",
     Reason.SCALING: _TIME,
     Reason.AWAITING_PROMOTION: "A person who lets it serve: kubectl sluice rollout promote NAME "
@@ -56,6 +59,8 @@ ADVICE: Mapping[Reason, str] = {
     Reason.NO_READY_REPLICAS: "A pod becoming ready; pods and events below say what keeps them.",
     Reason.PROGRESS_DEADLINE_EXCEEDED: "A spec whose pods become ready, or a longer "
     "spec.rollout.progressDeadlineSeconds.",
+    Reason.REGRESSION_OBSERVED: "A better version, or other thresholds in "
+    "spec.rollout.verification.comparison.",
     Reason.ROLLED_BACK: "Another spec, or another try: kubectl sluice rollout retry NAME -n NAMESPACE.",
     Reason.ABORTED: "Another spec, or another try: kubectl sluice rollout retry NAME -n NAMESPACE.",
     Reason.IN_USE: "LLMDeployments that no longer name the ModelVersion.",

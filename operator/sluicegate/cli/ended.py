@@ -18,7 +18,9 @@ from sluicegate.core import naming
 from sluicegate.core.objects import annotation, condition
 from sluicegate.kube.resources import LLM_DEPLOYMENT
 
-_CAN_FAIL = frozenset({Step.PROVISIONING, Step.VERIFYING, Step.AWAITING_PROMOTION, Step.PAUSED})
+_CAN_FAIL = frozenset(
+    {Step.PROVISIONING, Step.VERIFYING, Step.AWAITING_PROMOTION, Step.PAUSED, Step.OBSERVING}
+)
 
 
 def failed_rollout(deployment: Object) -> str | None:
@@ -76,7 +78,7 @@ async def _abort(args: Namespace) -> int:
     ended = _may_fail(deployment)
     if ended is None:
         raise CommandError(_why_not(deployment))
-    print(f"rollout {ended} is ended before it takes over; what serves serves on")
+    print(f"rollout {ended} is ended before it is promoted; what served before serves on")
     return Exit.OK
 
 
@@ -105,8 +107,8 @@ RETRY = Command(
 )
 ABORT = Command(
     "abort",
-    "end a rollout before it takes over: exits with 0 also where that was said already, 1 where none is "
-    "under way or it takes over, 5 usage or permission",
+    "end a rollout before it is promoted: exits with 0 also where that was said already, 1 where none is "
+    "under way or it is past ending, 5 usage or permission",
     add_object_flags,
     _abort,
 )

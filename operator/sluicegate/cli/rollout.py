@@ -40,7 +40,9 @@ from sluicegate.kube.resources import LLM_DEPLOYMENT
 # Longer than new pods may take by default, so that a version whose pods never become ready ends with 1.
 DEFAULT_TIMEOUT = "40m"
 
-_TAKES_OVER = frozenset({llmdeployment.Step.CUTOVER, llmdeployment.Step.DRAINING})
+_TAKES_OVER = frozenset(
+    {llmdeployment.Step.CUTOVER, llmdeployment.Step.OBSERVING, llmdeployment.Step.DRAINING}
+)
 
 
 def _loop_time() -> float:

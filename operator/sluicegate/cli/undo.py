@@ -7,13 +7,14 @@ from argparse import ArgumentParser, Namespace
 
 from pydantic import ValidationError
 
+from sluicegate.api.reasons import Reason
 from sluicegate.api.v1alpha1.llmdeployment import LLMDeploymentSpec, Outcome
 from sluicegate.cli.cluster import Cluster, reachable
 from sluicegate.cli.command import Command, CommandError, Exit, add_object_flags
 from sluicegate.cli.edit import Patch, edited
 from sluicegate.cli.view import Object, over
 from sluicegate.core import naming
-from sluicegate.core.objects import is_true, terminating
+from sluicegate.core.objects import condition, terminating
 from sluicegate.core.target import asked_for
 from sluicegate.kube.errors import Forbidden, NotFound
 from sluicegate.kube.resources import CONTROLLER_REVISION, MODEL_VERSION
@@ -48,7 +49,8 @@ def _promoted_now(deployment: Object) -> str | None:
     """Identity of the rollout to the present spec, if it was promoted."""
     status = deployment.get("status") or {}
     seen = status.get("observedGeneration") == deployment["metadata"]["generation"]
-    promoted = seen and is_true(deployment, "RouteReady") and status.get("lastGood")
+    route = condition(deployment, "RouteReady") or {}
+    promoted = seen and route.get("reason") == Reason.PROMOTED and status.get("lastGood")
     return str(promoted["rollout"]) if promoted else None
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from sluicegate.api.reasons import Reason
 from sluicegate.api.v1alpha1.llmdeployment import Ending, Outcome
-from sluicegate.core import naming, progress
+from sluicegate.core import naming, observation, progress
 from sluicegate.core.colours import Colour
 from sluicegate.core.conditions import shortened, timestamp
 from sluicegate.core.problem import Problem
@@ -21,10 +21,13 @@ MESSAGE_LIMIT = 512
 
 def concluded(known: World) -> World:
     """The world, in which every rollout that is over has its ending. A failed target is none any more."""
-    target, failure = known.target, _failure(known)
-    if target is not None and failure is not None:
-        lost = {target.id: _ending(known, Outcome.ROLLED_BACK, failure.reason, failure.message)}
-        known = replace(known, target=None, failed=target, endings=lost)
+    observed, target = known.observed, known.target
+    failure = observation.failure(known, observed) if observed else _failure(known)
+    loser = observed or target
+    if loser is not None and failure is not None:
+        lost = {loser.id: _ending(known, Outcome.ROLLED_BACK, failure.reason, failure.message)}
+        # The spec may ask for a third already, which is made when this one is gone.
+        known = replace(known, target=None, failed=target or known.failed, endings=lost)
     ends = {
         colour.id: ending
         for colour in known.colours.values()
@@ -45,13 +48,20 @@ def _again(known: World, colour: Colour) -> Ending | None:
 
 
 def _end_of(known: World, colour: Colour) -> Ending | None:
-    if colour.id == known.exposure.rollout:
-        told = ("the Service points at it", colour.record.verification)
-        return _ending(known, Outcome.PROMOTED, Reason.PROMOTED, "; ".join(filter(None, told)))
+    if colour is known.observed:
+        why = observation.success(known, colour)
+        return _promoted(known, colour, why) if why else None
+    if colour is known.serving and known.previous is None:
+        return _promoted(known, colour, "the Service points at it")
     if any(colour.id == kept.id for kept in known.kept):
         return None
-    text = "the spec asked for something else before it took over"
+    text = "the spec asked for something else before it was promoted"
     return _ending(known, Outcome.SUPERSEDED, Reason.SUPERSEDED, text)
+
+
+def _promoted(known: World, colour: Colour, why: str) -> Ending:
+    told = "; ".join(filter(None, (why, colour.record.verification)))
+    return _ending(known, Outcome.PROMOTED, Reason.PROMOTED, told)
 
 
 def _failure(known: World) -> Problem | None:

@@ -46,21 +46,20 @@ def exposure(
     Of a lost or spoilt one, the colour that the disruption budget protects, that the status names, or
     that was promoted last.
     """
-    noted = _noted(service)
+    noted = _noted(service, naming.EXPOSES)
     if noted and (noted in _STANDING or noted in colours):
-        since = annotation(service, naming.EXPOSED_SINCE) if service else None
+        since = _noted(service, naming.EXPOSED_SINCE)
         return Exposure(noted, since) if since and _is_past(since, now) else exposed_now(noted, now)
-    protected = _noted(budget)
+    protected = _noted(budget, naming.EXPOSES)
     left = next(
         (each for each in (protected, served, promoted) if each and each in colours), naming.NO_ROLLOUT
     )
     return exposed_now(left, now)
 
 
-def _noted(obj: Manifest | None) -> str | None:
+def _noted(obj: Manifest | None, key: str) -> str | None:
     """What we noted on it. What somebody else wrote there since says nothing."""
-    ours = obj is not None and owns_annotation(obj, naming.EXPOSES)
-    return annotation(obj, naming.EXPOSES) if obj is not None and ours else None
+    return annotation(obj, key) if obj is not None and owns_annotation(obj, key) else None
 
 
 _STANDING = frozenset({naming.NO_ROLLOUT, naming.EVERY_ROLLOUT})

@@ -25,7 +25,7 @@ PROMOTE = "sluicegate.dev/promote"
 RETRY = "sluicegate.dev/retry"
 """On an LLMDeployment, by a person: the identity of the failed rollout that is to be tried again."""
 ABORT = "sluicegate.dev/abort"
-"""On an LLMDeployment, by a person: the identity of the rollout that is to fail before it takes over."""
+"""On an LLMDeployment, by a person: the identity of the rollout that is to fail before it is promoted."""
 
 OUTCOME = "sluicegate.dev/outcome"
 """On a colour's ControllerRevision: how its rollout ended, as JSON."""

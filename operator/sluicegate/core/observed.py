@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from sluicegate.core.objects import Manifest
 from sluicegate.core.problem import Problem
@@ -38,7 +39,8 @@ class Scores:
 class RuntimeStatus:
     """What a model pod's control port said last: `digest` is of the weights it serves.
 
-    `vllm` is the version that computes, None of a runtime that does not tell.
+    `vllm` is the version that computes, None of a runtime that does not tell. `measured` is what its answers
+    were like, by version; core.comparison reads it.
     """
 
     at: datetime
@@ -47,6 +49,7 @@ class RuntimeStatus:
     in_flight: int
     error: str | None = None
     vllm: str | None = None
+    measured: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from sluicegate.api.v1alpha1.llmdeployment import LLMDeployment
-from sluicegate.core import children, naming, rollout
+from sluicegate.core import children, naming, observation, rollout
 from sluicegate.core.colours import Colour
 from sluicegate.core.endings import concluded
 from sluicegate.core.intent import write
@@ -94,6 +94,7 @@ def keep_disruption_budget(known: World) -> Iterator[Action]:
 
 def ask(known: World) -> Iterator[Action]:
     yield from rollout.questions(known)
+    yield from observation.questions(known)
 
 
 def retire(known: World) -> Iterator[Action]:
@@ -177,8 +178,17 @@ def _keep_colour(known: World, colour: Colour) -> Iterator[Action]:
     yield from _keep(pointer, known.seen.config_maps, reason)
     if colour.replica_set is None and known.crowded and colour not in known.exposed:
         return
-    pods = children.replica_set(owner, colour.id, target, template, owner.spec.replicas)
+    pods = children.replica_set(owner, colour.id, target, template, _replicas(known, colour))
     yield from _keep(pods, known.seen.replica_sets, reason)
+
+
+def _replicas(known: World, colour: Colour) -> int:
+    """As many as are wanted. Of those that only stay in case they have to serve again, none is added."""
+    wanted = known.deployment.spec.replicas
+    waits = colour is known.previous and colour is not known.target and not known.exposure.overlap
+    if not waits or colour.replica_set is None:
+        return wanted
+    return min(wanted, int(colour.replica_set["spec"].get("replicas", 1)))
 
 
 def _record(known: World, colour: Colour) -> Manifest | None:
@@ -230,6 +240,7 @@ def _look_again(known: World) -> timedelta | None:
         moments.append(rollout.RETRY)
     if known.target and not known.promoted and (limit := deadline(known, known.target)):
         moments.append(limit - known.now)
+    moments += observation.moments(known)
     if known.failed and rollout.step(known):
         # A second later they are overdue.
         ends = (pod["metadata"].get("deletionTimestamp") for pod in known.failed.pods)

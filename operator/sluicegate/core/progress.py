@@ -24,7 +24,7 @@ def trouble(known: World, target: Colour) -> Problem | None:
     limit = deadline(known, target)
     found = found or (rollout.unanswered(known, target) if target.ready_pods else None)
     found = found or rollout.unverified(known, target)
-    late = limit is not None and known.now >= limit and not known.promoted
+    late = limit is not None and known.now >= limit and known.exposure.rollout != target.id
     # Whoever was away while the pods became ready has yet to hear them.
     if not late or (found is None and rollout.enough_pods(known, target)):
         return found

@@ -18,9 +18,10 @@ from sluicegate.api.v1alpha1.llmdeployment import (
     Serving,
     Step,
 )
-from sluicegate.core import naming, progress, rollout
+from sluicegate.core import naming, observation, progress, rollout
 from sluicegate.core.colours import Colour
 from sluicegate.core.conditions import Verdict, conditions, shortened, timestamp
+from sluicegate.core.diagnosis import diagnose
 from sluicegate.core.objects import Manifest
 from sluicegate.core.plan import Event, Plan
 from sluicegate.core.problem import Problem
@@ -32,6 +33,8 @@ _UNDER_WAY = {
     Step.AWAITING_PROMOTION: (Reason.AWAITING_PROMOTION, "is verified and waits to be promoted"),
     Step.PAUSED: (Reason.PAUSED, "is held by spec.paused: it does not take over"),
     Step.CUTOVER: (Reason.CUTOVER, "takes over: the Service moves to it"),
+    Step.OBSERVING: (Reason.OBSERVING, "serves and is observed"),
+    Step.REVERTING: (Reason.REVERTING, "has failed: the Service moves back"),
     Step.DISCARDING: (Reason.DISCARDING, "has failed and is removed"),
     Step.DRAINING: (Reason.DRAINING, "serves; the pods before it finish their requests"),
 }
@@ -111,13 +114,14 @@ def _serving(known: World) -> Serving | None:
 
 
 def _rollout(known: World) -> RolloutStatus | None:
-    step, target = rollout.step(known), known.target or known.failed
+    step, target = rollout.step(known), _moving_colour(known)
     if step is None or target is None:
         return None
     before = known.deployment.status.rollout
     same = before is not None and before.id == target.id
     started = before.step_started_at if same and before and before.step == step else timestamp(known.now)
-    left = next((each.version for each in (*known.exposed, *known.retired) if each is not target), "")
+    others = (*known.exposed, known.previous, *known.retired)
+    left = next((each.version for each in others if each and each is not target), "")
     from_version = before.from_version if same and before else left
     return RolloutStatus(
         id=target.id,
@@ -131,7 +135,14 @@ def _rollout(known: World) -> RolloutStatus | None:
     )
 
 
+def _moving_colour(known: World) -> Colour | None:
+    """The one that the change in progress is about, which need not be what the spec asks for now."""
+    return known.reverted or known.observed or known.target or known.failed
+
+
 def _deadline(known: World) -> str | None:
+    if until := observation.end(known):
+        return timestamp(until)
     limit = progress.deadline(known, known.target) if known.target and not known.promoted else None
     return timestamp(limit) if limit and not known.exposure.overlap else None
 
@@ -158,12 +169,24 @@ def _loss(known: World) -> Problem | None:
     if known.failed is None or ending is None:
         return None
     what = f"the rollout of {known.failed.version} failed: {ending.reason}: {ending.message}"
+    if rollout.step(known) is Step.REVERTING and known.previous:
+        return _way_back(what, known.previous)
     if rollout.step(known):
         return Problem(Reason.DISCARDING, f"{what}. Its pods are removed", stalled=False)
     meta = known.deployment.metadata
-    serving = f"{known.exposed[0].version}, as before, serves on" if known.exposed else "nothing serves"
+    serving = f"{known.serving.version}, as before, serves on" if known.serving else "nothing serves"
+    if known.serving is known.failed:
+        serving = "it serves on, for nothing is there to go back to"
     advice = f"Change the spec, or try again: kubectl sluice rollout retry {meta.name} -n {meta.namespace}"
     return Problem(Reason.ROLLED_BACK, f"{what}; {serving}. {advice}")
+
+
+def _way_back(what: str, previous: Colour) -> Problem:
+    back = f"{what}; the Service moves back to {previous.version}"
+    found = None if previous.ready_pods else diagnose(previous.replica_set, previous.pods)
+    if found is None:
+        return Problem(Reason.REVERTING, back, stalled=False)
+    return Problem(Reason.REVERTING, f"{back}, which has no pods: {found.message}", found.stalled)
 
 
 def problem_of(known: World) -> Problem | None:
@@ -203,6 +226,8 @@ def _ready(known: World, problem: Problem | None) -> Verdict:
         return _verdict("Ready", False, blocked)
     if spec.replicas == 0:
         return Verdict("Ready", True, Reason.SCALED_TO_ZERO, "spec.replicas is 0: raise it to serve")
+    if known.observed is not None:
+        return _verdict("Ready", False, problem or _under_way(known))
     if not target.ready_pods:
         waiting = problem or Problem(Reason.NO_READY_REPLICAS, f"waits for a pod of {target.version}")
         return _verdict("Ready", False, waiting)
@@ -224,7 +249,15 @@ def _under_way(known: World) -> Problem:
     if step is Step.AWAITING_PROMOTION and known.target is not None:
         told = rollout.verification(known, known.target)
         text = f"{text}{f' ({told})' if told else ''}: {_how_to_promote(known.deployment, known.target)}"
-    return Problem(reason, f"{known.deployment.spec.model_version} {text}", stalled=False)
+    subject, wanted = _moving_colour(known), known.deployment.spec.model_version
+    if step is Step.OBSERVING and known.observed is not None:
+        text = f"{text} {_how_observed(known, known.observed)}"
+    return Problem(reason, f"{subject.version if subject else wanted} {text}", stalled=False)
+
+
+def _how_observed(known: World, observed: Colour) -> str:
+    later = "" if known.target else f". {known.deployment.spec.model_version} comes after that"
+    return f"until {_deadline(known)}; {observation.finding(known, observed).so_far}{later}"
 
 
 def _how_to_promote(deployment: LLMDeployment, target: Colour) -> str:
@@ -262,7 +295,8 @@ def _workload_ready(known: World, problem: Problem | None) -> Verdict:
 def _route_ready(known: World) -> Verdict:
     if known.promoted:
         text = f"the Service points at {known.deployment.spec.model_version}"
-        return Verdict("RouteReady", True, Reason.PROMOTED, text)
+        reason = Reason.OBSERVING if known.observed else Reason.PROMOTED
+        return Verdict("RouteReady", True, reason, text)
     blocked = _loss(known) or known.problem or _under_way(known)
     return _verdict("RouteReady", False, blocked)
 
@@ -317,5 +351,5 @@ def _transitions(before: LLMDeploymentStatus, after: dict[str, Any]) -> tuple[Ev
     last = before.rollout
     if moved and (last is None or (last.id, last.step) != (moved["id"], moved["step"])):
         reason, text = _UNDER_WAY[Step(moved["step"])]
-        found.append(Event("Normal", str(reason), f"{after['target']} {text}"))
+        found.append(Event("Normal", str(reason), f"{moved['toVersion']} {text}"))
     return tuple(found)

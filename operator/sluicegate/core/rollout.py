@@ -33,10 +33,15 @@ WAITING = (Step.PAUSED, Step.AWAITING_PROMOTION)
 
 def step(world: World) -> Step | None:
     """Where the change stands, or None where nothing changes."""
+    if world.reverted is not None:
+        return Step.REVERTING
     if world.exposure.overlap:
         return Step.CUTOVER
+    if world.observed is not None:
+        return Step.OBSERVING
     if world.failed is not None:
-        return Step.DISCARDING if _goes(world, world.failed) else None
+        stays = world.failed is world.serving
+        return Step.DISCARDING if not stays and _goes(world, world.failed) else None
     if world.promoted:
         return Step.DRAINING if any(map(_drains, world.retired)) else None
     if world.paused:
@@ -94,6 +99,8 @@ def next_exposure(world: World) -> Exposure:
     target, current = world.target, world.exposure
     if current.overlap:
         return _end_of_overlap(world)
+    if world.reverted is not None and world.previous is not None:
+        return _back(world, world.reverted, world.previous)
     if target is None or world.promoted or not verified(world, target):
         return current
     if world.paused or world.awaits_promotion:
@@ -104,6 +111,13 @@ def next_exposure(world: World) -> Exposure:
     return current if _of_a_third(world, target) else exposed_now(naming.EVERY_ROLLOUT, world.now)
 
 
+def _back(world: World, left: Colour, previous: Colour) -> Exposure:
+    """By an overlap too where both are ready; at once where who failed cannot answer anyhow."""
+    if not left.ready_pods or (previous.ready_pods and _of_a_third(world, previous)):
+        return exposed_now(previous.id, world.now)
+    return exposed_now(naming.EVERY_ROLLOUT, world.now) if previous.ready_pods else world.exposure
+
+
 def _of_a_third(world: World, target: Colour) -> list[Manifest]:
     """Pods of neither the target nor who serves: the overlap selects every pod of the deployment."""
     known = (target.id, world.exposure.rollout)
@@ -112,7 +126,7 @@ def _of_a_third(world: World, target: Colour) -> list[Manifest]:
 
 def in_the_way(world: World, target: Colour) -> Problem | None:
     """What a verified target waits for before it may serve beside the present version."""
-    if world.promoted or world.exposure.overlap or not verified(world, target):
+    if _serves(world, target) or world.exposure.overlap or not verified(world, target):
         return None
     if world.paused or world.awaits_promotion:
         return None
@@ -122,13 +136,20 @@ def in_the_way(world: World, target: Colour) -> Problem | None:
 
 
 def _end_of_overlap(world: World) -> Exposure:
-    target = world.target
-    if target is not None and verified(world, target):
+    heir = _heir(world)
+    if heir is not None:
         over = world.exposure.age(world.now) >= OVERLAP
-        return exposed_now(target.id, world.now) if over else world.exposure
+        return exposed_now(heir.id, world.now) if over else world.exposure
     ready = [colour for colour in world.exposed if colour.ready_pods]
     fallback = next(iter([*ready, *world.exposed]), None)
     return exposed_now(fallback.id if fallback else naming.NO_ROLLOUT, world.now)
+
+
+def _heir(world: World) -> Colour | None:
+    """Who shall serve alone after an overlap, if that one is able to."""
+    if world.reverted is not None:
+        return world.previous if world.previous and world.previous.ready_pods else None
+    return world.target if world.target and verified(world, world.target) else None
 
 
 def questions(world: World) -> Iterator[Action]:
@@ -173,12 +194,18 @@ def _score(world: World, colour: Colour, gate: golden.Gate) -> Iterator[Action]:
 
 
 def _inquire(world: World, pod: Manifest, colour: Colour) -> Iterator[Action]:
-    address = (pod.get("status") or {}).get("podIP")
     heard = world.seen.runtimes.get(uid(pod))
-    if address and (heard is None or _due(world, heard, enough=_right(world, pod, colour))):
+    if heard is None or _due(world, heard, enough=_right(world, pod, colour)):
+        yield from inquire(world, pod, "new pods must serve the files of their pointer")
+
+
+def inquire(world: World, pod: Manifest, reason: str) -> Iterator[Inquire]:
+    """Ask the pod for its status, if it has an address."""
+    address = (pod.get("status") or {}).get("podIP")
+    if address:
         url = f"http://{_host(address)}:{CONTROL_PORT}"
         token = control_token(world.seen.defaults.token_key, world.deployment.metadata.uid)
-        yield Inquire(name(pod), uid(pod), url, token, "new pods must serve the files of their pointer")
+        yield Inquire(name(pod), uid(pod), url, token, reason)
 
 
 def _host(address: str) -> str:
@@ -189,6 +216,10 @@ def _due(world: World, heard: Answer | RuntimeStatus | Scores, *, enough: bool) 
     # One that is still to come was heard before a clock was set back.
     waits = timedelta(0) <= world.now - heard.at < RETRY
     return not enough and not waits
+
+
+def _serves(world: World, colour: Colour) -> bool:
+    return world.exposure.rollout == colour.id
 
 
 def _says(answer: Answer | None, colour: Colour) -> bool:
@@ -219,7 +250,7 @@ def _came_after(answer: Answer, since: str, now: datetime) -> bool:
 
 def unanswered(world: World, colour: Colour) -> Problem | None:
     """What was wrong with the last answers of a colour whose pods are ready."""
-    subject = service_subject(colour) if world.promoted else preview_subject(colour)
+    subject = service_subject(colour) if _serves(world, colour) else preview_subject(colour)
     answer = world.seen.answers.get(subject)
     if answer is not None and not _says(answer, colour) and not _premature(world, colour, answer):
         said = answer.error or f"version {answer.version} answered instead of {colour.version}"
@@ -236,7 +267,7 @@ def unanswered(world: World, colour: Colour) -> Problem | None:
 
 def unverified(world: World, colour: Colour) -> Problem | None:
     """Why a colour whose pods answer may not serve yet."""
-    if world.promoted or not answers(world, colour):
+    if _serves(world, colour) or not answers(world, colour):
         return None
     return golden.gate(world, colour).problem
 
@@ -245,7 +276,7 @@ def _premature(world: World, colour: Colour, answer: Answer) -> bool:
     """Whether kube-proxy may not have known of the ready pods, or of the Service's last move."""
     if answer.error is not None:
         return _just_ready(world, colour)
-    return world.promoted and answer.at - datetime.fromisoformat(world.exposure.since) < PROPAGATION
+    return _serves(world, colour) and answer.at - datetime.fromisoformat(world.exposure.since) < PROPAGATION
 
 
 def _just_ready(world: World, colour: Colour) -> bool:

@@ -46,7 +46,7 @@ class World:
     def settled(self, colour: Colour) -> bool:
         """Whether it failed and its target may be made again: asked for anew, or not any more."""
         ending = self.ending(colour)
-        failed = ending is not None and ending.outcome is Outcome.ROLLED_BACK
+        failed = ending is not None and _rolled_back(ending)
         holds = self.failed is not None and self.failed.id == colour.id
         return failed and (colour.record.settled or not holds)
 
@@ -57,7 +57,37 @@ class World:
     @property
     def last_good(self) -> Colour | None:
         """The promoted colour that serves, or else the one that was promoted last."""
-        return self.colours.get(self.exposure.rollout) or self.promoted_last
+        return self.previous or self.serving or self.promoted_last
+
+    @property
+    def serving(self) -> Colour | None:
+        """The colour that the Service sends all requests to."""
+        return self.colours.get(self.exposure.rollout)
+
+    @property
+    def previous(self) -> Colour | None:
+        """The colour that the Service can go back to, for as long as the one after it is not promoted."""
+        serving = self.serving
+        if serving is None:
+            return promoted_last(self.colours.values()) if self.exposure.overlap else None
+        ending = self.ending(serving)
+        decided = ending is not None and ending.outcome is not Outcome.ROLLED_BACK
+        if decided:
+            return None
+        return promoted_last(each for each in self.colours.values() if each is not serving)
+
+    @property
+    def observed(self) -> Colour | None:
+        """The colour that serves and is yet to be promoted, unless the spec asks for the previous again."""
+        serving = self.serving
+        undecided = serving is not None and self.previous is not None and self.ending(serving) is None
+        return serving if undecided and (self.target is None or self.promoted) else None
+
+    @property
+    def reverted(self) -> Colour | None:
+        """The colour that failed after it took over and is behind the Service still."""
+        failed = (each for each in self.exposed if (end := self.ending(each)) and _rolled_back(end))
+        return next(failed, None) if self.previous else None
 
     @property
     def problem(self) -> Problem | None:
@@ -78,8 +108,8 @@ class World:
 
     @property
     def kept(self) -> tuple[Colour, ...]:
-        """The colours that are to stay: the target and those that serve."""
-        ids = {colour.id for colour in self.exposed} | ({self.target.id} if self.target else set())
+        """The colours that are to stay: the target, those that serve and the one that can serve again."""
+        ids = {colour.id for colour in (*self.exposed, self.target, self.previous) if colour}
         return tuple(colour for colour in self.colours.values() if colour.id in ids)
 
     @property
@@ -104,7 +134,8 @@ class World:
     @property
     def coming(self) -> str | None:
         """Identity of the colour that shall be made now, if one shall. Another one's pods go first."""
-        if self.target or self.failed or self.problem or self.crowded or self.paused or self.wanted is None:
+        held = self.problem or self.crowded or self.paused or self.previous
+        if self.target or self.failed or held or self.wanted is None:
             return None
         generation = self.deployment.metadata.generation
         taken = {*self.colours, *(colour.id for colour in self.past)}
@@ -135,9 +166,11 @@ class World:
     def _changes(self) -> bool:
         """Whether another colour was promoted before, whose pods may be lost for a moment.
 
-        A first colour waits for nobody: as long as none was ever promoted, nobody answers.
+        A first colour waits for nobody: as long as none was ever promoted, nobody answers. Nor does one that
+        is gone back to before the one after it was promoted.
         """
-        return bool(self.exposed) and not self.promoted
+        goes_back = self.previous is not None and self.previous is self.target
+        return bool(self.exposed) and not self.promoted and not goes_back
 
     @property
     def service(self) -> Manifest | None:
@@ -176,6 +209,10 @@ def world(seen: SeenDeployment, deployment: LLMDeployment, now: datetime) -> Wor
 
 def promoted_last(found: Iterable[Colour]) -> Colour | None:
     return max(filter(_is(Outcome.PROMOTED), found), key=_ended, default=None)
+
+
+def _rolled_back(ending: Ending) -> bool:
+    return ending.outcome is Outcome.ROLLED_BACK
 
 
 def _is_wanted(wanted: str | None, asked: str) -> Callable[[Colour], bool]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import aiohttp
@@ -24,12 +24,16 @@ class NoAnswer(Exception):  # noqa: N818
 
 @dataclass(frozen=True)
 class Report:
-    """What a pod says of itself: the digest of the weights it serves, its requests in flight, its vLLM."""
+    """What a pod says of itself: the digest of the weights it serves, its requests in flight, its vLLM.
+
+    `measured` is what its answers were like, by version; nothing where its runtime is older than that.
+    """
 
     digest: str | None
     ready: bool
     in_flight: int
     vllm: str | None = None
+    measured: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,10 @@ class HttpPods:
             async with self._session.get(f"{inquire.url}/status", headers=headers) as response:
                 response.raise_for_status()
                 body: Any = await response.json()
-            return Report(body["digest"], bool(body["ready"]), int(body["inFlight"]), body.get("vllm"))
+            digest, ready, in_flight = body["digest"], bool(body["ready"]), int(body["inFlight"])
+            measured = body.get("measured")
+            told = measured if isinstance(measured, dict) else {}
+            return Report(digest, ready, in_flight, body.get("vllm"), told)
         except _FAILURES as failure:
             raise NoAnswer(_words(failure)) from failure
 

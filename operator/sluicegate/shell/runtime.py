@@ -125,7 +125,14 @@ class RuntimeCalls:
             try:
                 async with asyncio.timeout(INQUIRY_SECONDS):
                     report = await self._pods.report(inquire)
-                status = RuntimeStatus(at, report.digest, report.ready, report.in_flight, vllm=report.vllm)
+                status = RuntimeStatus(
+                    at,
+                    report.digest,
+                    report.ready,
+                    report.in_flight,
+                    vllm=report.vllm,
+                    measured=report.measured,
+                )
             except (NoAnswer, TimeoutError) as failure:
                 words = _words(failure, INQUIRY_SECONDS)
                 status = RuntimeStatus(at, None, ready=False, in_flight=0, error=words)

@@ -70,7 +70,11 @@ async def test_defaults_are_filled_in_to_the_last_field(client: Client, namespac
             "progressDeadlineSeconds": 1800,
             "historyLimit": 10,
             "promotion": "Automatic",
-            "verification": {"goldenPrompts": {"policy": "IfRecorded", "maxDifferenceMilliNats": 500}},
+            "verification": {
+                "goldenPrompts": {"policy": "IfRecorded", "maxDifferenceMilliNats": 500},
+                "comparison": {"minRequests": 100, "maxErrorRateIncreasePermille": 50},
+            },
+            "observeSeconds": 60,
         },
     }
 

@@ -247,6 +247,10 @@ class Step(StrEnum):
     """spec.paused keeps new pods from being made or from serving."""
     CUTOVER = "Cutover"
     """The Service moves from the old pods to the new."""
+    OBSERVING = "Observing"
+    """The new pods serve; the old ones stay, to take over again where these fail or are worse."""
+    REVERTING = "Reverting"
+    """The new pods failed or are worse, and the Service moves back to the old ones."""
     DRAINING = "Draining"
     """The old pods finish what they have."""
     DISCARDING = "Discarding"
@@ -257,11 +261,11 @@ class Outcome(StrEnum):
     """How a rollout ended."""
 
     PROMOTED = "Promoted"
-    """It took over."""
+    """It took over, and was observed for as long as was asked."""
     ROLLED_BACK = "RolledBack"
-    """It failed before it took over."""
+    """It failed before it was promoted."""
     SUPERSEDED = "Superseded"
-    """The spec asked for something else before it took over."""
+    """The spec asked for something else before it was promoted."""
 
 
 class Ending(Model):
@@ -322,7 +326,8 @@ class RolloutStatus(Model):
     step_started_at: Timestamp
     """When this step began."""
     deadline: Timestamp | None = None
-    """When it fails unless its pods are ready and answer. Absent where it may take its time."""
+    """When it fails unless its pods are ready and answer; of Observing, when that ends. Absent where it may
+    take its time."""
     message: Annotated[str, Field(max_length=1024)] = ""
     """What it waits for, for people."""
     resumed_at: Timestamp | None = None

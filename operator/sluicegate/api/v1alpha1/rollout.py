@@ -32,3 +32,7 @@ class Rollout(Model):
     with the first version, before which none was promoted. Loss of the serving pods skips no wait."""
     verification: Verification = Verification()
     """What a new version has to prove."""
+    observe_seconds: Annotated[int, Field(ge=0, le=86_400), Change.OPERATOR] = 60
+    """Time, in seconds, for which the old pods stay beside those that took over, to serve again at once where
+    these fail or are worse. 60 is no longer than a drain, and what breaks under real load mostly does in its
+    first minute; more time compares more requests. 0 promotes at once."""

@@ -1,0 +1,125 @@
+"""What the answers of each model version were like: how they ended, how fast they came, how long they were.
+
+Kept in the pod, so that a rollout can compare two versions where no metrics system is installed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from sluicegate_engine.answer import Outcome
+from sluicegate_engine.sketch import Sketch
+
+REQUESTS_OF_A_WINDOW = 4096
+"""What is told of a version is its last 4,096 to 8,192 requests: how it did of late. One that serves no more
+keeps its figures."""
+_VERSIONS_KEPT = 2
+_TOKENS = re.compile(rb'"completion_tokens": ?(\d+)')
+_UNANSWERED = "unanswered"
+
+Clock = Callable[[], int]
+"""Nanoseconds that only grow."""
+
+
+class Pace:
+    """How one answer came. Begins with a request that is whole, so that its wait in our queue counts."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.streamed = False
+        self._clock = clock
+        self._began = clock()
+        self._first = 0
+        self._parts = 0
+        # vLLM tells the usage in the last or, in a stream, in the last but one or two.
+        self._last: deque[bytes] = deque(maxlen=3)
+
+    def part(self, body: bytes) -> None:
+        """Take note of a part of the answer, which is not empty. Called for each token of each stream."""
+        if not self._parts:
+            self._first = self._clock()
+        self._parts += 1
+        self._last.append(body)
+
+    @property
+    def answered(self) -> bool:
+        return self._parts > 0
+
+    def measure(self, into: Window) -> None:
+        """Add an answer that is whole. Only of a stream is the first token seen."""
+        end, tokens = self._clock(), self._tokens()
+        into.latency.add((end - self._began) // 1000)
+        if tokens is not None:
+            into.tokens.add(tokens)
+        if self.streamed and self.answered:
+            into.first_token.add((self._first - self._began) // 1000)
+            if tokens is not None and tokens > 1:
+                into.per_token.add((end - self._first) // (1000 * (tokens - 1)))
+
+    def _tokens(self) -> int | None:
+        """As vLLM counted them; of a stream whose client did not ask for usage, its events."""
+        found = _TOKENS.findall(b"".join(self._last))
+        if found:
+            return int(found[-1])
+        if not self.streamed:
+            return None
+        return self._parts - 1 if self._last and b"[DONE]" in self._last[-1] else self._parts
+
+
+@dataclass
+class Window:
+    """Some requests: counts by outcome, times in microseconds, lengths of answers in tokens."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    first_token: Sketch = field(default_factory=Sketch)
+    per_token: Sketch = field(default_factory=Sketch)
+    latency: Sketch = field(default_factory=Sketch)
+    tokens: Sketch = field(default_factory=Sketch)
+
+    def __add__(self, other: Window) -> Window:
+        return Window(
+            self.outcomes + other.outcomes,
+            self.first_token + other.first_token,
+            self.per_token + other.per_token,
+            self.latency + other.latency,
+            self.tokens + other.tokens,
+        )
+
+    def encode(self) -> dict[str, object]:
+        return {
+            "outcomes": dict(self.outcomes),
+            "timeToFirstTokenMicroseconds": self.first_token.encode(),
+            "timePerOutputTokenMicroseconds": self.per_token.encode(),
+            "latencyMicroseconds": self.latency.encode(),
+            "outputTokens": self.tokens.encode(),
+        }
+
+
+class Measurements:
+    """Of each of the last versions, the window that is being filled and the full one before it."""
+
+    def __init__(self) -> None:
+        self._windows: dict[str, tuple[Window, Window]] = {}
+
+    def count(self, version: str, outcome: Outcome, pace: Pace | None = None) -> None:
+        """A request has ended. `pace` is given of one that the engine was asked for."""
+        window = self._open(version)
+        unanswered = outcome is Outcome.DISCONNECTED and not (pace and pace.answered)
+        window.outcomes[_UNANSWERED if unanswered else outcome.value] += 1
+        if pace is not None and outcome is Outcome.SERVED:
+            pace.measure(window)
+
+    def encode(self) -> dict[str, object]:
+        """By version."""
+        return {version: (before + now).encode() for version, (before, now) in self._windows.items()}
+
+    def _open(self, version: str) -> Window:
+        before, now = self._windows.get(version) or (Window(), Window())
+        if now.outcomes.total() >= REQUESTS_OF_A_WINDOW:
+            before, now = now, Window()
+        self._windows[version] = (before, now)
+        while len(self._windows) > _VERSIONS_KEPT:
+            del self._windows[next(iter(self._windows))]
+        return now

@@ -1,0 +1,200 @@
+"""What the gate measures of the answers of each version."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.engine.asgi_client import Call, settle, start
+from tests.engine.gate import CHUNK, STREAM, Engine, Fixture, admitted
+
+from sluicegate_engine.admission import Admission
+from sluicegate_engine.answer import Outcome
+from sluicegate_engine.asgi import Receive, Scope, Send
+from sluicegate_engine.measurement import REQUESTS_OF_A_WINDOW, Measurements, Pace
+
+USAGE = b'data: {"choices":[],"usage":{"prompt_tokens":3,"total_tokens":13,"completion_tokens":10}}\n\n'
+DONE = b"data: [DONE]\n\n"
+
+
+class Watch:
+    """A clock that a test moves; in milliseconds."""
+
+    def __init__(self) -> None:
+        self.at = 0
+
+    def __call__(self) -> int:
+        return self.at * 1_000_000
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch()
+
+
+@pytest.fixture
+def timed(engine: Engine, watch: Watch) -> Fixture:
+    return Fixture(engine, max_concurrent=1, max_queued=2, clock=watch)
+
+
+def measured(gate: Fixture, version: str = "v1") -> dict[str, Any]:
+    found: Any = gate.gate._measurements.encode()[version]
+    return found
+
+
+async def stream(engine: Engine, watch: Watch, call: Call, *parts: bytes, n: int = 0) -> None:
+    """Answer with these parts, the first after 100 ms and each other 10 ms after the one before."""
+    watch.at += 90
+    await engine.say(n, headers=STREAM)
+    for part in parts:
+        watch.at += 10
+        await engine.sends[n]({"type": "http.response.body", "body": part, "more_body": True})
+    await engine.end(n)
+    await call.done()
+
+
+async def test_a_stream_is_measured_from_request_to_first_token_and_from_token_to_token(
+    timed: Fixture, engine: Engine, watch: Watch
+) -> None:
+    call = await admitted(timed)
+    await stream(engine, watch, call, CHUNK, CHUNK, CHUNK, DONE)
+    assert measured(timed) == {
+        "outcomes": {"served": 1},
+        "timeToFirstTokenMicroseconds": [(99_328, 1)],
+        "timePerOutputTokenMicroseconds": [(14_976, 1)],
+        "latencyMicroseconds": [(130_048, 1)],
+        "outputTokens": [(3, 1)],
+    }
+
+
+async def test_tokens_are_as_many_as_the_usage_says_where_it_is_told(
+    timed: Fixture, engine: Engine, watch: Watch
+) -> None:
+    call = await admitted(timed)
+    await stream(engine, watch, call, CHUNK, CHUNK, USAGE, DONE)
+    told = measured(timed)
+    assert told["outputTokens"] == [(10, 1)]
+    assert told["timePerOutputTokenMicroseconds"] == [(3_360, 1)]
+
+
+async def test_of_usage_that_is_told_all_along_the_last_counts(
+    timed: Fixture, engine: Engine, watch: Watch
+) -> None:
+    call = await admitted(timed)
+    parts = (CHUNK.replace(b"]}", b'],"usage":{"completion_tokens": %d}}' % n) for n in (1, 2, 3))
+    await stream(engine, watch, call, *parts, DONE)
+    assert measured(timed)["outputTokens"] == [(3, 1)]
+
+
+async def test_of_an_answer_in_one_piece_no_first_token_is_seen(
+    timed: Fixture, engine: Engine, watch: Watch
+) -> None:
+    call = await admitted(timed)
+    watch.at += 50
+    text = rb'{"choices":[{"text":"\"completion_tokens\": 7"}],"usage":{"completion_tokens": 40}}'
+    await engine.answer(0, text)
+    await call.done()
+    assert measured(timed) == {
+        "outcomes": {"served": 1},
+        "timeToFirstTokenMicroseconds": [],
+        "timePerOutputTokenMicroseconds": [],
+        "latencyMicroseconds": [(49_664, 1)],
+        "outputTokens": [(40, 1)],
+    }
+
+
+async def test_a_stream_of_nothing_has_no_first_token(timed: Fixture, engine: Engine, watch: Watch) -> None:
+    call = await admitted(timed)
+    await stream(engine, watch, call)
+    told = measured(timed)
+    assert (told["outcomes"], told["outputTokens"]) == ({"served": 1}, [(0, 1)])
+    assert told["timeToFirstTokenMicroseconds"] == []
+
+
+async def test_a_single_token_has_no_pace(timed: Fixture, engine: Engine, watch: Watch) -> None:
+    call = await admitted(timed)
+    await stream(engine, watch, call, CHUNK, DONE)
+    assert measured(timed)["timePerOutputTokenMicroseconds"] == []
+    assert measured(timed)["outputTokens"] == [(1, 1)]
+
+
+async def test_the_wait_in_our_queue_counts(timed: Fixture, engine: Engine, watch: Watch) -> None:
+    first, second = await admitted(timed), await admitted(timed)
+    await stream(engine, watch, first, CHUNK)
+    await settle()
+    await stream(engine, watch, second, CHUNK, n=1)
+    assert measured(timed)["timeToFirstTokenMicroseconds"] == [(99_328, 1), (198_656, 1)]
+
+
+async def test_what_fails_is_counted_and_has_no_pace(timed: Fixture, engine: Engine, watch: Watch) -> None:
+    call = await admitted(timed)
+    await stream(engine, watch, call, CHUNK, b'data: {"error": {"code": 500}}\n\n')
+    told = measured(timed)
+    assert told["outcomes"] == {"error": 1}
+    assert not any(told[name] for name in told if name != "outcomes")
+
+
+async def test_a_client_that_leaves_before_the_first_token_was_not_answered(watch: Watch) -> None:
+    async def stream_until_gone(scope: Scope, receive: Receive, send: Send) -> None:
+        body = (await receive())["body"]
+        await send({"type": "http.response.start", "status": 200, "headers": STREAM})
+        if body == b"soon":
+            await send({"type": "http.response.body", "body": CHUNK, "more_body": True})
+        assert (await receive())["type"] == "http.disconnect"
+
+    timed = Fixture(stream_until_gone, max_queued=2, clock=watch)
+    running, waiting = await admitted(timed), await admitted(timed)
+    for call in (waiting, running, await admitted(timed, b"soon")):
+        call.disconnect()
+        await call.done()
+    assert measured(timed)["outcomes"] == {"unanswered": 2, "disconnected": 1}
+
+
+async def test_the_length_of_an_answer_that_tells_no_usage_is_not_guessed(
+    timed: Fixture, engine: Engine
+) -> None:
+    call = await admitted(timed)
+    await engine.answer(0, b"{}")
+    await call.done()
+    assert (measured(timed)["outcomes"], measured(timed)["outputTokens"]) == ({"served": 1}, [])
+
+
+async def test_each_version_has_figures_of_its_own(timed: Fixture, engine: Engine, watch: Watch) -> None:
+    for n, version in enumerate(("v1", "v2", "v3")):
+        timed.command(Admission.OPEN, version)
+        call = await admitted(timed)
+        timed.command(Admission.OPEN, "later")
+        await stream(engine, watch, call, CHUNK, n=n)
+    assert list(timed.gate._measurements.encode()) == ["v2", "v3"]
+    assert measured(timed, "v2")["outcomes"] == {"served": 1}
+
+
+async def test_a_request_is_of_the_version_at_its_admission(
+    timed: Fixture, engine: Engine, watch: Watch
+) -> None:
+    first, waiting = await admitted(timed), await admitted(timed)
+    timed.command(Admission.OPEN, "v2")
+    await stream(engine, watch, first, CHUNK)
+    await settle()
+    await stream(engine, watch, waiting, CHUNK, n=1)
+    assert (measured(timed)["outcomes"], measured(timed, "v2")["outcomes"]) == ({"served": 1}, {"served": 1})
+
+
+async def test_requests_turned_away_are_of_the_version_too(timed: Fixture) -> None:
+    timed.command(Admission.REFUSING)
+    await start(timed.gate).done()
+    assert measured(timed)["outcomes"] == {"rejected": 1}
+
+
+def test_only_the_last_requests_are_told_of(watch: Watch) -> None:
+    measurements = Measurements()
+    for outcome, count in (
+        (Outcome.ERROR, 1),
+        (Outcome.SERVED, REQUESTS_OF_A_WINDOW),
+        (Outcome.SERVED, REQUESTS_OF_A_WINDOW),
+    ):
+        for _ in range(count):
+            measurements.count("v1", outcome, Pace(watch))
+    told: Any = measurements.encode()["v1"]
+    assert told["outcomes"] == {"served": REQUESTS_OF_A_WINDOW + 1}
+    assert told["latencyMicroseconds"] == [(0, REQUESTS_OF_A_WINDOW + 1)]
