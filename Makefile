@@ -11,7 +11,7 @@ export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
 .PHONY: help venv up down status images clean-cache lint quick core sim sim-nightly sim-mutation contract e2e engine mutation nightly test \
-  bench-operator bench-rollout demo crds generate requirements
+  bench-operator bench-rollout demo demo-rollout crds generate requirements
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -128,6 +128,9 @@ else
 demo: venv up ## a model's answer on the local cluster (or on another: KUBECONFIG=... SMALL_IMAGE=... ENGINE_IMAGE=...)
 	@python -m e2e.demo
 endif
+
+demo-rollout: venv ## what make demo left changes its version, is broken on purpose, and heals
+	@python -m e2e.demo_rollout --kubeconfig '$(if $(filter command,$(origin KUBECONFIG)),$(KUBECONFIG))'
 
 crds: venv ## write the CustomResourceDefinitions from the models
 	@sluicegate crds --directory crds

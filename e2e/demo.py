@@ -68,7 +68,7 @@ def main() -> int:
     options = parser.parse_args()
     progress = Progress()
     if options.kubeconfig:
-        target = _target_of(options.kubeconfig, progress)
+        target = target_of(options.kubeconfig, progress)
         small = operator_with(target, options.small_image, options.engine_image, progress)
         target.kubectl("apply", "-f", str(SAMPLES / "namespace.yaml"))
         bring_model(target, small, progress)
@@ -86,7 +86,8 @@ def main() -> int:
     return 0
 
 
-def _target_of(kubeconfig: str, progress: Progress) -> Target:
+def target_of(kubeconfig: str, progress: Progress) -> Target:
+    """The cluster that a kubeconfig names. Raises ExpectedError where it is not to be had."""
     path = Path(kubeconfig).expanduser().resolve()
     if not path.is_file():
         raise ExpectedError(f"{path} is no file: KUBECONFIG=... names the kubeconfig of the cluster to use")
@@ -149,11 +150,11 @@ def bring_model(target: Target, image: str, progress: Progress) -> None:
         return
     if claim is None:
         target.kubectl("create", "-f", "-", given=json.dumps(CLAIM_MANIFEST))
-    loader = _pod("loader", image, ["sleep", "3600"])
+    loader = pod_manifest("loader", image, ["sleep", "3600"])
     loader["spec"]["volumes"].append({"name": "models", "persistentVolumeClaim": {"claimName": CLAIM}})
     loader["spec"]["containers"][0]["volumeMounts"].append({"name": "models", "mountPath": "/models"})
-    with progress.step("bringing the model's file to the claim"), _running(target, loader):
-        progress.wait(lambda: _not(target, "loader", "running"), POD_SECONDS, every_seconds=1)
+    with progress.step("bringing the model's file to the claim"), running(target, loader):
+        progress.wait(lambda: not_yet(target, "loader", "running"), POD_SECONDS, every_seconds=1)
         inside = ("-n", NAMESPACE, "exec", "loader", "--")
         target.kubectl(*inside, "rm", "-rf", "/models/incoming", f"/models/{VERSION}")
         target.kubectl("-n", NAMESPACE, "cp", str(smollm2()), "loader:/models/incoming")
@@ -163,17 +164,17 @@ def bring_model(target: Target, image: str, progress: Progress) -> None:
 def ask(target: Target, image: str, progress: Progress) -> dict[str, str]:
     """{"answer": the model's words, "version": the ModelVersion that said them}"""
     address = target.kubectl("-n", NAMESPACE, "get", "service", NAME, "--output=jsonpath={.spec.clusterIP}")
-    pod = _pod("ask", image, ["python3", "-c", ASK, f"http://{address}", QUESTION, NAME])
-    with progress.step(f"asking: {QUESTION}"), _running(target, pod):
-        progress.wait(lambda: _not(target, "ask", "terminated"), POD_SECONDS)
-        ended = _state(target.find("pod", "ask") or {})["terminated"]
+    pod = pod_manifest("ask", image, ["python3", "-c", ASK, f"http://{address}", QUESTION, NAME])
+    with progress.step(f"asking: {QUESTION}"), running(target, pod):
+        progress.wait(lambda: not_yet(target, "ask", "terminated"), POD_SECONDS)
+        ended = state_of(target.find("pod", "ask") or {})["terminated"]
     if ended["exitCode"]:
         raise ExpectedError(f"the question got no answer: {ended.get('message', '').strip()}")
     return dict(json.loads(ended["message"]))
 
 
 @contextmanager
-def _running(target: Target, pod: Object) -> Iterator[None]:
+def running(target: Target, pod: Object) -> Iterator[None]:
     """A new pod while the block runs: what an interrupted run left of that name answers for nobody."""
     remove = ("-n", NAMESPACE, "delete", "pod", pod["metadata"]["name"], "--ignore-not-found", "--now")
     target.kubectl(*remove)
@@ -184,9 +185,10 @@ def _running(target: Target, pod: Object) -> Iterator[None]:
         target.kubectl(*remove, "--wait=false")
 
 
-def _not(target: Target, pod: str, state: str) -> str | None:
+def not_yet(target: Target, pod: str, state: str) -> str | None:
+    """What a pod waits for until its container is in that state."""
     found = target.find("pod", pod) or {}
-    return None if state in _state(found) else f"pod {pod}: {words(found)}"
+    return None if state in state_of(found) else f"pod {pod}: {words(found)}"
 
 
 def _not_serving(target: Target) -> str | None:
@@ -217,12 +219,14 @@ def words(pod: Object) -> str:
     return str(status.get("phase", "not seen yet"))
 
 
-def _state(pod: Object) -> Object:
+def state_of(pod: Object) -> Object:
+    """Of its first container, by the state's name."""
     statuses = (pod.get("status") or {}).get("containerStatuses") or [{}]
     return dict(statuses[0].get("state") or {})
 
 
-def _pod(name: str, image: str, command: list[str]) -> Object:
+def pod_manifest(name: str, image: str, command: list[str]) -> Object:
+    """A pod that runs one command, by the strictest of the Pod Security levels."""
     security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     container = {
         "name": name,
@@ -268,6 +272,7 @@ def _tell(said: dict[str, str], target: Target, *, is_local: bool) -> None:
         f"kubectl -n {NAMESPACE} get llmd,mv",
         f"kubectl sluice status {NAME} -n {NAMESPACE}",
         "kubectl explain llmd.spec --recursive",
+        "make demo-rollout    # another version takes over, a broken one does not",
         f"kubectl -n {NAMESPACE} scale llmd/{NAME} --replicas=2 && kubectl -n {NAMESPACE} get llmd -w",
     ):
         print(f"  {command}")
