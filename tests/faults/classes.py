@@ -18,4 +18,5 @@ CLASSES = {
     20: "a month of changes and faults",
     23: "rights used and granted",
     25: "deletion",
+    27: "people who change their minds",
 }

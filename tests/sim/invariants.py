@@ -6,6 +6,7 @@ The numbers are those of the design's invariants.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,10 +48,11 @@ class Effect:
 @dataclass(frozen=True)
 class Serving:
     """The addresses of the pods behind a Service that answer and stay, those of them to which kube-proxy
-    sends new connections, and how many are wanted."""
+    sends new connections, the most that one colour alone has of them, and how many are wanted."""
 
     lasting: frozenset[str]
     known: frozenset[str]
+    most: int
     wanted: int
 
 
@@ -79,7 +81,7 @@ class Invariants:
             self._compare(deployment, was, after.get(deployment, was))
 
     def _compare(self, deployment: str, before: Serving, after: Serving) -> None:
-        floor = min(len(before.lasting), before.wanted)
+        floor = min(before.most, before.wanted)
         if floor and not after.lasting:
             self.breaches.append(f"I1: a write left {deployment} without a pod that answers")
         elif before.known and not before.known & after.lasting:
@@ -172,11 +174,11 @@ class Invariants:
                 continue
             service = services.get(where)
             behind = selected(service, pods) if service else []
-            lasting = frozenset(
-                pod["status"]["podIP"] for pod in behind if answers(pod) and controller_uid(pod) in kept
-            )
+            stay = [pod for pod in behind if answers(pod) and controller_uid(pod) in kept]
+            lasting = frozenset(pod["status"]["podIP"] for pod in stay)
             known = self._endpoints.known(service["spec"].get("clusterIP", ""), _now()) if service else ()
-            found["/".join(where)] = Serving(lasting, lasting.intersection(known), wanted)
+            most = max(Counter(map(controller_uid, stay)).values(), default=0)
+            found["/".join(where)] = Serving(lasting, lasting.intersection(known), most, wanted)
         return found
 
     def _count_colours(self) -> None:

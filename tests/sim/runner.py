@@ -19,6 +19,7 @@ from tests.sim.end_state import State, difference, end_state
 from tests.sim.faults import COALESCE, DROP, LATE, PAST, STALE, TIMEOUT, Channel, Fault, Script, fault
 from tests.sim.hygiene import Hygiene
 from tests.sim.leadership import usurped
+from tests.sim.minds import MINDS
 from tests.sim.process import Installation, expected
 from tests.sim.stage import Stage, now
 from tests.sim.standstill import Loop
@@ -49,7 +50,7 @@ NEVER = "the fault never happened: the run is not the reference's"
 
 T = TypeVar("T")
 
-EVERY_WORKLOAD = WORKLOADS | OTHERS | DELETIONS
+EVERY_WORKLOAD = WORKLOADS | OTHERS | DELETIONS | MINDS
 
 
 @dataclass(frozen=True)

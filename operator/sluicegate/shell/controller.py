@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from uuid import uuid4
 
-from sluicegate.kube.errors import ApiError
+from sluicegate.kube.errors import ApiError, Conflict
 from sluicegate.shell.keys import Key
 from sluicegate.shell.lease import LeadershipLost
 from sluicegate.shell.meter import Meter
@@ -116,6 +116,9 @@ def _log(key: Key, outcome: Outcome | Exception, seconds: float) -> None:
         case Behind(kinds=kinds):
             fields["kinds"] = list(kinds)
     match outcome:
+        case Failed(error=Conflict() as error) | (Conflict() as error):
+            # Somebody wrote between our look and our write: no fault, and the next look decides anew.
+            logger.info("reconcile overtaken", extra={"fields": {**fields, "error": str(error)}})
         case Failed(error=error) | (ApiError() as error):
             logger.warning("reconcile failed", extra={"fields": {**fields, "error": str(error)}})
         case Exception():

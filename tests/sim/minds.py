@@ -1,0 +1,136 @@
+"""What people do in the midst of a rollout: each deed, and the end that it asks for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+from tests.builders import a_model_version
+from tests.sim.stage import Stage, a_deployment
+from tests.sim.workloads import (
+    TWO,
+    V1,
+    V2,
+    Reached,
+    Workload,
+    a_cluster_with,
+    another_version,
+    rolled_back,
+    serves,
+)
+
+from sluicegate.core.naming import ABORT
+from sluicegate.kube.resources import LLM_DEPLOYMENT, MODEL_VERSION, POD
+
+Deed = Callable[[Stage], None]
+
+HELD_SECONDS = 20.0
+V3 = a_model_version("v3", ready=False)
+OBSERVED = a_deployment(rollout={"observeSeconds": 5})
+
+
+def wants(version: str) -> Deed:
+    return lambda stage: stage.edit(modelVersion=version)
+
+
+def wants_replicas(count: int) -> Deed:
+    return lambda stage: stage.edit(replicas=count)
+
+
+def wants_a_third_for_a_moment(stage: Stage) -> None:
+    stage.edit(modelVersion="v3")
+    _later(stage, 0.5, wants("v2"))
+
+
+def goes_back_and_forth(stage: Stage) -> None:
+    stage.edit(modelVersion="v1")
+    _later(stage, 2.0, wants("v2"))
+
+
+def pauses(stage: Stage) -> None:
+    stage.edit(paused=True)
+    _later(stage, HELD_SECONDS, lambda stage: stage.edit(paused=False))
+
+
+def aborts(stage: Stage) -> None:
+    """What the status tells of; of nothing, something else that nobody knows."""
+    deployment = stage.find(LLM_DEPLOYMENT, "chat") or {}
+    rollout = ((deployment.get("status") or {}).get("rollout") or {}).get("id", "0badc0de")
+    stage.patch(LLM_DEPLOYMENT, "chat", {"metadata": {"annotations": {ABORT: rollout}}})
+
+
+def deletes_the_deployment(stage: Stage) -> None:
+    stage.delete(LLM_DEPLOYMENT, "chat")
+
+
+def deletes_the_version(stage: Stage) -> None:
+    """It is used: it goes when nobody needs it any more."""
+    stage.delete(MODEL_VERSION, "v2")
+    _later(stage, HELD_SECONDS, wants("v1"))
+
+
+def loses_a_pod(stage: Stage) -> None:
+    for pod in stage.pods()[:1]:
+        stage.delete(POD, pod["metadata"]["name"])
+
+
+def promoted_or_not(stage: Stage) -> bool:
+    return serves("v2", 2)(stage) or rolled_back(stage)
+
+
+def none_left(stage: Stage) -> bool:
+    return stage.reason("Ready") == "ScaledToZero" and not stage.pods()
+
+
+def v2_is_gone(stage: Stage) -> bool:
+    return TWO(stage) and "v2" not in stage.names(MODEL_VERSION)
+
+
+def the_deployment_is_gone(stage: Stage) -> bool:
+    return not stage.names(LLM_DEPLOYMENT) and not stage.pods()
+
+
+DEEDS: dict[str, tuple[Deed, Reached]] = {
+    "wants the first again": (wants("v1"), TWO),
+    "wants a third": (wants("v3"), serves("v3", 2)),
+    "wants a third for a moment": (wants_a_third_for_a_moment, serves("v2", 2)),
+    "goes back and forth": (goes_back_and_forth, serves("v2", 2)),
+    "wants more replicas": (wants_replicas(3), serves("v2", 3)),
+    "wants fewer replicas": (wants_replicas(1), serves("v2", 1)),
+    "wants no replicas": (wants_replicas(0), none_left),
+    "pauses": (pauses, serves("v2", 2)),
+    "aborts": (aborts, promoted_or_not),
+    "deletes the deployment": (deletes_the_deployment, the_deployment_is_gone),
+    "deletes the version": (deletes_the_version, v2_is_gone),
+    "loses a pod": (loses_a_pod, serves("v2", 2)),
+}
+"""By what somebody does."""
+
+OUTAGES = {"wants no replicas": 120.0, "deletes the deployment": 120.0, "loses a pod": 2.0}
+"""Seconds for which requests may fail: nobody is to answer them, or who was asked is gone."""
+
+CALM = "nobody-minds"
+MINDS = {
+    each.name: each
+    for each in (
+        Workload(CALM, a_cluster_with(V1, V2, V3, OBSERVED), TWO, another_version, serves("v2", 2)),
+        *(
+            Workload(
+                deed.replace(" ", "-"),
+                a_cluster_with(V1, V2, V3, OBSERVED),
+                TWO,
+                another_version,
+                end,
+                outage_seconds=OUTAGES.get(deed, 0.0),
+                seconds=150,
+            )
+            for deed, (_, end) in DEEDS.items()
+        ),
+    )
+}
+"""By name: the rollout that nobody meddles with, and the same with the end of each deed."""
+
+
+def _later(stage: Stage, seconds: float, deed: Deed) -> None:
+    asyncio.get_running_loop().call_later(seconds, partial(deed, stage))
