@@ -114,6 +114,12 @@ class Rig:
         )
         return Operator(options, world)
 
+    async def end(self) -> None:
+        """The operator ends in order."""
+        self.working.cancel()
+        await asyncio.wait([self.working])
+        await self.operator.stop()
+
     async def create(self, obj: Manifest) -> Manifest:
         """Create a custom resource as a user does, with its status where it has one."""
         meta = {key: value for key, value in obj["metadata"].items() if key in SENT}

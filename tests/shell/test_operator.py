@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.builders import a_model_version
+from tests.builders import DEFAULTS, a_model_version
 from tests.shell.cases import CASES
 from tests.shell.kit import running, until
 from tests.shell.rig import a_cluster, a_deployment
 
+from sluicegate.kube.resources import LLM_DEPLOYMENT, MODEL_VERSION
 from sluicegate.kube.transport import Response
+from sluicegate.shell.gather import Gatherer
 
 # Nothing here waits for a socket, so time may jump as soon as nothing is left to do.
 pytestmark = pytest.mark.looptime(noop_cycles=1)
@@ -49,9 +51,7 @@ async def test_nothing_is_said_of_pods_before_their_cache_is_filled() -> None:
     async with a_cluster(a_model_version(), a_deployment()) as rig:
         await rig.until_ready()
         await rig.settle()
-        rig.working.cancel()
-        await asyncio.wait([rig.working])
-        await rig.operator.stop()
+        await rig.end()
         rig.wire.refuse = lambda method, path: Response(503, b"") if path.endswith("/pods") else None
         successor, writes = rig.another(), len(rig.writes())
         async with running(rig.host(successor), successor.feed(), successor.work()):
@@ -61,6 +61,22 @@ async def test_nothing_is_said_of_pods_before_their_cache_is_filled() -> None:
             rig.wire.refuse = lambda method, path: None
             await rig.settle()
         assert rig.writes()[writes:] == []
+
+
+async def test_a_version_is_in_use_while_pods_run_it_whatever_spec_and_status_say() -> None:
+    async with a_cluster(a_model_version("v1"), a_model_version("v2"), a_deployment()) as rig:
+        await rig.until_ready()
+        await rig.settle()
+        await rig.end()
+        await rig.patch(LLM_DEPLOYMENT, "chat", {"spec": {"modelVersion": "v2"}})
+        await rig.patch(LLM_DEPLOYMENT, "chat", {"status": None}, subresource="status")
+        await rig.delete(MODEL_VERSION, "v1")
+        successor = rig.another()
+        async with running(rig.host(successor), successor.feed()):
+            await rig.settle()
+            gather = Gatherer(rig.truth, successor.view, successor.calls, DEFAULTS)
+            seen = await gather.model_version(await rig.get(MODEL_VERSION, "v1"))
+        assert seen.users == ("chat",)
 
 
 async def test_an_object_that_always_fails_does_not_slow_the_others() -> None:
