@@ -9,7 +9,14 @@ from tests.sim.faults import PAST, Channel, line
 from tests.sim.runner import Run, numbers, reference
 from tests.sim.workloads import WORKLOADS
 
-REPLACED = ("manual-promotion", "aborted", "rolled-back")
+REPLACED = (
+    "manual-promotion",
+    "aborted",
+    "rolled-back",
+    "regression-observed",
+    "crash-after-cutover",
+    "wrong-golden-answer",
+)
 """The past, believed, asks for what was before. The rollout that somebody answers to, or that had failed, is
 over, and another one takes its place."""
 

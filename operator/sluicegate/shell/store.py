@@ -116,10 +116,10 @@ def _content(obj: Manifest | None) -> Mapping[str, object] | None:
 
 @dataclass
 class _Expected:
-    """What a cache has to have seen: writes up to `version`, and the end of the objects with `deleted`."""
+    """What a cache has to have seen: writes of objects, by version, and ends of objects, by uid."""
 
     since: float
-    version: int = 0
+    written: dict[Name, int] = field(default_factory=dict)
     deleted: dict[Name, str] = field(default_factory=dict)
 
 
@@ -137,8 +137,8 @@ class OwnWrites:
     def wrote(self, key: Key, obj: Manifest) -> None:
         """Remember the answer to a create, an apply or a replace of a child of the key."""
         if obj["kind"] in self._caches:
-            expected = self._of(key, obj["kind"])
-            expected.version = max(expected.version, version_of(obj))
+            written = self._of(key, obj["kind"]).written
+            written[name_of(obj)] = max(written.get(name_of(obj), 0), version_of(obj))
 
     def deleted(self, key: Key, kind: str, name: Name, uid: str) -> None:
         if kind in self._caches:
@@ -167,8 +167,12 @@ class OwnWrites:
         return self._expected.setdefault(key, {}).setdefault(kind, _Expected(now))
 
     def _caught_up(self, key: Key, kind: str, expected: _Expected) -> bool:
-        if self._seen_version(kind, key.namespace) < expected.version:
-            return False
+        seen, held = self._seen_version(kind, key.namespace), self._caches[kind]
+        for name, version in expected.written.items():
+            # A watch may lose a line and be told of later versions all the same.
+            found = held.get(*name)
+            if seen < version or (found is not None and version_of(found) < version):
+                return False
         return not any(self._is_there(kind, name, uid) for name, uid in expected.deleted.items())
 
     def _is_there(self, kind: str, name: Name, uid: str) -> bool:
