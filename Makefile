@@ -84,9 +84,12 @@ sim-nightly: venv ## the same, with the long runs as long as they are meant (40 
 contract: venv ## the tests against a real API server, and the fake's against both
 	@pytest -q $(PARALLEL) tests/contract
 
+# A bad version takes minutes to be found out, of each kind.
+NIGHTLY_E2E = e2e/test_bad_versions.py
+
 e2e: venv up ## the tests on the local cluster, with real vLLM
 	@images=$$(python3 -m e2e.images build --json) && \
-	SLUICEGATE_IMAGES=$$images python3 -m e2e.cluster exec -- $(BIN)/python -m pytest $(or $(E2E),e2e)
+	SLUICEGATE_IMAGES=$$images python3 -m e2e.cluster exec -- $(BIN)/python -m pytest $(or $(E2E),e2e $(NIGHTLY_E2E:%=--ignore=%))
 
 ENGINE_TESTS = image=$$(python3 -m e2e.images build engine --json | \
   python3 -c 'import json, sys; print(json.load(sys.stdin)["engine"])') && python -m e2e.engine --image $$image
@@ -100,9 +103,9 @@ sim-mutation: venv ## the operator's guards taken away, each of which some simul
 mutation: venv ## small faults in the decisions, each of which some test has to notice (20 minutes)
 	@python -m tests.mutation
 
-nightly: venv up ## pods' lives, every engine setting that CPU can do, an operator killed 20 times (40 minutes)
+nightly: venv up ## pods' lives, every engine setting that CPU can do, bad versions, rollouts, an operator killed (70 minutes)
 	@$(ENGINE_TESTS) -- -v tests/engine_vllm/test_pod.py tests/engine_vllm/nightly_rows.py
-	@$(MAKE) --no-print-directory e2e E2E=e2e/test_survival.py KILLS=20
+	@$(MAKE) --no-print-directory e2e E2E='$(NIGHTLY_E2E) e2e/test_rollouts.py e2e/test_survival.py' ROLLOUTS=10 KILLS=20
 
 test: lint quick core sim contract e2e engine ## everything
 

@@ -1,7 +1,11 @@
-"""Ten changes of version in a row under streams that never pause: no answer is lost, mixed or unverified."""
+"""Changes of version in a row under streams that never pause: no answer is lost, mixed or unverified.
+
+ROLLOUTS=10 makes ten of them.
+"""
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
@@ -22,14 +26,14 @@ from sluicegate.kube import resources
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 NAME = "chat"
-ROLLOUTS = 10
+ROLLOUTS = int(os.environ.get("ROLLOUTS") or "3")
 STREAMS = 8
 FLOWING = 4
 """Streams that bring something in every second, whatever a busy machine does to the others."""
 TOKENS = 8
 PROMPTS = ("tell me a story", "how far is the moon", "name three rivers")
 VERSIONS = ("tiny-b", "tiny-a")
-STEPS = [Step.PROVISIONING, Step.VERIFYING, Step.CUTOVER, Step.DRAINING]
+STEPS = [Step.PROVISIONING, Step.VERIFYING, Step.CUTOVER, Step.OBSERVING, Step.DRAINING]
 TOLD_SECONDS = 1.0
 """From the API server's word that a pod is to end until its containers have the kubelet's."""
 
@@ -38,7 +42,7 @@ Texts = dict[tuple[str, str], str]
 
 @dataclass
 class Journey:
-    """What clients and watchers saw of the ten rollouts. `alone` is what each version says to each prompt
+    """What clients and watchers saw of the rollouts. `alone` is what each version says to each prompt
     when nobody else asks; `began` and `ended` are monotonic seconds."""
 
     alone: Texts
