@@ -138,9 +138,10 @@ def a_pod(name: str, deployment: str = "chat", rollout: str = "", **status: Any)
     }
 
 
-def unschedulable(words: str) -> dict[str, Any]:
+def unschedulable(words: str, since: datetime | None = None) -> dict[str, Any]:
     """Status of a pod that the scheduler finds no node for."""
-    return {"conditions": [{"type": "PodScheduled", "status": "False", "message": words}]}
+    moment = {"lastTransitionTime": timestamp(since)} if since else {}
+    return {"conditions": [{"type": "PodScheduled", "status": "False", "message": words, **moment}]}
 
 
 def waiting(reason: str, message: str = "", container: str = "engine") -> dict[str, Any]:

@@ -267,6 +267,12 @@ PODS = {
     "a drain without time": Case(a_deployment(rollout={"drainSeconds": 0}), "drainSeconds"),
     "a change that waits for a person": Case(a_deployment(rollout={"promotion": "Manual"}, paused=True)),
     "a promotion by nobody": Case(a_deployment(rollout={"promotion": "Never"}), "promotion"),
+    "a swap": Case(a_deployment(rollout={"strategy": "Swap"})),
+    "a swap that waits for room too": Case(
+        a_deployment(rollout={"strategy": "Swap", "capacity": "Wait"}), "capacity says nothing"
+    ),
+    "a wait for room": Case(a_deployment(rollout={"capacity": "Wait"})),
+    "a strategy of somebody else": Case(a_deployment(rollout={"strategy": "Canary"}), "strategy"),
     "an observation of no time": Case(a_deployment(rollout={"observeSeconds": 0})),
     "an observation of two days": Case(a_deployment(rollout={"observeSeconds": 172_800}), "observeSeconds"),
     "a comparison of every figure": Case(

@@ -54,7 +54,18 @@ async def test_nothing_that_did_not_fail_is_tried_again(scene: Scene, commands: 
     assert await scene.annotations() == {}
 
 
-@pytest.mark.parametrize("step", ["Provisioning", "Verifying", "AwaitingPromotion", "Paused", "Observing"])
+CAN_FAIL = (
+    "Provisioning",
+    "Verifying",
+    "AwaitingPromotion",
+    "Paused",
+    "Swapping",
+    "AwaitingCapacity",
+    "Observing",
+)
+
+
+@pytest.mark.parametrize("step", CAN_FAIL)
 async def test_an_abort_names_the_rollout_under_way(step: str, scene: Scene, commands: Commands) -> None:
     await _is_at(scene, step)
     for _ in range(2):

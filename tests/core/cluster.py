@@ -314,7 +314,10 @@ class Cluster:
             case SetFinalizers():
                 raise AssertionError("an LLMDeployment has no finalizers")
         wanted = self.deployment["spec"].get("replicas", 1)
-        assert not before or self._lasting() or not wanted, f"{_short(action)} leaves nobody to answer"
+        swapping = any(map(self._swaps, self.of_kind("ReplicaSet")))
+        assert not before or self._lasting() or not wanted or swapping, (
+            f"{_short(action)} leaves nobody to answer"
+        )
         assert len(self.of_kind("ReplicaSet")) <= 2, f"{_short(action)} makes a third colour"
 
     def _check_moved(self, live: Object, written: Mapping[str, Any]) -> None:
@@ -329,11 +332,14 @@ class Cluster:
         ):
             return
         spec = self.deployment["spec"]
-        assert not spec.get("paused"), f"the Service leaves {before} in a pause"
+        swapping = invariants.swaps(
+            self.find("ControllerRevision", naming.colour_name(self.name, after or ""))
+        )
+        assert not spec.get("paused") or swapping, f"the Service leaves {before} in a pause"
         word = annotation(self.deployment, naming.PROMOTE)
         manual = spec.get("rollout", {}).get("promotion") == "Manual"
         allowed = word != before and after in (word, word and naming.EVERY_ROLLOUT)
-        assert allowed or not manual, f"{after} serves though {word} is promoted"
+        assert allowed or swapping or not manual, f"{after} serves though {word} is promoted"
 
     def _check_promoted(self, live: Object, written: Mapping[str, Any]) -> None:
         says = annotation(written, naming.OUTCOME) or ""
@@ -346,6 +352,9 @@ class Cluster:
         }
         others = [each for each in self.of_kind("ControllerRevision") if each["metadata"]["name"] in lasting]
         invariants.check_promotion(live, self.deployment["spec"], service, others, self.now)
+
+    def _swaps(self, replica_set: Object) -> bool:
+        return invariants.swaps(self.find("ControllerRevision", replica_set["metadata"]["name"]))
 
     def _is_promoted(self, rollout: str) -> bool:
         record = self.find("ControllerRevision", naming.colour_name(self.name, rollout))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from datetime import timedelta
 from typing import Any
 
 from tests.builders import (
@@ -232,6 +233,27 @@ def what_takes_over_is_observed(cluster: Cluster, choose: random.Random) -> None
         cluster.annotate(abort=under_way["id"])
 
 
+def there_is_no_room_for_two(cluster: Cluster, choose: random.Random) -> None:
+    """What comes takes the place of what serves, at once or after a while, or waits for room."""
+    version = choose.choice(VERSIONS)
+    swap = {"strategy": "Swap", "capacity": "Surge"}
+    later = {"strategy": "BlueGreen", "capacity": choose.choice(("SurgeThenSwap", "Wait"))}
+    policy = choose.choice((swap, swap, later))
+    device = choose.choice(("CPU", "CUDA"))
+    cluster.edit(
+        modelVersion=version,
+        replicas=choose.choice((1, 2)),
+        engine={"device": device},
+        paused=False,
+        rollout=policy,
+    )
+    if policy is later:
+        since = cluster.now - timedelta(seconds=choose.choice((0, 60)))
+        cluster.trouble[version] = unschedulable("0/1 nodes are available: 1 Insufficient memory.", since)
+    for _ in range(choose.choice((0, 0, 0, 2, 5))):
+        cluster.turn()
+
+
 def a_child_is_deleted(cluster: Cluster, choose: random.Random) -> None:
     found = cluster.of_kind(choose.choice(CHILDREN))
     if found:
@@ -316,11 +338,11 @@ DAMAGE = (
     version_changes,
     version_changes,
     version_changes,
-    *[somebody_is_asked_first] * 8,
+    *[somebody_is_asked_first] * 9,
     somebody_promotes,
-    scale_changes,
+    *[scale_changes] * 2,
     spec_becomes_invalid,
-    the_engine_is_asked_too_much,
+    *[the_engine_is_asked_too_much] * 2,
     *[pods_get_into_trouble] * 19,
     pods_are_refused,
     pods_are_refused,
@@ -329,14 +351,15 @@ DAMAGE = (
     a_rollout_is_aborted,
     *[what_is_said_is_compared] * 5,
     *[what_takes_over_is_observed] * 8,
+    *[there_is_no_room_for_two] * 7,
     what_failed_is_tried_again,
     a_child_is_deleted,
     *[a_child_is_edited] * 8,
     a_child_is_foreign,
     a_kind_is_refused,
     it_is_deleted,
-    a_model_changes,
-    a_model_changes,
+    it_is_deleted,
+    *[a_model_changes] * 3,
     the_status_is_lost,
     the_operator_restarts,
     time_passes,

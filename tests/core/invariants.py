@@ -1,9 +1,11 @@
 """What holds after every single write, whatever happened before.
 
-I1  No write of ours leaves the Service without a ready pod once it had one (unless none is wanted).
+I1  No write of ours leaves the Service without a ready pod once it had one (unless none is wanted, or a
+    record says that the pods of one version make room for those of another).
 I3  At most two colours have a ReplicaSet.
 I4  What served before stays until who serves is promoted, or serves again.
-I7  Nobody is promoted who was not observed for as long as is asked, beside somebody to go back to.
+I7  Nobody is promoted who was not observed for as long as is asked, beside somebody to go back to, unless
+    the pods of that one have made room.
 And of a plan: creations come before deletions, and at most one object is deleted. A Replace is no deletion:
 it takes back the spec of an object that is ours, at the resourceVersion that was seen, and no pod follows.
 """
@@ -11,6 +13,7 @@ it takes back the spec of an object that is ours, at the resourceVersion that wa
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -66,6 +69,11 @@ def outcome(record: Manifest | None) -> str | None:
     return str(json.loads(text)["outcome"]) if text else None
 
 
+def swaps(record: Manifest | None) -> bool:
+    """Whether the pods before it make room for its own, by its record."""
+    return record is not None and annotation(record, naming.SWAPS) is not None
+
+
 def check_way_back(gone: Ref, service: Manifest | None, records: Mapping[str, Manifest]) -> None:
     """I4. `records` are the ControllerRevisions by the names of their ReplicaSets."""
     if service is None or gone.kind != "ReplicaSet" or not owns_annotation(service, naming.EXPOSES):
@@ -84,7 +92,7 @@ def check_promotion(
     since = annotation(service, naming.EXPOSED_SINCE) or ""
     served = naming.colour_name(service["metadata"]["name"], annotation(service, naming.EXPOSES) or "")
     previous = [each for each in others if outcome(each) == "Promoted"]
-    if served != record["metadata"]["name"] or not previous or not spec.get("replicas", 1):
+    if served != record["metadata"]["name"] or not previous or not spec.get("replicas", 1) or swaps(record):
         return
     seconds = spec.get("rollout", {}).get("observeSeconds", OBSERVE_SECONDS)
     observed = now - datetime.fromisoformat(since) if owns_annotation(service, naming.EXPOSED_SINCE) else None
@@ -97,8 +105,10 @@ def lasting(service: Manifest | None, pods: Iterable[Manifest], sets: Iterable[M
     """Number of ready pods behind the Service that nothing is about to take away."""
     if service is None:
         return 0
-    held = {labels(each)[naming.ROLLOUT] for each in sets}
-    return sum(
-        is_true(pod, "Ready") and not terminating(pod) and labels(pod)[naming.ROLLOUT] in held
+    held = {labels(each)[naming.ROLLOUT]: each["spec"]["replicas"] for each in sets}
+    ready = Counter(
+        labels(pod)[naming.ROLLOUT]
         for pod in selected(service, pods)
+        if is_true(pod, "Ready") and not terminating(pod)
     )
+    return sum(min(count, held.get(rollout, 0)) for rollout, count in ready.items())

@@ -317,6 +317,21 @@ def test_who_is_gone_back_to_by_a_person_s_word_is_waited_for_while_the_other_an
     assert cluster.answering() == {"v1"}
 
 
+def test_what_is_in_the_way_back_is_told_though_a_third_version_is_wanted_by_now() -> None:
+    cluster = observing()
+    cluster.trouble["v1"] = waiting("ErrImagePull", "manifest unknown")
+    cluster.run_pods()
+    _is_aborted(cluster)
+    cluster.reconcile()
+    cluster.edit(modelVersion="v3")
+    cluster.reconcile()
+    assert reasons(cluster)["Stalled"] == "True Reverting"
+    assert "back to v1, which has no pods" in cluster.condition("Stalled")["message"]
+    cluster.trouble.clear()
+    cluster.settle()
+    assert cluster.answering() == {"v3"}
+
+
 def test_who_is_gone_back_to_and_fails_in_the_overlap_leaves_the_other_to_answer() -> None:
     cluster = observing()
     _is_aborted(cluster)

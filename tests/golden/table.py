@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.builders import STARTING, ADeployment, ended
+from tests.builders import STARTING, ADeployment, ended, unschedulable
 from tests.core.cluster import Cluster
 from tests.core.journeys import a_settled_cluster
 from tests.core.measured import measured
@@ -108,6 +108,37 @@ def a_change_that_is_paused() -> Iterator[Cluster]:
     yield from _goes_on(cluster)
 
 
+def a_version_that_takes_the_place_of_the_one_before() -> Iterator[Cluster]:
+    cluster = _swapping()
+    yield cluster
+    cluster.edit(modelVersion="v2")
+    yield from _goes_on(cluster)
+
+
+def a_version_that_fails_in_the_place_of_the_one_before() -> Iterator[Cluster]:
+    cluster = _swapping()
+    yield cluster
+    cluster.trouble["v2"] = ended("CUDA error", restarts=3)
+    cluster.edit(modelVersion="v2")
+    yield from _goes_on(cluster)
+
+
+def _swapping() -> Cluster:
+    rollout = {"strategy": "Swap", "observeSeconds": 20}
+    return a_settled_cluster(ADeployment().with_replicas(2).with_spec(rollout=rollout))
+
+
+def a_version_that_waits_for_room() -> Iterator[Cluster]:
+    chat = ADeployment(spec={"modelVersion": "v1", "rollout": {"capacity": "Wait"}})
+    cluster = a_settled_cluster(chat.with_replicas(2))
+    yield cluster
+    cluster.trouble["v2"] = unschedulable("0/2 nodes are available: 2 Insufficient nvidia.com/gpu.")
+    cluster.edit(modelVersion="v2")
+    yield from _goes_on(cluster)
+    cluster.trouble.clear()
+    yield from _goes_on(cluster)
+
+
 ROLLOUTS: tuple[Rollout, ...] = (
     a_version_that_takes_over,
     a_version_that_crashes_and_is_given_up,
@@ -118,6 +149,9 @@ ROLLOUTS: tuple[Rollout, ...] = (
     a_version_that_a_person_promotes,
     a_version_that_a_person_aborts,
     a_change_that_is_paused,
+    a_version_that_takes_the_place_of_the_one_before,
+    a_version_that_fails_in_the_place_of_the_one_before,
+    a_version_that_waits_for_room,
 )
 
 

@@ -76,9 +76,23 @@ class Invariants:
             yield
         finally:
             self._author = None
-        after = self._serving()
+        after, swapping = self._serving(), self._swapping()
         for deployment, was in before.items():
-            self._compare(deployment, was, after.get(deployment, was))
+            if deployment not in swapping:
+                self._compare(deployment, was, after.get(deployment, was))
+
+    def _swapping(self) -> set[str]:
+        """The LLMDeployments in which the pods of one version make room for those of another.
+
+        So says the record of one that has a ReplicaSet, from before the first pod goes until it is promoted.
+        """
+        sets = {(each["metadata"]["namespace"], name(each)) for each in self._server.peek(REPLICA_SET)}
+        records = {
+            (each["metadata"]["namespace"], name(each)): labels(each).get(naming.DEPLOYMENT, "")
+            for each in self._server.peek(CONTROLLER_REVISION)
+            if annotation(each, naming.SWAPS) is not None
+        }
+        return {f"{where[0]}/{deployment}" for where, deployment in records.items() if where in sets}
 
     def _compare(self, deployment: str, before: Serving, after: Serving) -> None:
         floor = min(before.most, before.wanted)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tests.builders import a_golden_prompt, a_model_version, with_golden_prompts
 from tests.core.measured import measured
 from tests.sim.cluster.pods import is_ready
-from tests.sim.stage import Stage, a_deployment, now
+from tests.sim.stage import ACCELERATORS, Stage, a_deployment, now
 
 from sluicegate.core import naming
 from sluicegate.core.naming import ABORT, PROMOTE, RETRY
@@ -229,6 +229,11 @@ async def another_version_that_somebody_aborts(stage: Stage) -> None:
         _say(stage, ABORT, _rollout(stage)["id"])
 
 
+async def another_version_of_both(stage: Stage) -> None:
+    stage.edit("chat", modelVersion="v2")
+    stage.edit("search", modelVersion="v2")
+
+
 def rolled_back(stage: Stage) -> bool:
     """Whether what served alone is left, and says so of a version that failed."""
     ready = [pod for pod in stage.pods() if is_ready(pod)]
@@ -239,6 +244,27 @@ def rolled_back(stage: Stage) -> bool:
 def all_gone(stage: Stage) -> bool:
     kinds = (LLM_DEPLOYMENT, MODEL_VERSION, REPLICA_SET, POD)
     return not any(stage.names(kind) for kind in kinds)
+
+
+def on_whole_nodes(name: str = "chat", replicas: int = 2, **rollout: object) -> Manifest:
+    """A deployment each pod of which takes all accelerators of a node; there are two nodes."""
+    made = a_deployment(name, replicas=replicas, rollout={"observeSeconds": 5, **rollout})
+    return {**made, "spec": {**made["spec"], "engine": {"device": "CUDA", "parallelism": {"tensor": 4}}}}
+
+
+def with_a_place_for_one_more(stage: Stage) -> None:
+    """Two deployments of one pod each, and a third node."""
+    stage.world.nodes.add("node-c", **{"nvidia.com/gpu": ACCELERATORS})
+    both = [on_whole_nodes(name, 1, capacity="Wait") for name in ("chat", "search")]
+    a_cluster_with(V1, V2, *both)(stage)
+
+
+def both_serve(version: str) -> Reached:
+    def reached(stage: Stage) -> bool:
+        right = len(stage.pods()) == len(stage.names(REPLICA_SET)) == 2
+        return right and all(stage.is_ready(version, name) for name in ("chat", "search"))
+
+    return reached
 
 
 CHATTING = a_cluster_with(V1, V2, CHAT)
@@ -258,6 +284,12 @@ def _remembering(name: str, change: Change, end: Reached) -> Workload:
 
 def _observed(name: str, change: Change, end: Reached, **limits: float) -> Workload:
     return Workload(name, OBSERVED, TWO, change, end, **limits)
+
+
+def _full(name: str, change: Change, end: Reached, **rollout: object) -> Workload:
+    """Nobody answers until the new pods do, or the old ones again: as long as nothing is heard of them."""
+    given = a_cluster_with(V1, V2, on_whole_nodes(**rollout))
+    return Workload(name, given, TWO, change, end, outage_seconds=900, seconds=180)
 
 
 def _failed(name: str, change: Change, version: str) -> Workload:
@@ -292,6 +324,17 @@ WORKLOADS = {
             outage_seconds=2,
             seconds=180,
         ),
+        _full("swap", another_version, serves("v2", 2), strategy="Swap"),
+        _full("swap-restored", a_bad_version, rolled_back, strategy="Swap"),
+        _full("surge-then-swap", another_version, serves("v2", 2), capacity="SurgeThenSwap"),
+        Workload(
+            "one-place-for-two",
+            with_a_place_for_one_more,
+            both_serve("v1"),
+            another_version_of_both,
+            both_serve("v2"),
+            seconds=120,
+        ),
         _chatting("aborted", another_version_that_somebody_aborts, rolled_back, seconds=120),
         _failed("bad-version", the_good_version_again, "v1"),
         _remembering("golden-answer", another_version, serves("v2", 2)),
@@ -314,6 +357,10 @@ VARIANTS = (
     "manual-promotion",
     "regression-observed",
     "crash-after-cutover",
+    "swap",
+    "swap-restored",
+    "surge-then-swap",
+    "one-place-for-two",
     "aborted",
     "golden-answer",
     "wrong-golden-answer",

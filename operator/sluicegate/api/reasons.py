@@ -32,8 +32,12 @@ class Reason(StrEnum):
     DRAINING = "Draining", "Old pods finish the requests that they have."
     DISCARDING = "Discarding", "The new pods have failed and are removed; what served before serves on."
     SCALING = "Scaling", "The number of ready pods is not yet the wanted one."
-    AWAITING_PROMOTION = "AwaitingPromotion", "New pods are verified, and a person has to promote them."
+    AWAITING_PROMOTION = "AwaitingPromotion", "A person has to promote the new version before it goes on."
     PAUSED = "Paused", "spec.paused holds the change to another version or other settings."
+    SWAPPING = (
+        "Swapping",
+        "The old pods go, to make room for the new; nobody answers until these are verified.",
+    )
     AWAITING_ANSWER = "AwaitingAnswer", "Pods are ready, and no answer through the Service was seen yet."
     INSPECTING = "Inspecting", "A Job reads and checks the files."
     TERMINATING = "Terminating", "The object is being deleted, and its children with it."
@@ -49,7 +53,7 @@ class Reason(StrEnum):
     ENGINE_REFUSED = "EngineRefused", "The engine settings do not suit the device or the checkpoint."
     INSUFFICIENT_ACCELERATORS = (
         "InsufficientAccelerators",
-        "No node has as many accelerators as a replica needs.",
+        "No node has as many accelerators as a replica needs, or new pods wait until they are free.",
     )
     UNSCHEDULABLE = "Unschedulable", "No node has room for a pod now."
     POD_CREATION_FAILED = "PodCreationFailed", "The API server refuses the pods."

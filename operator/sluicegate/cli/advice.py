@@ -20,6 +20,8 @@ ADVICE: Mapping[Reason, str] = {
     Reason.VERIFYING: _TIME,
     Reason.CUTOVER: _TIME,
     Reason.DISCARDING: _TIME,
+    Reason.SWAPPING: "Time alone, at most spec.rollout.drainSeconds; to have the old pods back: kubectl "
+    "sluice rollout abort NAME -n NAMESPACE.",
     Reason.OBSERVING: "Time alone, spec.rollout.observeSeconds; to go back at once: kubectl sluice rollout "
     "abort NAME -n NAMESPACE.",
     Reason.REVERTING: _TIME,
@@ -39,7 +41,8 @@ ADVICE: Mapping[Reason, str] = {
     Reason.MODEL_VERSION_TERMINATING: "Name a ModelVersion that is not being deleted.",
     Reason.MODEL_VERSION_NOT_READY: "The ModelVersion becoming Ready; its own condition says what it lacks.",
     Reason.ENGINE_REFUSED: "Engine settings that suit the device and the checkpoint.",
-    Reason.INSUFFICIENT_ACCELERATORS: "A node with enough accelerators, or a smaller engine.parallelism.",
+    Reason.INSUFFICIENT_ACCELERATORS: "A node with enough accelerators, or a smaller engine.parallelism. "
+    "Where other pods hold them: their end, or spec.rollout.capacity: SurgeThenSwap.",
     Reason.UNSCHEDULABLE: "Room on a node: free accelerators or memory, add a node, or correct spec.pod.",
     Reason.POD_CREATION_FAILED: "Pods that the namespace allows: see its quota and its Pod Security level.",
     Reason.POD_CONFIGURATION_FAILED: "The ConfigMap, Secret or claim that the pod names.",

@@ -18,9 +18,7 @@ from sluicegate.core import naming
 from sluicegate.core.objects import annotation, condition
 from sluicegate.kube.resources import LLM_DEPLOYMENT
 
-_CAN_FAIL = frozenset(
-    {Step.PROVISIONING, Step.VERIFYING, Step.AWAITING_PROMOTION, Step.PAUSED, Step.OBSERVING}
-)
+_CAN_FAIL = frozenset(Step) - {Step.CUTOVER, Step.REVERTING, Step.DRAINING, Step.DISCARDING}
 
 
 def failed_rollout(deployment: Object) -> str | None:
@@ -78,7 +76,7 @@ async def _abort(args: Namespace) -> int:
     ended = _may_fail(deployment)
     if ended is None:
         raise CommandError(_why_not(deployment))
-    print(f"rollout {ended} is ended before it is promoted; what served before serves on")
+    print(f"rollout {ended} is ended before it is promoted; what served before serves on, or comes back")
     return Exit.OK
 
 

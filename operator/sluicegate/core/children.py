@@ -64,12 +64,14 @@ def revision(
     *,
     settled: bool = False,
     verification: str = "",
+    swaps: bool = False,
 ) -> Object:
-    """Record of a colour: its template and pointer as rendered once, what for, how its rollout was verified
-    and how it ended."""
+    """Record of a colour: its template and pointer as rendered once, what for, how its rollout comes about,
+    was verified and ended."""
     notes = {naming.OUTCOME: ending.model_dump_json(by_alias=True)} if ending else {}
     notes |= {naming.SETTLED: "true"} if settled else {}
     notes |= {naming.VERIFICATION: verification} if verification else {}
+    notes |= {naming.SWAPS: "true"} if swaps else {}
     labels = {**naming.colour_labels(owner.metadata.name, rollout), naming.TARGET: target}
     return _child(
         owner,

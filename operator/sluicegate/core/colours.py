@@ -26,7 +26,8 @@ class Record:
     """What a colour was made as: the target's hash, the pod template, the pointer's content.
 
     `ending` is None until its rollout is over; a failed one that is `settled` stands in nobody's way.
-    `verification` tells what was made of the golden prompts, "" where there were none.
+    `verification` tells what was made of the golden prompts, "" where there were none. One that `swaps` has
+    no pods before those of the colour before are gone; it is not promoted yet.
     """
 
     target: str
@@ -35,6 +36,7 @@ class Record:
     ending: Ending | None = None
     settled: bool = False
     verification: str = ""
+    swaps: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,7 @@ def _record(revision: Manifest | None, pointer: Manifest | None, replica_set: Ma
             _ending(_noted(revision, naming.OUTCOME)),
             _noted(revision, naming.SETTLED) is not None,
             _noted(revision, naming.VERIFICATION) or "",
+            _noted(revision, naming.SWAPS) is not None,
         )
     target = labels(replica_set).get(naming.TARGET, "") if replica_set else ""
     template = replica_set["spec"].get("template") if replica_set else None

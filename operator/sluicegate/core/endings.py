@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from sluicegate.api.reasons import Reason
 from sluicegate.api.v1alpha1.llmdeployment import Ending, Outcome
-from sluicegate.core import naming, observation, progress
+from sluicegate.core import naming, observation, progress, swap
 from sluicegate.core.colours import Colour
 from sluicegate.core.conditions import shortened, timestamp
 from sluicegate.core.problem import Problem
@@ -67,14 +67,16 @@ def _promoted(known: World, colour: Colour, why: str) -> Ending:
 def _failure(known: World) -> Problem | None:
     """Why the target is given up before it ever served.
 
-    Not for what waiting may heal, and not where nobody else serves: giving up would help nobody.
+    Not for what waiting may heal, and not where nobody else serves or made room and can come back: giving up
+    would help nobody.
     """
     target = known.target
     if target is None or target.record.ending or known.promoted or known.exposure.overlap:
         return None
     if known.deployment.metadata.annotations.get(naming.ABORT) == target.id:
         return Problem(Reason.ABORTED, "somebody ended it before it took over")
-    if known.paused or not any(colour.ready_pods for colour in known.exposed):
+    others = swap.heir(known) is target or any(colour.ready_pods for colour in known.exposed)
+    if known.paused or not others:
         return None
     found = progress.trouble(known, target)
     return found if found and found.final else None

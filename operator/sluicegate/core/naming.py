@@ -35,6 +35,9 @@ SETTLED = "sluicegate.dev/settled"
 VERIFICATION = "sluicegate.dev/verification"
 """On it too: what was made of the golden prompts before the colour served."""
 
+SWAPS = "sluicegate.dev/swaps"
+"""On it too, until the colour is promoted: the pods of the one before go first, to make room for its own."""
+
 RETIRED = "sluicegate.dev/retired"
 """On a ReplicaSet that is about to be deleted."""
 

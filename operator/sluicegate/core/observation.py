@@ -32,6 +32,9 @@ def success(known: World, observed: Colour) -> str | None:
     until = end(known)
     if until is None:
         return "the Service points at it"
+    if observed.record.swaps:
+        answers = observed.ready_pods and not _unheard(known, observed)
+        return "not observed: it took the place of the pods before it, and answers" if answers else None
     if known.now < until or not observed.ready_pods or _unheard(known, observed) or not _all_heard(known):
         return None
     seconds = known.deployment.spec.rollout.observe_seconds
@@ -41,14 +44,15 @@ def success(known: World, observed: Colour) -> str | None:
 def failure(known: World, observed: Colour) -> Problem | None:
     """Why who serves has to go, in favour of what served before.
 
-    Where that has no ready pod going back would help nobody: before the end, only a person says so.
+    Where that has no ready pod going back would help nobody: before the end, only a person says so. One whose
+    pods made room is as good as ready, and has to be waited for.
     """
     until = end(known)
     if until is None:
         return None
     if known.deployment.metadata.annotations.get(naming.ABORT) == observed.id:
         return Problem(Reason.ABORTED, "somebody ended it while it was observed")
-    can_go_back = known.previous is not None and bool(known.previous.ready_pods)
+    can_go_back = known.previous is not None and bool(known.previous.ready_pods or observed.record.swaps)
     found = progress.trouble(known, observed)
     if not observed.ready_pods and (can_go_back or known.now >= until):
         return found or Problem(Reason.NO_READY_REPLICAS, f"no pod of {observed.version} is ready any more")

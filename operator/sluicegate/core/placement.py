@@ -15,7 +15,7 @@ from sluicegate.core.template import accelerator_of
 def impossible_placement(spec: LLMDeploymentSpec, nodes: Iterable[Manifest]) -> Problem | None:
     """A problem where a replica needs more accelerators than any node has. No nodes seen: no verdict."""
     accelerator = accelerator_of(spec)
-    counts = {name(node): _count(node, accelerator.resource) for node in nodes} if accelerator else {}
+    counts = {name(node): allocatable(node, accelerator.resource) for node in nodes} if accelerator else {}
     if accelerator is None or not counts:
         return None
     largest = max(counts, key=lambda node: (counts[node], node))
@@ -29,7 +29,7 @@ def impossible_placement(spec: LLMDeploymentSpec, nodes: Iterable[Manifest]) -> 
     )
 
 
-def _count(node: Manifest, resource: str) -> int:
+def allocatable(node: Manifest, resource: str) -> int:
     """How many a node has. They are whole numbers; the API server writes a thousand as 1k."""
     written = str(((node.get("status") or {}).get("allocatable") or {}).get(resource, 0))
     found = re.fullmatch(r"([0-9]+)(k?)", written)

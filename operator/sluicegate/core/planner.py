@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from sluicegate.api.v1alpha1.llmdeployment import LLMDeployment
-from sluicegate.core import children, naming, observation, rollout
+from sluicegate.core import children, naming, observation, rollout, swap
 from sluicegate.core.colours import Colour
 from sluicegate.core.endings import concluded
 from sluicegate.core.intent import write
@@ -71,7 +71,7 @@ def make_target(known: World) -> Iterator[Action]:
     reason = f"{owner.spec.model_version} is wanted"
     yield Create(children.revision(owner, id, known.wanted, template, content), reason)
     yield Create(children.pointer(owner, id, content), reason)
-    yield Create(children.replica_set(owner, id, known.wanted, template, owner.spec.replicas), reason)
+    yield Create(children.replica_set(owner, id, known.wanted, template, swap.at_first(known)), reason)
 
 
 def keep_preview(known: World) -> Iterator[Action]:
@@ -99,7 +99,8 @@ def ask(known: World) -> Iterator[Action]:
 
 def retire(known: World) -> Iterator[Action]:
     """One object that nothing needs any more, of a colour first, of the records at last."""
-    yield from islice(chain(_retired(known), _forgotten(known)), 1)
+    if not swap.shrinks(known):
+        yield from islice(chain(_retired(known), _forgotten(known)), 1)
 
 
 def _forgotten(known: World) -> Iterator[Action]:
@@ -118,10 +119,11 @@ def _retired(known: World) -> Iterator[Action]:
     """What is left of colours that nothing needs any more: their pods first, pointers when they are gone."""
     if known.exposure.age(known.now) < rollout.PROPAGATION or known.exposure.overlap:
         return
-    if known.promoted and not rollout.enough_to_serve(known):
-        return
+    needed = known.promoted and not rollout.enough_to_serve(known)
     reason = "nothing needs it any more"
     for colour in known.retired:
+        if needed and not swap.noted(known, colour):
+            continue
         for obj in _removable(known, colour):
             yield _announce(known, colour, reason) or Delete(
                 ref(obj), uid(obj), resource_version(obj), reason
@@ -178,17 +180,8 @@ def _keep_colour(known: World, colour: Colour) -> Iterator[Action]:
     yield from _keep(pointer, known.seen.config_maps, reason)
     if colour.replica_set is None and known.crowded and colour not in known.exposed:
         return
-    pods = children.replica_set(owner, colour.id, target, template, _replicas(known, colour))
+    pods = children.replica_set(owner, colour.id, target, template, swap.replicas(known, colour))
     yield from _keep(pods, known.seen.replica_sets, reason)
-
-
-def _replicas(known: World, colour: Colour) -> int:
-    """As many as are wanted. Of those that only stay in case they have to serve again, none is added."""
-    wanted = known.deployment.spec.replicas
-    waits = colour is known.previous and colour is not known.target and not known.exposure.overlap
-    if not waits or colour.replica_set is None:
-        return wanted
-    return min(wanted, int(colour.replica_set["spec"].get("replicas", 1)))
 
 
 def _record(known: World, colour: Colour) -> Manifest | None:
@@ -205,6 +198,7 @@ def _record(known: World, colour: Colour) -> Manifest | None:
         known.ending(colour),
         settled=known.settled(colour),
         verification=rollout.verification(known, colour),
+        swaps=swap.noted(known, colour),
     )
 
 
@@ -240,7 +234,7 @@ def _look_again(known: World) -> timedelta | None:
         moments.append(rollout.RETRY)
     if known.target and not known.promoted and (limit := deadline(known, known.target)):
         moments.append(limit - known.now)
-    moments += observation.moments(known)
+    moments += [*observation.moments(known), *swap.moments(known)]
     if known.failed and rollout.step(known):
         # A second later they are overdue.
         ends = (pod["metadata"].get("deletionTimestamp") for pod in known.failed.pods)

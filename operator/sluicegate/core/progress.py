@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sluicegate.api.reasons import Reason
-from sluicegate.core import rollout
+from sluicegate.core import capacity, rollout, swap
 from sluicegate.core.colours import Colour
 from sluicegate.core.conditions import timestamp
 from sluicegate.core.diagnosis import diagnose
@@ -19,6 +19,11 @@ def trouble(known: World, target: Colour) -> Problem | None:
     if known.deployment.spec.replicas == 0:
         return None
     found = diagnose(target.replica_set, target.pods)
+    if found and found.reason is Reason.UNSCHEDULABLE and (swap.due(known) or swap.makes_room(known)):
+        # Of the pods that make room, and of who lets them, the step tells.
+        return None
+    if found and capacity.waits(known, target):
+        return capacity.shortage(known, target, found)
     if not found and (waits := rollout.in_the_way(known, target)):
         return waits
     limit = deadline(known, target)
@@ -37,12 +42,12 @@ def trouble(known: World, target: Colour) -> Problem | None:
 
 
 def deadline(known: World, target: Colour) -> datetime | None:
-    """When the target's pods have to be ready; None while somebody is waited for, whose time does not count.
+    """When the target's pods have to be ready; None while somebody or room is waited for.
 
     Counted from their ReplicaSet's creation, or from the Service's last move: a colour that is gone back to
     while its pods drain is an old one. After a wait it is counted anew.
     """
-    if rollout.step(known) in rollout.WAITING:
+    if rollout.step(known) in rollout.UNCOUNTED:
         return None
     made = target.replica_set or target.revision
     created = made["metadata"].get("creationTimestamp") if made else None
@@ -52,9 +57,9 @@ def deadline(known: World, target: Colour) -> datetime | None:
 
 
 def resumed_at(known: World, target: Colour) -> str | None:
-    """When a wait for somebody ended, as the status tells: a pause that was over unseen is not known."""
+    """When a wait for somebody or room ended, as the status tells: one that was over unseen is not known."""
     before = known.deployment.status.rollout
     if before is None or before.id != target.id:
         return None
-    over = before.step in rollout.WAITING and rollout.step(known) not in rollout.WAITING
+    over = before.step in rollout.UNCOUNTED and rollout.step(known) not in rollout.UNCOUNTED
     return timestamp(known.now) if over else before.resumed_at

@@ -18,7 +18,7 @@ from sluicegate.api.v1alpha1.llmdeployment import (
     Serving,
     Step,
 )
-from sluicegate.core import naming, observation, progress, rollout
+from sluicegate.core import naming, observation, progress, rollout, swap
 from sluicegate.core.colours import Colour
 from sluicegate.core.conditions import Verdict, conditions, shortened, timestamp
 from sluicegate.core.diagnosis import diagnose
@@ -32,6 +32,12 @@ _UNDER_WAY = {
     Step.VERIFYING: (Reason.VERIFYING, "has ready pods, which are asked through the preview Service"),
     Step.AWAITING_PROMOTION: (Reason.AWAITING_PROMOTION, "is verified and waits to be promoted"),
     Step.PAUSED: (Reason.PAUSED, "is held by spec.paused: it does not take over"),
+    Step.SWAPPING: (
+        Reason.SWAPPING,
+        "comes in the place of other pods, which finish their requests and go first: there is no room for "
+        "both, and nobody answers until it is verified",
+    ),
+    Step.AWAITING_CAPACITY: (Reason.INSUFFICIENT_ACCELERATORS, "waits for a node with room"),
     Step.CUTOVER: (Reason.CUTOVER, "takes over: the Service moves to it"),
     Step.OBSERVING: (Reason.OBSERVING, "serves and is observed"),
     Step.REVERTING: (Reason.REVERTING, "has failed: the Service moves back"),
@@ -164,21 +170,32 @@ def _history(known: World) -> tuple[Ended, ...]:
 
 
 def _loss(known: World) -> Problem | None:
-    """What became of a target that failed, and what may be done."""
-    ending = known.ending(known.failed) if known.failed else None
-    if known.failed is None or ending is None:
+    """What became of a target that failed, or of what failed before the spec asked for another, and what may
+    be done."""
+    lost = known.reverted or known.failed
+    ending = known.ending(lost) if lost else None
+    if lost is None or ending is None:
         return None
-    what = f"the rollout of {known.failed.version} failed: {ending.reason}: {ending.message}"
-    if rollout.step(known) is Step.REVERTING and known.previous:
+    what = f"the rollout of {lost.version} failed: {ending.reason}: {ending.message}"
+    if known.reverted is not None and known.previous is not None:
         return _way_back(what, known.previous)
     if rollout.step(known):
         return Problem(Reason.DISCARDING, f"{what}. Its pods are removed", stalled=False)
     meta = known.deployment.metadata
-    serving = f"{known.serving.version}, as before, serves on" if known.serving else "nothing serves"
+    serving = _who_serves(known.serving, known.deployment.spec.replicas)
     if known.serving is known.failed:
         serving = "it serves on, for nothing is there to go back to"
     advice = f"Change the spec, or try again: kubectl sluice rollout retry {meta.name} -n {meta.namespace}"
     return Problem(Reason.ROLLED_BACK, f"{what}; {serving}. {advice}")
+
+
+def _who_serves(serving: Colour | None, replicas: int) -> str:
+    if serving is None:
+        return "nothing serves"
+    if serving.ready_pods or not replicas:
+        return f"{serving.version}, as before, serves on"
+    found = diagnose(serving.replica_set, serving.pods)
+    return f"{serving.version} comes back{f', but {found.reason}: {found.message}' if found else ''}"
 
 
 def _way_back(what: str, previous: Colour) -> Problem:
@@ -247,16 +264,29 @@ def _under_way(known: World) -> Problem:
     if step is Step.PAUSED and known.target is None:
         text = "is held by spec.paused: no pods of it are made"
     if step is Step.AWAITING_PROMOTION and known.target is not None:
-        told = rollout.verification(known, known.target)
-        text = f"{text}{f' ({told})' if told else ''}: {_how_to_promote(known.deployment, known.target)}"
+        text = f"{_what_waits(known, known.target)}: {_how_to_promote(known.deployment, known.target)}"
+    if step in (Step.PROVISIONING, Step.VERIFYING) and swap.heir(known) is not None:
+        text = f"{text}; nobody answers until it is verified, for the pods before it have made room"
     subject, wanted = _moving_colour(known), known.deployment.spec.model_version
     if step is Step.OBSERVING and known.observed is not None:
         text = f"{text} {_how_observed(known, known.observed)}"
     return Problem(reason, f"{subject.version if subject else wanted} {text}", stalled=False)
 
 
+def _what_waits(known: World, target: Colour) -> str:
+    if swap.due(known):
+        return (
+            "waits to be promoted before the pods that serve make room for its own: from then on nobody "
+            "answers until it is verified"
+        )
+    told = rollout.verification(known, target)
+    return f"{_UNDER_WAY[Step.AWAITING_PROMOTION][1]}{f' ({told})' if told else ''}"
+
+
 def _how_observed(known: World, observed: Colour) -> str:
     later = "" if known.target else f". {known.deployment.spec.model_version} comes after that"
+    if observed.record.swaps:
+        return f"until the Service answers, {_deadline(known)} at the latest{later}"
     return f"until {_deadline(known)}; {observation.finding(known, observed).so_far}{later}"
 
 
@@ -303,7 +333,7 @@ def _route_ready(known: World) -> Verdict:
 
 def _moving(known: World, problem: Problem | None, ready: Verdict) -> Verdict | None:
     """Reconciling: present while something is under way that ends by itself."""
-    if rollout.step(known) in rollout.WAITING and problem is None:
+    if rollout.step(known) in rollout.HELD and problem is None:
         return None
     if rollout.step(known) is not None or not known.promoted:
         return _verdict("Reconciling", True, problem or _under_way(known))

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from sluicegate.api.reasons import Reason
 from sluicegate.api.v1alpha1.llmdeployment import Step
-from sluicegate.core import golden, naming
+from sluicegate.core import capacity, golden, naming, swap
 from sluicegate.core.children import control_token
 from sluicegate.core.colours import Colour
 from sluicegate.core.conditions import timestamp
@@ -27,8 +27,10 @@ OVERLAP = timedelta(seconds=1)
 PROPAGATION = timedelta(seconds=2)
 RETRY = timedelta(seconds=0.5)
 
-WAITING = (Step.PAUSED, Step.AWAITING_PROMOTION)
+HELD = (Step.PAUSED, Step.AWAITING_PROMOTION)
 """Those that somebody has to end."""
+UNCOUNTED = (*HELD, Step.SWAPPING, Step.AWAITING_CAPACITY)
+"""Those whose time is not the new pods' own."""
 
 
 def step(world: World) -> Step | None:
@@ -42,14 +44,18 @@ def step(world: World) -> Step | None:
     if world.failed is not None:
         stays = world.failed is world.serving
         return Step.DISCARDING if not stays and _goes(world, world.failed) else None
-    if world.promoted:
+    if world.promoted and not swap.makes_room(world):
         return Step.DRAINING if any(map(_drains, world.retired)) else None
     if world.paused:
         return Step.PAUSED
     if world.target is None:
         return None
-    if world.awaits_promotion and verified(world, world.target):
+    if world.awaits_promotion and (verified(world, world.target) or swap.due(world)):
         return Step.AWAITING_PROMOTION
+    if swap.makes_room(world):
+        return Step.SWAPPING
+    if capacity.waits(world, world.target):
+        return Step.AWAITING_CAPACITY
     return Step.VERIFYING if enough_pods(world, world.target) else Step.PROVISIONING
 
 
@@ -106,7 +112,7 @@ def next_exposure(world: World) -> Exposure:
     if world.paused or world.awaits_promotion:
         return current
     serving = [colour for colour in world.exposed if colour.ready_pods]
-    if not serving or not target.ready_pods:
+    if not serving or not target.ready_pods or swap.heir(world) is target:
         return exposed_now(target.id, world.now)
     return current if _of_a_third(world, target) else exposed_now(naming.EVERY_ROLLOUT, world.now)
 

@@ -167,10 +167,11 @@ class World:
         """Whether another colour was promoted before, whose pods may be lost for a moment.
 
         A first colour waits for nobody: as long as none was ever promoted, nobody answers. Nor does one that
-        is gone back to before the one after it was promoted.
+        is gone back to before the one after it was promoted, nor one that pods have made room for.
         """
         goes_back = self.previous is not None and self.previous is self.target
-        return bool(self.exposed) and not self.promoted and not goes_back
+        swaps = self.target is not None and self.target.record.swaps
+        return bool(self.exposed) and not (self.promoted or goes_back or swaps)
 
     @property
     def service(self) -> Manifest | None:

@@ -66,6 +66,8 @@ async def test_defaults_are_filled_in_to_the_last_field(client: Client, namespac
         "admission": {"maxQueuedRequests": 256},
         "paused": False,
         "rollout": {
+            "strategy": "BlueGreen",
+            "capacity": "Surge",
             "drainSeconds": 60,
             "progressDeadlineSeconds": 1800,
             "historyLimit": 10,

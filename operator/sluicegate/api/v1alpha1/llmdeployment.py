@@ -186,8 +186,8 @@ class LLMDeploymentSpec(Model):
     """Number of model pods. Written through the scale subresource too."""
     paused: Annotated[bool, Field(strict=True), Change.OPERATOR] = False
     """Holds changes: no pods for another spec are made, and none take over. Not held: the first version, a
-    switch that has begun, going back, scaling, repair. After a pause that the operator saw, the deadline
-    begins anew; one that passed while it was away counts."""
+    switch or a swap that has begun, going back, scaling, repair. After a pause that the operator saw, the
+    deadline begins anew; one that passed while it was away counts."""
     engine: Engine = Engine()
     """Settings of vLLM."""
     resources: Resources = Resources()
@@ -245,6 +245,10 @@ class Step(StrEnum):
     """The new pods are verified and a person has to promote them."""
     PAUSED = "Paused"
     """spec.paused keeps new pods from being made or from serving."""
+    SWAPPING = "Swapping"
+    """The old pods finish what they have and go, to make room for the new ones."""
+    AWAITING_CAPACITY = "AwaitingCapacity"
+    """No node has room for the new pods, and rollout.capacity lets them wait."""
     CUTOVER = "Cutover"
     """The Service moves from the old pods to the new."""
     OBSERVING = "Observing"
@@ -331,7 +335,8 @@ class RolloutStatus(Model):
     message: Annotated[str, Field(max_length=1024)] = ""
     """What it waits for, for people."""
     resumed_at: Timestamp | None = None
-    """When it last went on after a pause or a wait for a person. progressDeadlineSeconds counts from then."""
+    """When it last went on after a pause or a wait for a person or for room. progressDeadlineSeconds counts
+    from then."""
 
 
 class LLMDeploymentStatus(Model):

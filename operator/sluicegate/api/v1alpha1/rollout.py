@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from sluicegate.api.meta import Change, Model
+from sluicegate.api.meta import Change, Model, Rule
 from sluicegate.api.v1alpha1.verification import Verification
 
 
@@ -16,9 +16,28 @@ class Promotion(StrEnum):
     MANUAL = "Manual"
 
 
+class Strategy(StrEnum):
+    BLUE_GREEN = "BlueGreen"
+    SWAP = "Swap"
+
+
+class Capacity(StrEnum):
+    SURGE = "Surge"
+    SURGE_THEN_SWAP = "SurgeThenSwap"
+    WAIT = "Wait"
+
+
 class Rollout(Model):
     """How a new version or new engine settings take over."""
 
+    strategy: Annotated[Strategy, Change.OPERATOR] = Strategy.BLUE_GREEN
+    """Whether the old pods serve until the new ones do (BlueGreen), or go first, for want of room for both
+    (Swap): then nobody answers until the new ones are verified or, if they fail, the old ones are back. A
+    person promotes before a swap begins, no pause holds one that has, and its first answer promotes it."""
+    capacity: Annotated[Capacity, Change.OPERATOR] = Capacity.SURGE
+    """What becomes of new pods that no node has room for, with strategy BlueGreen. Surge: they are given up
+    at the progress deadline. Wait: they wait for as long as it takes, and the deadline counts from then.
+    SurgeThenSwap: when resources have been used up for 30 seconds the old pods make room, as with Swap."""
     drain_seconds: Annotated[int, Field(ge=5, le=3600), Change.TEMPLATE] = 60
     """Longest time that a replica finishes its requests in before it ends, in seconds."""
     progress_deadline_seconds: Annotated[int, Field(ge=60, le=86_400), Change.OPERATOR] = 1800
@@ -36,3 +55,11 @@ class Rollout(Model):
     """Time, in seconds, for which the old pods stay beside those that took over, to serve again at once where
     these fail or are worse. 60 is no longer than a drain, and what breaks under real load mostly does in its
     first minute; more time compares more requests. 0 promotes at once."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="self.strategy != 'Swap' || self.capacity == 'Surge'",
+            message="with strategy Swap the old pods make room and capacity says nothing: leave it out",
+            holds=lambda r: r.strategy is not Strategy.SWAP or r.capacity is Capacity.SURGE,
+        ),
+    )
