@@ -1,4 +1,4 @@
-"""Golden prompts on the real engine: a version that holds takes over, one that does not never answers."""
+"""Gates on the real engine: a version that passes takes over, one that does not never answers."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from e2e.cluster.cluster import Cluster
+from e2e.install import Installation
 from e2e.lab.commands import Ended, run
 from e2e.lab.lab import Lab, condition, uids
 from e2e.lab.objects import a_deployment, a_model_version
@@ -143,3 +144,75 @@ async def test_weights_that_are_no_numbers_are_found_before_any_pod_is_made(
     assert found["status"]["serving"] == before["status"]["serving"]
     assert (condition(found, "Available") or {})["status"] == "True"
     assert uids(await lab.pods(NAME)) == pods
+
+
+ASK = """
+import json, os, urllib.request
+question = {"model": os.environ["SLUICEGATE_MODEL"], "prompt": "tell me a story", "max_tokens": 4}
+request = urllib.request.Request(os.environ["SLUICEGATE_URL"] + "/completions", json.dumps(question).encode())
+request.add_header("Content-Type", "application/json")
+with urllib.request.urlopen(request) as answer:
+    version = answer.headers["x-sluicegate-model-version"]
+assert version == os.environ["SLUICEGATE_VERSION"], version
+assert version != os.environ["REFUSED"], f"{version} is refused"
+"""
+
+
+def _tried(image: str, refused: str) -> dict[str, Any]:
+    """A rollout policy with a Job that asks the new pods, and refuses one version."""
+    env = [{"name": "REFUSED", "value": refused}]
+    job = {"image": image, "command": ["python3", "-c", ASK], "env": env, "timeoutSeconds": 120}
+    return {"rollout": {"drainSeconds": 20, "observeSeconds": 5, "verification": {"job": job}}}
+
+
+async def test_a_version_that_its_job_lets_pass_takes_over(
+    lab: Lab, cluster: Cluster, operator: Installation
+) -> None:
+    # given
+    await lab.edit(NAME, modelVersion="tiny-b")
+    await lab.settled(NAME)
+    # when
+    await lab.edit(NAME, modelVersion="tiny-a", **_tried(operator.images.small, refused="nobody"))
+    ended = await _waited(lab, cluster)
+    # then
+    assert ended.code == Exit.OK, ended.log
+    found = await lab.settled(NAME)
+    serving = found["status"]["serving"]
+    assert serving["version"] == "tiny-a"
+    (job,) = await lab.all(resources.JOB, **{"sluicegate.dev/deployment": NAME})
+    assert job["metadata"]["name"] == f"{NAME}-{serving['rollout']}-job"
+    assert condition(job, "Complete") is not None
+    history = {each["id"]: each for each in found["status"]["history"]}
+    assert "verification Job passed" in history[serving["rollout"]]["message"]
+    for service in (NAME, f"{NAME}-preview"):
+        slices = await lab.all(resources.ENDPOINT_SLICE, **{"kubernetes.io/service-name": service})
+        behind = {each["targetRef"]["name"] for slice in slices for each in slice.get("endpoints") or ()}
+        assert not any("-job-" in pod for pod in behind), "the Job's pod is behind no Service"
+
+
+async def test_a_version_that_its_job_refuses_is_rolled_back_and_never_answers(
+    lab: Lab, cluster: Cluster, operator: Installation
+) -> None:
+    # given
+    before = await lab.settled(NAME)
+    async with traffic(await lab.url(NAME), PROMPTS, clients=2) as record:
+        await record.grows(4)
+        # when
+        await lab.edit(NAME, modelVersion="tiny-b", **_tried(operator.images.small, refused="tiny-b"))
+        ended = await _waited(lab, cluster)
+        await record.grows(4)
+    # then
+    assert ended.code == Exit.FAILED, ended.log
+    found = await lab.get(resources.LLM_DEPLOYMENT, NAME)
+    last = found["status"]["history"][0]
+    assert [last[key] for key in ("version", "outcome", "reason")] == [
+        "tiny-b",
+        "RolledBack",
+        "VerificationJobFailed",
+    ]
+    assert "ended with exit code 1: " in last["message"]
+    assert last["message"].endswith("AssertionError: tiny-b is refused")
+    assert found["status"]["serving"] == before["status"]["serving"]
+    assert not record.failed, record.failed[:3]
+    assert record.versions() == ["tiny-a"]
+    await lab.until_gone(resources.JOB, f"{NAME}-{last['id']}-job")

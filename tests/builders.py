@@ -138,6 +138,43 @@ def a_pod(name: str, deployment: str = "chat", rollout: str = "", **status: Any)
     }
 
 
+def a_job_pod(name: str, job: dict[str, Any], **status: Any) -> dict[str, Any]:
+    """The pod of a Job, which has not begun yet."""
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": job["metadata"]["name"], "controller": True}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "namespace": "models",
+            "labels": dict(job["spec"]["template"]["metadata"]["labels"]),
+            "ownerReferences": [{**owner, "uid": job["metadata"]["uid"]}],
+        },
+        "status": {"phase": "Pending", "conditions": [], **status},
+    }
+
+
+def an_exit(code: int, message: str = "", reason: str = "") -> dict[str, Any]:
+    """Status of the pod of a Job that has ended so."""
+    terminated = {
+        "exitCode": code,
+        "reason": reason or ("Error" if code else "Completed"),
+        "message": message,
+    }
+    container = {"name": "job", "restartCount": 0, "state": {"terminated": terminated}}
+    return {"phase": "Failed" if code else "Succeeded", "conditions": [], "containerStatuses": [container]}
+
+
+RUNNING: dict[str, Any] = {"phase": "Running", "conditions": []}
+
+
+def tried_version(job: Any) -> str:
+    """The version that a verification Job, or its pod, tries."""
+    pod = job["spec"].get("template", job)["spec"]
+    variables = {each["name"]: each["value"] for each in pod["containers"][0]["env"]}
+    return variables["SLUICEGATE_VERSION"]
+
+
 def unschedulable(words: str, since: datetime | None = None) -> dict[str, Any]:
     """Status of a pod that the scheduler finds no node for."""
     moment = {"lastTransitionTime": timestamp(since)} if since else {}

@@ -26,6 +26,7 @@ from sluicegate.shell.operator import Operator, Options, Surroundings
 from sluicegate.shell.pods import HttpPods
 from sluicegate.shell.token_key import token_key
 from sluicegate.shell.view import EVERYWHERE
+from sluicegate.shell.webhooks import HttpWebhooks
 from sluicegate.shell.workqueue import Priority
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ async def run(settings: Settings) -> int:
         async with (
             await Client.from_environment(on_request=metrics.requested) as client,
             aclosing(HttpPods()) as pods,
+            aclosing(HttpWebhooks()) as webhooks,
         ):
             key = await token_key(client, settings.operator_namespace)
             world = Surroundings(
@@ -52,6 +54,7 @@ async def run(settings: Settings) -> int:
                 metrics,
                 metrics.requested,
                 pods,
+                webhooks,
             )
             await _Hosted(settings, Operator(_options(settings, key), world), metrics).run()
     except (ConfigurationError, ApiError, ValueError) as error:

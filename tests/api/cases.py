@@ -53,6 +53,14 @@ def a_gate(**gate: Any) -> dict[str, Any]:
     return a_deployment(rollout={"verification": {"goldenPrompts": gate}})
 
 
+def a_job(**job: Any) -> dict[str, Any]:
+    return a_deployment(rollout={"verification": {"job": {"image": "tests:1", **job}}})
+
+
+def a_webhook(url: str, **webhook: Any) -> dict[str, Any]:
+    return a_deployment(rollout={"verification": {"webhook": {"url": url, **webhook}}})
+
+
 def without(obj: dict[str, Any], *path: str) -> dict[str, Any]:
     obj = deepcopy(obj)
     inner = obj
@@ -326,6 +334,43 @@ GATES = {
     "a gate that is skipped for a reason": Case(a_gate(policy="Skip", skipReason="INC-42")),
     "a gate that is skipped": Case(a_gate(policy="Skip"), "skipReason is required with policy Skip"),
     "a reason to skip nothing": Case(a_gate(skipReason="INC-42"), "not allowed with any other"),
+    "a Job": Case(a_job()),
+    "a Job with all that it may have": Case(
+        a_job(
+            command=["pytest", ""],
+            args=["-q"],
+            env=[{"name": "LEVEL", "value": "3"}, {"name": "_EMPTY"}],
+            serviceAccountName="tester",
+            timeoutSeconds=86_400,
+            resources={"cpu": "500m", "memory": "1Gi"},
+            skipReason="INC-42",
+        )
+    ),
+    "a Job without an image": Case(
+        without(a_job(), "spec", "rollout", "verification", "job", "image"), "image"
+    ),
+    "a Job without time": Case(a_job(timeoutSeconds=0), "timeoutSeconds"),
+    "a Job of two days": Case(a_job(timeoutSeconds=172_800), "timeoutSeconds"),
+    "a Job that is skipped for no reason": Case(a_job(skipReason=""), "skipReason"),
+    "a variable of the operator": Case(
+        a_job(env=[{"name": "SLUICEGATE_URL", "value": "x"}]), "are set by the operator"
+    ),
+    "a variable that is no name": Case(a_job(env=[{"name": "MY-LEVEL"}]), "name"),
+    "the same variable twice": Case(a_job(env=[{"name": "A"}, {"name": "A", "value": "1"}]), "env"),
+    "a webhook": Case(a_webhook("https://gate.example:8443/may?it=serve")),
+    "a webhook in the cluster": Case(
+        a_webhook("http://gate.ci.svc", timeoutSeconds=300, skipReason="INC-42")
+    ),
+    "a webhook at an address": Case(a_webhook("http://[2001:db8::1]:80/")),
+    "a webhook of a name like an address": Case(a_webhook("http://fe80.example/")),
+    "a webhook without an address": Case(a_deployment(rollout={"verification": {"webhook": {}}}), "url"),
+    "a webhook that is a file": Case(a_webhook("file:///etc/passwd"), "url"),
+    "a webhook with a password": Case(a_webhook("http://user:word@gate.example/"), "url"),
+    "a webhook with a line break": Case(a_webhook("http://gate.example/\n"), "url"),
+    "a webhook at a cloud's metadata": Case(a_webhook("http://169.254.169.254/"), "link-local address"),
+    "a webhook at a link-local address": Case(a_webhook("https://[FEBF::1]/"), "link-local address"),
+    "a webhook without time": Case(a_webhook("http://gate.example", timeoutSeconds=0), "timeoutSeconds"),
+    "a webhook of an hour": Case(a_webhook("http://gate.example", timeoutSeconds=3600), "timeoutSeconds"),
     "a gate that nothing passes": Case(a_gate(maxDifferenceMilliNats=0), "maxDifferenceMilliNats"),
 }
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.builders import DEFAULTS, NOW, READY, a_pod
+from tests.builders import DEFAULTS, NOW, READY, a_job_pod, a_pod, an_exit, tried_version
 from tests.core import invariants
 from tests.core.fields import fields_of
 from tests.core.frozen import frozen, thawed
@@ -21,12 +21,14 @@ from sluicegate.api.v1alpha1.llmdeployment import Outcome
 from sluicegate.core import naming
 from sluicegate.core.conditions import timestamp
 from sluicegate.core.intent import owns_annotation
-from sluicegate.core.objects import Ref, annotation, is_true, labels, ref, terminating
-from sluicegate.core.observed import Answer, Defaults, RuntimeStatus, Scores, SeenDeployment
+from sluicegate.core.jobs import is_over
+from sluicegate.core.objects import Ref, annotation, controller_uid, is_true, labels, ref, terminating
+from sluicegate.core.observed import Answer, Defaults, Reply, RuntimeStatus, Scores, SeenDeployment
 from sluicegate.core.plan import (
     Action,
     Apply,
     Ask,
+    Consult,
     Create,
     Delete,
     Inquire,
@@ -72,6 +74,12 @@ class Cluster:
         self.unlikely: dict[str, float | str | None] = {}
         self.vllm: tuple[str | None, ...] = ("0.32.0",)  # of one pod after another
         self.measured: dict[str, Mapping[str, Any]] = {}  # version -> what each of its pods measured
+        # version -> exit code of its verification Job, status of its pod that keeps it from ending, or both
+        self.trials: dict[str, int | Mapping[str, Any]] = {}
+        self.last_words = ""  # of such a Job
+        # version -> status and text with which its webhook answers, or "!what went wrong"
+        self.webhook: dict[str, tuple[int, str] | str] = {}
+        self.replies: dict[str, Reply] = {}
         self.log: list[Action] = []
         self._serial = 1
         for other in others:
@@ -169,6 +177,7 @@ class Cluster:
         """What the operator only remembered is gone."""
         self.answers.clear()
         self.scores.clear()
+        self.replies.clear()
         self.runtimes.clear()
 
     def pass_time(self, **amount: float) -> None:
@@ -205,7 +214,9 @@ class Cluster:
         return next((each for each in self.status["conditions"] if each["type"] == kind), {})
 
     def pods(self, rollout: str | None = None) -> tuple[Object, ...]:
-        return tuple(pod for pod in self.of_kind("Pod") if rollout in (None, labels(pod).get(naming.ROLLOUT)))
+        """Model pods."""
+        models = (pod for pod in self.of_kind("Pod") if naming.VERIFIES not in labels(pod))
+        return tuple(pod for pod in models if rollout in (None, labels(pod).get(naming.ROLLOUT)))
 
     def version_of(self, rollout: str) -> str:
         record = self.find("ControllerRevision", naming.colour_name(self.name, rollout))
@@ -253,10 +264,12 @@ class Cluster:
             disruption_budgets=self.of_kind("PodDisruptionBudget"),
             network_policies=self.of_kind("NetworkPolicy"),
             secrets=self.of_kind("Secret"),
-            pods=self.pods(),
+            jobs=self.of_kind("Job"),
+            pods=self.of_kind("Pod"),
             nodes=self.of_kind("Node"),
             answers=dict(self.answers),
             scores=dict(self.scores),
+            replies=dict(self.replies),
             runtimes=dict(self.runtimes),
         )
 
@@ -309,6 +322,8 @@ class Cluster:
                 self.answers[subject] = self._answer(subject)
             case Score():
                 self.scores[action.subject] = self._score(action)
+            case Consult():
+                self.replies[action.subject] = self._reply(action)
             case Inquire(pod, pod_uid):
                 self.runtimes[pod_uid] = self._runtime(pod)
             case SetFinalizers():
@@ -422,6 +437,41 @@ class Cluster:
                 if not terminating(pod) and pod["status"] != status:
                     self.set_pod(pod, status)
 
+    def run_jobs(self) -> None:
+        """The Job controller: a pod for each Job, which ends the next time unless something keeps it."""
+        jobs = {each["metadata"]["uid"]: each for each in self.of_kind("Job")}
+        pods = {controller_uid(pod): pod for pod in self.of_kind("Pod") if controller_uid(pod)}
+        for owner in pods.keys() - jobs.keys():
+            self.remove(pods[owner])
+        for uid, job in jobs.items():
+            if is_over(job):
+                continue
+            if uid not in pods:
+                self.put(a_job_pod(f"pod-{self._next()}", job))
+                continue
+            found = self.trials.get(tried_version(job), 0)
+            until = datetime.fromisoformat(job["metadata"]["creationTimestamp"]) + timedelta(
+                seconds=job["spec"]["activeDeadlineSeconds"]
+            )
+            if isinstance(found, int):
+                self.end_job(job, pods[uid], found)
+            elif self.now >= until:
+                self.remove(pods[uid])
+                self.conclude(
+                    job, "Failed", "DeadlineExceeded", "Job was active longer than specified deadline"
+                )
+            elif pods[uid]["status"] != found:
+                self.set_pod(pods[uid], found)
+
+    def end_job(self, job: Object, pod: Object, code: int) -> None:
+        self.set_pod(pod, an_exit(code, self.last_words))
+        reason = "BackoffLimitExceeded" if code else "CompletionsReached"
+        self.conclude(job, "Failed" if code else "Complete", reason, "it has ended")
+
+    def conclude(self, job: Object, kind: str, reason: str, message: str) -> None:
+        told = {"type": kind, "status": "True", "reason": reason, "message": message}
+        self.change(job, lambda copy: copy.update(status={"conditions": [told]}))
+
     def _end(self, pod: Object) -> None:
         self.change(pod, lambda copy: copy["metadata"].update(deletionTimestamp=timestamp(self.now)))
 
@@ -436,6 +486,7 @@ class Cluster:
         """One pass, and what the cluster does in the second after it."""
         plan = self.reconcile()
         self.run_pods()
+        self.run_jobs()
         self.pass_time(seconds=1.1)
         return plan
 
@@ -477,6 +528,10 @@ class Cluster:
             return Scores(self.now, answer.version, error=error, refusal=refused)
         found = {text.name: (LIKELY,) * (len(text.tokens) - 1) + (said,) for text in score.texts}
         return Scores(self.now, answer.version, found, answer.error)
+
+    def _reply(self, consult: Consult) -> Reply:
+        said = self.webhook.get(consult.question["version"], (200, ""))
+        return Reply(self.now, None, error=said[1:]) if isinstance(said, str) else Reply(self.now, *said)
 
     def _runtime(self, pod: str) -> RuntimeStatus:
         rollout = labels(self.one("Pod", pod))[naming.ROLLOUT]

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from tests.builders import (
+    RUNNING,
     STARTING,
     ADeployment,
     a_golden_prompt,
@@ -41,6 +42,10 @@ STRINGS: dict[str, tuple[str, ...]] = {
     "serviceAccountName": ("runner",),
     "priorityClassName": ("high",),
     "skipReason": ("a fire",),
+    "command": ("pytest",),
+    "args": ("-q",),
+    "name": ("LEVEL", "HOME"),
+    "url": ("https://gate.test/",),
     "key": ("gpu",),
     "topologyKey": ("zone",),
     "value": ("yes",),
@@ -120,6 +125,7 @@ CHILDREN = (
     "ControllerRevision",
     "PodDisruptionBudget",
     "NetworkPolicy",
+    "Job",
 )
 
 
@@ -217,6 +223,34 @@ def what_is_said_is_compared(cluster: Cluster, choose: random.Random) -> None:
     model = a_model_version(version)
     cluster.put(choose.choice((model, *[with_golden_prompts(model, a_golden_prompt())] * 3)))
     cluster.unlikely[version] = choose.choice((-0.5, -9.0, -9.0, "not in the vocabulary", *["!HTTP 500"] * 3))
+
+
+def a_job_tries_it(cluster: Cluster, choose: random.Random) -> None:
+    """It passes, or fails, or takes its time, or cannot start."""
+    version = choose.choice(VERSIONS)
+    job = {"image": "tests:1", **choose.choice(({}, {}, {"timeoutSeconds": 5}, {"skipReason": "a fire"}))}
+    cluster.edit(
+        modelVersion=version,
+        replicas=choose.choice((1, 2)),
+        engine={"device": "CPU"},
+        paused=False,
+        rollout={"verification": {"job": job}},
+    )
+    no_image = {**waiting("ErrImagePull", "manifest unknown", container="job"), "phase": "Pending"}
+    cluster.trials[version] = choose.choice((0, 1, RUNNING, RUNNING, RUNNING, no_image))
+
+
+def a_webhook_is_asked(cluster: Cluster, choose: random.Random) -> None:
+    """It agrees, or refuses, or does not answer."""
+    version = choose.choice(VERSIONS)
+    cluster.edit(
+        modelVersion=version,
+        replicas=choose.choice((1, 2)),
+        engine={"device": "CPU"},
+        paused=False,
+        rollout={"verification": {"webhook": {"url": "https://gate.test/"}}},
+    )
+    cluster.webhook[version] = choose.choice(((204, ""), *[(403, "no")] * 3, (503, ""), "!no answer"))
 
 
 def what_takes_over_is_observed(cluster: Cluster, choose: random.Random) -> None:
@@ -350,6 +384,8 @@ DAMAGE = (
     pods_lie,
     a_rollout_is_aborted,
     *[what_is_said_is_compared] * 5,
+    *[a_job_tries_it] * 5,
+    *[a_webhook_is_asked] * 3,
     *[what_takes_over_is_observed] * 8,
     *[there_is_no_room_for_two] * 7,
     what_failed_is_tried_again,
@@ -357,8 +393,7 @@ DAMAGE = (
     *[a_child_is_edited] * 8,
     a_child_is_foreign,
     a_kind_is_refused,
-    it_is_deleted,
-    it_is_deleted,
+    *[it_is_deleted] * 2,
     *[a_model_changes] * 3,
     the_status_is_lost,
     the_operator_restarts,
@@ -383,6 +418,8 @@ def heal(cluster: Cluster) -> None:
     cluster.trouble.clear()
     cluster.lies.clear()
     cluster.unlikely.clear()
+    cluster.trials.clear()
+    cluster.webhook.clear()
     cluster.other_files.clear()
     for model in cluster.of_kind("ModelVersion"):
         if not model["status"].get("digest"):

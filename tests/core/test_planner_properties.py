@@ -18,7 +18,18 @@ from tests.core.inspection import FOUND, Inspection, failure
 
 from sluicegate.api.reasons import Reason
 from sluicegate.core.model_planner import plan_model_version
-from sluicegate.core.plan import Apply, Ask, Create, Delete, Inquire, Plan, Replace, Score, SetFinalizers
+from sluicegate.core.plan import (
+    Apply,
+    Ask,
+    Consult,
+    Create,
+    Delete,
+    Inquire,
+    Plan,
+    Replace,
+    Score,
+    SetFinalizers,
+)
 from sluicegate.core.planner import plan_deployment
 
 PAIRS = 12_000
@@ -85,6 +96,7 @@ def follow(cluster: Cluster, tally: Tally) -> list[Cluster]:
         if step == 20:
             heal(cluster)
         cluster.run_pods()
+        cluster.run_jobs()
         cluster.now += max(plan.requeue_after or timedelta(0), timedelta(seconds=1))
     raise AssertionError(f"it never settles: {cluster.condition('Ready')}")
 
@@ -113,7 +125,7 @@ def test_every_generated_world_comes_to_rest_ready_or_stalled() -> None:
         again = plan_deployment(cluster.seen(), cluster.now + timedelta(days=1))
         assert (again.actions, again.events) == ((), ()), (number, harm)
         pool = [*pool, *passed][-40:]
-    actions = {kind.__name__ for kind in (Create, Apply, Replace, Delete, Ask, Score, Inquire)}
+    actions = {kind.__name__ for kind in (Create, Apply, Replace, Delete, Ask, Score, Consult, Inquire)}
     reasons = {str(reason) for reason in Reason if reason not in INSPECTION_REASONS}
     assert tally.rare(actions | reasons) == {}
 

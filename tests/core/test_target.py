@@ -23,6 +23,14 @@ def comparison(**limits: int) -> dict[str, Any]:
     return {"rollout": {"verification": {"comparison": limits}}}
 
 
+def job(**settings: Any) -> dict[str, Any]:
+    return {"rollout": {"verification": {"job": {"image": "tests:1", **settings}}}}
+
+
+def webhook(**settings: Any) -> dict[str, Any]:
+    return {"rollout": {"verification": {"webhook": {"url": "http://gate.test/", **settings}}}}
+
+
 # Another legal value of each field, inside whatever else the field needs.
 CHANGED: dict[str, dict[str, Any]] = {
     "modelVersion": {"modelVersion": "v2"},
@@ -88,6 +96,19 @@ CHANGED: dict[str, dict[str, Any]] = {
     "rollout.verification.goldenPrompts.skipReason": {
         "rollout": {"verification": {"goldenPrompts": {"policy": "Skip", "skipReason": "a fire"}}}
     },
+    "rollout.verification.job.image": job(),
+    "rollout.verification.job.command": job(command=["pytest"]),
+    "rollout.verification.job.args": job(args=["-q"]),
+    "rollout.verification.job.env.name": job(env=[{"name": "LEVEL"}]),
+    "rollout.verification.job.env.value": job(env=[{"name": "LEVEL", "value": "3"}]),
+    "rollout.verification.job.serviceAccountName": job(serviceAccountName="tester"),
+    "rollout.verification.job.timeoutSeconds": job(timeoutSeconds=5),
+    "rollout.verification.job.resources.cpu": job(resources={"cpu": "1"}),
+    "rollout.verification.job.resources.memory": job(resources={"memory": "1Gi"}),
+    "rollout.verification.job.skipReason": job(skipReason="a fire"),
+    "rollout.verification.webhook.url": webhook(),
+    "rollout.verification.webhook.timeoutSeconds": webhook(timeoutSeconds=5),
+    "rollout.verification.webhook.skipReason": webhook(skipReason="a fire"),
     "rollout.observeSeconds": {"rollout": {"observeSeconds": 7}},
     "rollout.verification.comparison.minRequests": comparison(minRequests=50),
     "rollout.verification.comparison.maxErrorRateIncreasePermille": comparison(
@@ -149,6 +170,7 @@ def test_every_listed_change_differs_from_every_other() -> None:
         {"pod": {"labels": {}, "tolerations": []}},
         {"rollout": {"drainSeconds": 60, "progressDeadlineSeconds": 99}},
         {"rollout": {"promotion": "Manual"}, "paused": True},
+        job(),
         {"replicas": 0},
     ],
 )

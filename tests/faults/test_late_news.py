@@ -34,6 +34,13 @@ def test_news_of_any_kind_may_come_late(workload: str, seconds: float, count: Co
     count(12, len(OWNED))
 
 
+def test_why_a_verification_job_has_failed_is_told_though_news_of_its_pod_come_late(count: Count) -> None:
+    late = partial(hear_late, seconds=20.0, kind=POD)
+    result = play(Run("job-fails"), reference("job-fails"), late, patience=200)
+    assert result.problems == []
+    count(12, 1)
+
+
 def hear_late(stage: Stage, seconds: float, kind: Resource) -> None:
     stage.hear_late(seconds, kind)
 

@@ -111,6 +111,7 @@ def _deployment(choose: random.Random, obj: Object) -> str:
         if step == LONGEST_WAY // 2:
             cluster.trouble.clear()
         cluster.run_pods()
+        cluster.run_jobs()
         cluster.now += max(plan.requeue_after or timedelta(0), timedelta(seconds=1))
     raise AssertionError(f"it never settles: {cluster.status}")
 

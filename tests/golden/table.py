@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.builders import STARTING, ADeployment, ended, unschedulable
+from tests.builders import RUNNING, STARTING, ADeployment, ended, unschedulable
 from tests.core.cluster import Cluster
 from tests.core.journeys import a_settled_cluster
 from tests.core.measured import measured
@@ -99,6 +99,16 @@ def a_version_that_crashes_while_it_is_observed() -> Iterator[Cluster]:
     yield from _goes_on(cluster)
 
 
+def a_version_that_its_job_does_not_let_pass() -> Iterator[Cluster]:
+    cluster = a_settled_cluster(ADeployment().with_replicas(2))
+    yield cluster
+    cluster.trials["v2"] = RUNNING
+    cluster.edit(modelVersion="v2", rollout={"verification": {"job": {"image": "tests:1"}}})
+    yield from _goes_on(cluster)
+    cluster.trials["v2"] = 1
+    yield from _goes_on(cluster)
+
+
 def a_change_that_is_paused() -> Iterator[Cluster]:
     cluster = a_settled_cluster(ADeployment().with_replicas(2))
     yield cluster
@@ -143,6 +153,7 @@ ROLLOUTS: tuple[Rollout, ...] = (
     a_version_that_takes_over,
     a_version_that_crashes_and_is_given_up,
     another_try_that_takes_over,
+    a_version_that_its_job_does_not_let_pass,
     a_version_that_is_observed,
     a_version_that_is_worse_than_the_one_before,
     a_version_that_crashes_while_it_is_observed,

@@ -25,7 +25,7 @@ from tests.sim.server.kinds import read_crds
 
 from sluicegate.core import naming
 from sluicegate.core.objects import Manifest
-from sluicegate.core.plan import Ask, Inquire, Score
+from sluicegate.core.plan import Ask, Consult, Inquire, Score
 from sluicegate.core.template import POINTER_KEY
 from sluicegate.kube.client import Client, WatchEvent
 from sluicegate.kube.resources import CONFIG_MAP, LLM_DEPLOYMENT, MODEL_VERSION, Resource
@@ -33,6 +33,7 @@ from sluicegate.kube.transport import Transport
 from sluicegate.shell.lease import Timing
 from sluicegate.shell.operator import Operator, Options, Surroundings
 from sluicegate.shell.pods import Report, Scored
+from sluicegate.shell.webhooks import Said
 
 NAMESPACE = "models"
 CRDS = read_crds(Path(__file__).parents[2] / "crds")
@@ -90,6 +91,11 @@ class AnsweringPods:
         return pointer
 
 
+class AgreeingWebhooks:
+    async def consult(self, consult: Consult) -> Said:
+        return Said(200)
+
+
 class Rig:
     """One cluster. `wire` is the operator's way to the API server, `truth` everybody else's."""
 
@@ -111,6 +117,7 @@ class Rig:
             self.meter,
             lambda *_: None,
             AnsweringPods(self.truth, self.site.namespace),
+            AgreeingWebhooks(),
         )
         return Operator(options, world)
 

@@ -55,6 +55,15 @@ async def test_a_deployment_wakes_the_model_versions_that_it_begins_or_ceases_to
     assert world.sees(ADeployment().of("v2").build()) == {CHAT, V1, V2}
 
 
+async def test_the_pods_of_a_verification_job_wake_their_deployment() -> None:
+    world = World()
+    labels = {"app.kubernetes.io/managed-by": "sluicegate", "sluicegate.dev/verifies": "chat"}
+    job = {"apiVersion": "batch/v1", "kind": "Job", "name": "chat-0a1b2c3d-job", "controller": True}
+    metadata = {"namespace": "models", "labels": labels, "ownerReferences": [job]}
+    world.intake.changed("Pod", None, {"kind": "Pod", "metadata": metadata})
+    assert world.taken() == {CHAT}
+
+
 async def test_a_draft_model_counts_as_named() -> None:
     speculative = {"method": "DraftModel", "draftModelVersion": "v2"}
     drafted = ADeployment().of("v1").with_engine(speculative=speculative).build()

@@ -20,6 +20,7 @@ from sluicegate.shell import runtime
 from sluicegate.shell.keys import Key
 from sluicegate.shell.pods import HttpPods
 from sluicegate.shell.runtime import ANSWERS_KEPT, RuntimeCalls
+from sluicegate.shell.webhooks import HttpWebhooks
 
 TEXT = Text("capital", (5, 6), (7, 8))
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -35,7 +36,8 @@ class World:
         self.requests: list[tuple[str, Any, str | None]] = []
         self.answer: Handler = generates("v1")
         self.pods = HttpPods()
-        self.calls = RuntimeCalls(self.pods, lambda: self.now, self.requeued.put_nowait)
+        self.webhooks = HttpWebhooks()
+        self.calls = RuntimeCalls(self.pods, self.webhooks, lambda: self.now, self.requeued.put_nowait)
         self.url = ""
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -108,6 +110,7 @@ async def a_world() -> AsyncIterator[World]:
         finally:
             await world.calls.close()
             await world.pods.aclose()
+            await world.webhooks.aclose()
 
 
 async def test_an_ask_is_one_token_and_its_answer_the_version_of_the_header() -> None:

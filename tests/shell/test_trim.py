@@ -68,7 +68,8 @@ def test_a_replica_set_keeps_why_it_makes_no_pods() -> None:
 
 def test_a_job_keeps_how_it_ended_and_whether_it_is_held_back() -> None:
     conditions = [
-        {"type": kind, "status": "True"} for kind in ("Suspended", "Complete", "Failed", "FailureTarget")
+        {"type": kind, "status": "True", "reason": "DeadlineExceeded"}
+        for kind in ("Suspended", "Complete", "Failed", "FailureTarget")
     ]
     kept = trim(with_meta(a_child("Job", spec={}, status={"active": 1, "conditions": conditions}), uid="u"))
     assert kept["status"] == {"conditions": conditions[:3]}

@@ -74,6 +74,12 @@ def _told(kind: resources.Resource, obj: Manifest) -> State:
     if kind is resources.SECRET:
         # Made from a uid.
         return {**told, "data": sorted(obj.get("data") or ())}
+    if kind is resources.JOB:
+        # Uids and addresses are in it.
+        return {
+            **told,
+            "conditions": [each["type"] for each in (obj.get("status") or {}).get("conditions") or ()],
+        }
     body = {key: obj[key] for key in ("spec", "data") if key in obj}
     if kind is resources.SERVICE:
         body["spec"] = {key: value for key, value in obj["spec"].items() if key not in _ACCIDENTAL}

@@ -156,7 +156,7 @@ class OperatorProcess:
             chosen.lease,
         )
         surroundings = Surroundings(
-            wire, self._wall, random.Random(0), self.meter, lambda *_: None, self._world
+            wire, self._wall, random.Random(0), self.meter, lambda *_: None, self._world, self._world
         )
         self.operator = Operator(options, surroundings)
         kopf = ModelledKopf(wire, self.operator.intake, chosen.namespaces or ("",))

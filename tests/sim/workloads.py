@@ -201,6 +201,16 @@ async def a_version_that_answers_otherwise(stage: Stage) -> None:
     stage.edit(modelVersion="v2")
 
 
+async def a_version_that_its_job_refuses(stage: Stage) -> None:
+    stage.world.kubelet.trouble["v2"] = "refused"
+    stage.edit(modelVersion="v2")
+
+
+async def a_version_that_its_webhook_refuses(stage: Stage) -> None:
+    stage.world.kubelet.trouble["v2"] = "unwelcome"
+    stage.edit(modelVersion="v2")
+
+
 async def a_bad_version_that_has_failed(stage: Stage) -> None:
     await a_bad_version(stage)
     assert await stage.until(lambda: rolled_back(stage), 120)
@@ -271,6 +281,10 @@ CHATTING = a_cluster_with(V1, V2, CHAT)
 OBSERVED = a_cluster_with(V1, V2, a_deployment(rollout={"observeSeconds": 5}))
 ASKING = a_cluster_with(V1, V2, a_deployment(rollout={"promotion": "Manual"}))
 REMEMBERING = a_cluster_with(V1, GOLDEN, CHAT)
+ASKING_A_WEBHOOK = a_cluster_with(
+    V1, V2, a_deployment(rollout={"verification": {"webhook": {"url": "http://gate.test/"}}})
+)
+TRYING = a_cluster_with(V1, V2, a_deployment(rollout={"verification": {"job": {"image": "tests:1"}}}))
 TWO = serves("v1", 2)
 
 
@@ -280,6 +294,11 @@ def _chatting(name: str, change: Change, end: Reached, **limits: float) -> Workl
 
 def _remembering(name: str, change: Change, end: Reached) -> Workload:
     return Workload(name, REMEMBERING, TWO, change, end, seconds=90)
+
+
+def _tried(name: str, change: Change, end: Reached) -> Workload:
+    """A Job has to let each version pass."""
+    return Workload(name, TRYING, TWO, change, end, seconds=90)
 
 
 def _observed(name: str, change: Change, end: Reached, **limits: float) -> Workload:
@@ -339,6 +358,10 @@ WORKLOADS = {
         _failed("bad-version", the_good_version_again, "v1"),
         _remembering("golden-answer", another_version, serves("v2", 2)),
         _remembering("wrong-golden-answer", a_version_that_answers_otherwise, rolled_back),
+        _tried("job-passes", another_version, serves("v2", 2)),
+        _tried("job-fails", a_version_that_its_job_refuses, rolled_back),
+        Workload("webhook-agrees", ASKING_A_WEBHOOK, TWO, another_version, serves("v2", 2)),
+        Workload("webhook-refuses", ASKING_A_WEBHOOK, TWO, a_version_that_its_webhook_refuses, rolled_back),
         _failed("retried", another_try, "v2"),
         _failed("corrected", a_correction, "v2"),
         _chatting("pod-loss", lose_a_pod, TWO, outage_seconds=2),
@@ -364,6 +387,10 @@ VARIANTS = (
     "aborted",
     "golden-answer",
     "wrong-golden-answer",
+    "job-passes",
+    "job-fails",
+    "webhook-agrees",
+    "webhook-refuses",
     "retried",
     "corrected",
     "eviction",

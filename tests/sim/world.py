@@ -21,8 +21,9 @@ from tests.sim.cluster.runtime import Runtime, Runtimes
 from tests.sim.cluster.scheduler import Scheduler
 
 from sluicegate.core.objects import Manifest
-from sluicegate.core.plan import Ask, Inquire, Score
+from sluicegate.core.plan import Ask, Consult, Inquire, Score
 from sluicegate.shell.pods import NoAnswer, Report, Scored
+from sluicegate.shell.webhooks import Said
 
 REACTION_SECONDS = (0.01, 0.06)
 ANSWER_SECONDS = (0.01, 0.04)
@@ -36,7 +37,8 @@ UNREACHABLE = "the connection was refused or could not be made"
 
 
 class World:
-    """Runs beside `server` until `run` is cancelled. It is also how an operator reaches model pods."""
+    """Runs beside `server` until `run` is cancelled. It is also how an operator reaches model pods, and
+    webhooks."""
 
     def __init__(self, server: ApiServer, seed: int) -> None:
         self.server = server
@@ -91,6 +93,12 @@ class World:
         version = self.reached(urlsplit(score.url).hostname or "").version
         nats = UNLIKELY if self.kubelet.trouble.get(version) == "wrong" else LIKELY
         return Scored(version, {text.name: (nats,) * len(text.tokens) for text in score.texts})
+
+    async def consult(self, consult: Consult) -> Said:
+        """What the webhook of all says of a version."""
+        await asyncio.sleep(self.chance.uniform(*ANSWER_SECONDS))
+        unwelcome = self.kubelet.trouble.get(consult.question["version"]) == "unwelcome"
+        return Said(403, "not on a Friday") if unwelcome else Said(204)
 
     async def report(self, inquire: Inquire) -> Report:
         """What one pod's control port says. Raises NoAnswer."""

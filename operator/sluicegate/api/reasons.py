@@ -76,6 +76,16 @@ class Reason(StrEnum):
         "GoldenPromptsMissing",
         "No golden prompt was recorded with the pods' engine.",
     )
+    VERIFICATION_JOB_RUNNING = (
+        "VerificationJobRunning",
+        "A Job tries the new pods, which may serve when it has succeeded.",
+    )
+    VERIFICATION_JOB_FAILED = "VerificationJobFailed", "The Job that tried the new pods has failed."
+    VERIFICATION_WEBHOOK_REFUSED = "VerificationWebhookRefused", "The webhook has refused the new version."
+    VERIFICATION_WEBHOOK_UNANSWERED = (
+        "VerificationWebhookUnanswered",
+        "The webhook that has to agree does not answer.",
+    )
     NO_READY_REPLICAS = "NoReadyReplicas", "No pod is ready."
     PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded", "New pods took longer than the deadline allows."
     REGRESSION_OBSERVED = "RegressionObserved", "The new version is worse than the one before it allows."

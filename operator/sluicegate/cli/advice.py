@@ -59,6 +59,14 @@ ADVICE: Mapping[Reason, str] = {
     "more.",
     Reason.GOLDEN_PROMPTS_MISSING: "Golden prompts that were recorded with this engine: kubectl sluice "
     "golden record NAME -n NAMESPACE; or another spec.rollout.verification.goldenPrompts.policy.",
+    Reason.VERIFICATION_JOB_RUNNING: "The end of the Job, at most "
+    "spec.rollout.verification.job.timeoutSeconds after its creation.",
+    Reason.VERIFICATION_JOB_FAILED: "A version that the Job lets pass. If the Job is wrong: correct it, or "
+    "spec.rollout.verification.job.skipReason, and kubectl sluice rollout retry NAME -n NAMESPACE.",
+    Reason.VERIFICATION_WEBHOOK_REFUSED: "A version that the webhook agrees to. If the webhook is wrong: "
+    "spec.rollout.verification.webhook.skipReason, and kubectl sluice rollout retry NAME -n NAMESPACE.",
+    Reason.VERIFICATION_WEBHOOK_UNANSWERED: "An answer of spec.rollout.verification.webhook.url, which is "
+    "asked again and again; or its skipReason.",
     Reason.NO_READY_REPLICAS: "A pod becoming ready; pods and events below say what keeps them.",
     Reason.PROGRESS_DEADLINE_EXCEEDED: "A spec whose pods become ready, or a longer "
     "spec.rollout.progressDeadlineSeconds.",

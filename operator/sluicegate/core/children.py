@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sluicegate.api.meta import API_VERSION
+from sluicegate.api.v1alpha1.gates import JobGate
 from sluicegate.api.v1alpha1.llmdeployment import KIND, Ending, LLMDeployment
 from sluicegate.core import naming
 from sluicegate.core.exposure import Exposure
@@ -21,6 +22,9 @@ from sluicegate.core.template import (
     SERVING_PORT,
     STORE_PORT,
     TOKEN_KEY,
+    container_security,
+    pod_security,
+    served_model_name,
 )
 
 Object = dict[str, Any]
@@ -109,6 +113,64 @@ def replica_set(
     spec = {"replicas": replicas, "selector": {"matchLabels": selector}, "template": dict(template)}
     name = naming.colour_name(owner.metadata.name, rollout)
     return _child(owner, "apps/v1", "ReplicaSet", name, labels, notes, spec=spec)
+
+
+def verification_job(
+    owner: LLMDeployment, rollout: str, version: str, url: str, asked: JobGate, settings: str
+) -> Object:
+    """Tries the colour's pods once, at this base URL. `settings` tells one Job from another of the spec's."""
+    told = {
+        "SLUICEGATE_URL": f"{url}/v1",
+        "SLUICEGATE_MODEL": served_model_name(owner),
+        "SLUICEGATE_VERSION": version,
+        "SLUICEGATE_ROLLOUT": rollout,
+    }
+    secrets = [{"name": name} for name in owner.spec.pod.image_pull_secrets]
+    pod = {
+        "restartPolicy": "Never",
+        "enableServiceLinks": False,
+        "automountServiceAccountToken": asked.service_account_name is not None,
+        **({"serviceAccountName": asked.service_account_name} if asked.service_account_name else {}),
+        **({"imagePullSecrets": secrets} if secrets else {}),
+        "securityContext": pod_security(),
+        "containers": [_verifier(asked, told)],
+        "volumes": [{"name": "tmp", "emptyDir": {}}],
+    }
+    # Not the colour's labels: by those Services would send requests to it.
+    labels = {naming.MANAGED_BY: naming.MANAGER, naming.VERIFIES: owner.metadata.name}
+    return _child(
+        owner,
+        "batch/v1",
+        "Job",
+        naming.job_name(owner.metadata.name, rollout),
+        naming.colour_labels(owner.metadata.name, rollout),
+        {naming.SETTINGS: settings},
+        spec={
+            "backoffLimit": 0,
+            "activeDeadlineSeconds": asked.timeout_seconds,
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+        },
+    )
+
+
+def _verifier(asked: JobGate, told: Mapping[str, str]) -> Object:
+    given = {each.name: each.value for each in asked.env}
+    cpu, memory = asked.resources.cpu, asked.resources.memory
+    requests = {**({"cpu": cpu} if cpu else {}), **({"memory": memory} if memory else {})}
+    return {
+        "name": "job",
+        "image": asked.image,
+        **({"command": list(asked.command)} if asked.command else {}),
+        **({"args": list(asked.args)} if asked.args else {}),
+        "env": [{"name": name, "value": value} for name, value in {**told, **given}.items()],
+        "resources": {
+            **({"requests": requests} if requests else {}),
+            **({"limits": {"memory": memory}} if memory else {}),
+        },
+        "securityContext": container_security(),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+    }
 
 
 def service(owner: LLMDeployment, exposure: Exposure) -> Object:

@@ -1,7 +1,8 @@
 """Colours: the sets of pods of an LLMDeployment, each of one version and one template, and who serves.
 
-A colour is a ControllerRevision that records its template, a pointer ConfigMap that names its model, and
-a ReplicaSet. Which colour answers is said by the Service's selector alone.
+A colour is a ControllerRevision that records its template, a pointer ConfigMap that names its model, a
+ReplicaSet, and where one is asked for a Job that verifies it. Which colour answers is said by the
+Service's selector alone.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ class Record:
     """What a colour was made as: the target's hash, the pod template, the pointer's content.
 
     `ending` is None until its rollout is over; a failed one that is `settled` stands in nobody's way.
-    `verification` tells what was made of the golden prompts, "" where there were none. One that `swaps` has
-    no pods before those of the colour before are gone; it is not promoted yet.
+    `verification` tells what the gates made of it, one after another, "" where none was asked. One that
+    `swaps` has no pods before those of the colour before are gone; it is not promoted yet.
     """
 
     target: str
@@ -37,6 +38,10 @@ class Record:
     settled: bool = False
     verification: str = ""
     swaps: bool = False
+
+    def notes(self, what: str) -> bool:
+        """Whether this is on record of one of the gates."""
+        return what in self.verification.split("; ")
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,7 @@ class Colour:
     pointer: Manifest | None
     replica_set: Manifest | None
     pods: tuple[Manifest, ...]
+    job: Manifest | None = None
 
     @property
     def version(self) -> str:
@@ -61,7 +67,8 @@ class Colour:
     @property
     def over(self) -> bool:
         """Whether nothing is left of it but the record of how its rollout ended."""
-        return self.record.ending is not None and not (self.replica_set or self.pointer or self.pods)
+        left = self.replica_set or self.pointer or self.job or self.pods
+        return self.record.ending is not None and not left
 
     @property
     def ready_pods(self) -> tuple[Manifest, ...]:
@@ -74,7 +81,8 @@ class Colour:
     @property
     def objects(self) -> tuple[Manifest, ...]:
         """What is left of it besides pods, in the order of removal."""
-        return tuple(obj for obj in (self.replica_set, self.pointer, self.revision) if obj is not None)
+        found = (self.replica_set, self.job, self.pointer, self.revision)
+        return tuple(obj for obj in found if obj is not None)
 
 
 def colours(seen: SeenDeployment) -> dict[str, Colour]:
@@ -87,9 +95,10 @@ def colours(seen: SeenDeployment) -> dict[str, Colour]:
     revisions = _first_of_each(seen.revisions, named)
     pointers = _first_of_each(seen.config_maps, named)
     sets = _first_of_each(seen.replica_sets, named)
+    jobs = _first_of_each(seen.jobs, named)
     pods = _grouped(filter(_goes_on, seen.pods), lambda pod: labels(pod).get(naming.ROLLOUT))
     found = sorted(
-        revisions.keys() | pointers.keys() | sets.keys() | pods.keys(),
+        revisions.keys() | pointers.keys() | sets.keys() | jobs.keys() | pods.keys(),
         key=lambda id: (_age(revisions.get(id) or sets.get(id) or pointers.get(id)), id),
     )
     return {
@@ -100,6 +109,7 @@ def colours(seen: SeenDeployment) -> dict[str, Colour]:
             pointer=pointers.get(id),
             replica_set=sets.get(id),
             pods=tuple(pods.get(id, ())),
+            job=jobs.get(id),
         )
         for id in found
     }

@@ -7,7 +7,6 @@ of the recorded answer is put after the recorded ones before it, and its log-pro
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from itertools import zip_longest
 
 from pydantic import ValidationError
@@ -15,30 +14,18 @@ from pydantic import ValidationError
 from sluicegate.api.reasons import Reason
 from sluicegate.api.v1alpha1.golden import GoldenPolicy, GoldenPrompt, GoldenPromptsGate
 from sluicegate.api.v1alpha1.modelversion import ModelVersion
+from sluicegate.core.addresses import service_url
 from sluicegate.core.colours import Colour
 from sluicegate.core.fingerprint import fingerprint
+from sluicegate.core.gate import Gate, refused
 from sluicegate.core.naming import digest_of
 from sluicegate.core.objects import uid
 from sluicegate.core.observed import Scores
-from sluicegate.core.plan import Text
+from sluicegate.core.plan import Score, Text
 from sluicegate.core.problem import Problem
 from sluicegate.core.reading import read
+from sluicegate.core.template import served_model_name
 from sluicegate.core.world import World
-
-
-@dataclass(frozen=True)
-class Gate:
-    """Where a colour whose pods answer stands.
-
-    `unscored` is what is to be asked first, and its answer is kept under `subject`. `note` tells what was
-    made of the golden prompts, "" where there are none.
-    """
-
-    opens: bool
-    problem: Problem | None = None
-    unscored: tuple[Text, ...] = ()
-    subject: str = ""
-    note: str = ""
 
 
 def gate(known: World, colour: Colour) -> Gate:
@@ -56,12 +43,17 @@ def gate(known: World, colour: Colour) -> Gate:
     subject = f"golden/{colour.id}/{digest_of([[t.name, t.prompt, t.tokens] for t in texts], 12)}"
     scores = known.seen.scores.get(subject)
     if scores is None or scores.error or scores.version != colour.version:
-        return Gate(opens=False, problem=_unanswered(scores), unscored=texts, subject=subject)
-    refused = f"golden prompt {scores.refusal}" if scores.refusal else None
-    wrong = refused or next(filter(None, (_mismatch(each, scores, asked) for each in comparable)), None)
+        return Gate(opens=False, problem=_unanswered(scores), asks=_questions(known, subject, texts))
+    refusal = f"golden prompt {scores.refusal}" if scores.refusal else None
+    wrong = refusal or next(filter(None, (_mismatch(each, scores, asked) for each in comparable)), None)
     if wrong:
-        return Gate(opens=False, problem=_failed(known, wrong))
+        return refused(known, Reason.GOLDEN_PROMPTS_FAILED, wrong, "spec or golden prompts change")
     return Gate(opens=True, note=f"golden prompts held: {', '.join(each.name for each in comparable)}")
+
+
+def _questions(known: World, subject: str, texts: tuple[Text, ...]) -> tuple[Score, ...]:
+    url, model = service_url(known.preview), served_model_name(known.deployment)
+    return (Score(subject, url, model, texts, "golden prompts have to hold"),) if url else ()
 
 
 def _recorded(known: World, colour: Colour) -> tuple[GoldenPrompt, ...]:
@@ -109,9 +101,3 @@ def _mismatch(prompt: GoldenPrompt, scores: Scores, asked: GoldenPromptsGate) ->
             allowed = f"{recorded}, {most / 1000:.3f} more or less"
             return f"{where}: log-probability {now:.3f}; recorded was {allowed}"
     return None
-
-
-def _failed(known: World, wrong: str) -> Problem:
-    serves = any(colour.ready_pods for colour in known.exposed)
-    stays = "" if serves else ". Nothing else serves: it stays as it is until spec or golden prompts change"
-    return Problem(Reason.GOLDEN_PROMPTS_FAILED, f"{wrong}{stays}", final=True)

@@ -15,7 +15,7 @@ from sluicegate.api.v1alpha1.modelversion import KIND, Facts, ModelVersion
 from sluicegate.core import naming
 from sluicegate.core.diagnosis import last_words
 from sluicegate.core.intent import stamped
-from sluicegate.core.objects import Manifest, is_true
+from sluicegate.core.objects import Manifest
 from sluicegate.core.observed import Defaults
 from sluicegate.core.pointer import files_of
 from sluicegate.core.problem import Problem
@@ -97,11 +97,6 @@ def _container(model: ModelVersion, defaults: Defaults) -> dict[str, Any]:
         "securityContext": container_security(),
         "volumeMounts": [{"name": "scratch", "mountPath": "/tmp"}, *source_mounts(files)],
     }
-
-
-def is_over(job: Manifest) -> bool:
-    """Whether the Job has come to an end, good or bad."""
-    return is_true(job, "Failed") or is_true(job, "Complete")
 
 
 def outcome(pods: Iterable[Manifest]) -> Findings | Problem | None:

@@ -14,11 +14,11 @@ from sluicegate.api.v1alpha1.modelversion import ModelVersion, ModelVersionStatu
 from sluicegate.core import naming
 from sluicegate.core.conditions import Verdict, conditions, shortened, timestamp
 from sluicegate.core.diagnosis import diagnose
-from sluicegate.core.inspection import Findings, inspection_job, is_over, outcome
+from sluicegate.core.inspection import Findings, inspection_job, outcome
+from sluicegate.core.jobs import is_over, pods_of, suspended
 from sluicegate.core.objects import (
     Manifest,
     condition,
-    is_true,
     name,
     ref,
     resource_version,
@@ -97,13 +97,13 @@ def _inspect(seen: SeenModelVersion, model: ModelVersion, now: datetime) -> Plan
         return _blocked(obj, seen.obstacle, now)
     if job is None:
         return _start(seen, model, now)
-    pods = _pods_of(job, seen.pods)
+    pods = pods_of(job, seen.pods)
     found = outcome(pods) or _without_result(job, pods)
     if isinstance(found, Findings):
         status = _verified(obj, now) | _recorded(found)
         return Plan((), status, _news(obj, status))
     if found is None or terminating(job):
-        problem = None if found else _suspended(job) or diagnose(None, pods)
+        problem = None if found else suspended(job, Reason.INSPECTING) or diagnose(None, pods)
         return _under_way(obj, model, problem, now)
     return _failed(obj, model, job, found, now)
 
@@ -118,14 +118,6 @@ def _without_result(job: Manifest, pods: Iterable[Manifest]) -> Problem | None:
         return None
     said = (condition(job, "Failed") or {}).get("message") or "its pod is gone"
     return Problem(Reason.INSPECTION_FAILED, f"the inspection ended without a result: {said}", stalled=False)
-
-
-def _suspended(job: Manifest) -> Problem | None:
-    """Somebody holds the Job back. Whoever queues Jobs does so, and lets them go: it is not taken back."""
-    if not is_true(job, "Suspended"):
-        return None
-    text = f"Job {name(job)} is suspended: resume it, or delete it to have another one made"
-    return Problem(Reason.INSPECTING, text, stalled=False)
 
 
 def _start(seen: SeenModelVersion, model: ModelVersion, now: datetime) -> Plan:
@@ -223,11 +215,6 @@ def _tidy(seen: SeenModelVersion) -> Iterator[Delete]:
 
 def _delete(job: Manifest, reason: str) -> Delete:
     return Delete(ref(job), uid(job), resource_version(job), reason)
-
-
-def _pods_of(job: Manifest, pods: Iterable[Manifest]) -> list[Manifest]:
-    owners = ((pod, pod["metadata"].get("ownerReferences") or ()) for pod in pods)
-    return [pod for pod, references in owners if any(each["uid"] == uid(job) for each in references)]
 
 
 def _news(obj: Manifest, status: dict[str, Any]) -> tuple[Event, ...]:

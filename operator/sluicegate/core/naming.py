@@ -33,7 +33,12 @@ SETTLED = "sluicegate.dev/settled"
 """On that of a failed rollout which keeps its target from being made no longer."""
 
 VERIFICATION = "sluicegate.dev/verification"
-"""On it too: what was made of the golden prompts before the colour served."""
+"""On it too: what the gates made of the colour before it served."""
+
+VERIFIES = "sluicegate.dev/verifies"
+"""On the pods of a verification Job, which no Service may select: the LLMDeployment."""
+SETTINGS = "sluicegate.dev/settings"
+"""On a verification Job: hash of the settings that it was made from."""
 
 SWAPS = "sluicegate.dev/swaps"
 """On it too, until the colour is promoted: the pods of the one before go first, to make room for its own."""
@@ -87,9 +92,14 @@ def pointer_name(deployment: str, rollout: str) -> str:
     return f"{deployment}-{rollout}-model"
 
 
+def job_name(deployment: str, rollout: str) -> str:
+    """Of a colour's verification Job: 63 characters at most, as its pods' labels repeat it."""
+    return f"{deployment}-{rollout}-job"
+
+
 def rollout_in(name: str, deployment: str) -> str | None:
     """The rollout that an object of a colour is named for. Labels can be edited, names cannot."""
-    found = re.fullmatch(rf"{re.escape(deployment)}-([0-9a-f]{{8}})(-model)?", name)
+    found = re.fullmatch(rf"{re.escape(deployment)}-([0-9a-f]{{8}})(-model|-job)?", name)
     return found[1] if found else None
 
 

@@ -36,6 +36,17 @@ class Scores:
 
 
 @dataclass(frozen=True)
+class Reply:
+    """What a webhook said: an HTTP status and of a refusal the beginning of its text, or `error`, why it
+    said nothing."""
+
+    at: datetime
+    status: int | None
+    text: str = ""
+    error: str | None = None
+
+
+@dataclass(frozen=True)
 class RuntimeStatus:
     """What a model pod's control port said last: `digest` is of the weights it serves.
 
@@ -71,9 +82,10 @@ class SeenDeployment:
     """One LLMDeployment and its world.
 
     `custom_resource` is a live read; the children come from caches that contain our last writes.
-    `model_versions` holds the ModelVersions named by the spec, where they exist. `answers` and `scores` are
-    keyed by the subject of the question, `runtimes` by pod uid. `obstacle` is what the last write met.
-    `nodes` is every node of the cluster.
+    `model_versions` holds the ModelVersions named by the spec, where they exist. `answers`, `scores`
+    and `replies` are keyed by the subject of the question, `runtimes` by pod uid. `obstacle` is what the
+    last write met. `jobs` are those that verify colours; their pods are among `pods`. `nodes` is every node
+    of the cluster.
     """
 
     custom_resource: Manifest
@@ -86,10 +98,12 @@ class SeenDeployment:
     disruption_budgets: tuple[Manifest, ...] = ()
     network_policies: tuple[Manifest, ...] = ()
     secrets: tuple[Manifest, ...] = ()
+    jobs: tuple[Manifest, ...] = ()
     pods: tuple[Manifest, ...] = ()
     nodes: tuple[Manifest, ...] = ()
     answers: Mapping[str, Answer] = field(default_factory=dict)
     scores: Mapping[str, Scores] = field(default_factory=dict)
+    replies: Mapping[str, Reply] = field(default_factory=dict)
     runtimes: Mapping[str, RuntimeStatus] = field(default_factory=dict)
     obstacle: Problem | None = None
 

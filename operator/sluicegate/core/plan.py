@@ -5,6 +5,7 @@ Every prefix of the actions is safe to stop after, and at most one of them destr
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal
@@ -102,8 +103,22 @@ class Score:
     reason: str
 
 
+@dataclass(frozen=True)
+class Consult:
+    """Ask a webhook whether a rollout may go on; the reply is kept under `subject`.
+
+    `question` is sent as JSON and names the rollout. The URL may hold a secret.
+    """
+
+    subject: str
+    url: str = field(repr=False)
+    question: Mapping[str, str]
+    timeout_seconds: int
+    reason: str
+
+
 Write = Create | Apply | Replace | Delete | SetFinalizers
-Action = Write | Ask | Inquire | Score
+Action = Write | Ask | Inquire | Score | Consult
 
 
 def written(write: Write) -> Ref:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from itertools import chain, islice
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from sluicegate.api.v1alpha1.llmdeployment import LLMDeployment
-from sluicegate.core import children, naming, observation, rollout, swap
+from sluicegate.core import children, naming, observation, rollout, swap, verification_job
 from sluicegate.core.colours import Colour
 from sluicegate.core.endings import concluded
 from sluicegate.core.intent import write
@@ -100,7 +100,18 @@ def ask(known: World) -> Iterator[Action]:
 def retire(known: World) -> Iterator[Action]:
     """One object that nothing needs any more, of a colour first, of the records at last."""
     if not swap.shrinks(known):
-        yield from islice(chain(_retired(known), _forgotten(known)), 1)
+        yield from islice(chain(_outdated(known), _retired(known), _forgotten(known)), 1)
+
+
+def _outdated(known: World) -> Iterator[Delete]:
+    """The target's Job, where the spec asks for another one by now, or for none: it stops at once."""
+    target, asked = known.target, known.deployment.spec.rollout.verification.job
+    if target is None or target.job is None or target.record.ending or terminating(target.job):
+        return
+    if target in known.exposed or not verification_job.outdated(asked, target.job):
+        return
+    job = target.job
+    yield Delete(ref(job), uid(job), resource_version(job), "the spec asks for another Job")
 
 
 def _forgotten(known: World) -> Iterator[Action]:
@@ -147,13 +158,15 @@ def _announce(known: World, colour: Colour, reason: str) -> Apply | None:
 
 
 def _removable(known: World, colour: Colour) -> Iterator[Manifest]:
+    """Its pods first, then the Job that asks them; the rest when they are gone."""
+    left: Iterable[Manifest | None] = colour.objects
     if colour.replica_set is not None:
-        if not terminating(colour.replica_set):
-            yield colour.replica_set
-    elif not colour.pods:
-        # The record stays, to tell how it ended, if that can be written on it.
-        lasting = colour.revision if _record(known, colour) else None
-        yield from (obj for obj in colour.objects if obj is not lasting and not terminating(obj))
+        left = (colour.replica_set,)
+    elif colour.pods:
+        left = (colour.job,)
+    # The record stays, to tell how it ended, if that can be written on it.
+    lasting = colour.revision if _record(known, colour) else None
+    yield from (obj for obj in left if obj is not None and obj is not lasting and not terminating(obj))
 
 
 # In an order in which every prefix is safe: create, then shift, then delete.

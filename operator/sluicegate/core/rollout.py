@@ -10,14 +10,15 @@ from datetime import datetime, timedelta
 
 from sluicegate.api.reasons import Reason
 from sluicegate.api.v1alpha1.llmdeployment import Step
-from sluicegate.core import capacity, golden, naming, swap
+from sluicegate.core import capacity, gates, naming, swap
+from sluicegate.core.addresses import host, service_url
 from sluicegate.core.children import control_token
 from sluicegate.core.colours import Colour
 from sluicegate.core.conditions import timestamp
 from sluicegate.core.exposure import Exposure, exposed_now
 from sluicegate.core.objects import Manifest, condition, name, overdue, uid
-from sluicegate.core.observed import Answer, RuntimeStatus, Scores
-from sluicegate.core.plan import Action, Ask, Inquire, Score
+from sluicegate.core.observed import Answer, Reply, RuntimeStatus, Scores
+from sluicegate.core.plan import Action, Ask, Consult, Inquire, Score
 from sluicegate.core.problem import Problem
 from sluicegate.core.template import CONTROL_PORT, served_model_name
 from sluicegate.core.world import World
@@ -80,16 +81,16 @@ def enough_to_serve(world: World) -> bool:
 
 
 def verified(world: World, colour: Colour) -> bool:
-    """Its pods answer as they should, and the golden prompts of its version hold, if it has some."""
+    """Its pods answer as they should, and every gate lets it serve."""
     if world.deployment.spec.replicas == 0:
         return enough_pods(world, colour)
-    return answers(world, colour) and golden.gate(world, colour).opens
+    return answers(world, colour) and gates.gate(world, colour).opens
 
 
 def verification(world: World, colour: Colour) -> str:
-    """What was made of its golden prompts: as judged now, or as it was before the operator restarted."""
+    """What the gates made of it: as judged now, or as it was before the operator restarted."""
     judged = colour is world.target and not colour.record.ending and answers(world, colour)
-    return (golden.gate(world, colour).note if judged else "") or colour.record.verification
+    return (gates.gate(world, colour).note if judged else "") or colour.record.verification
 
 
 def answers(world: World, colour: Colour) -> bool:
@@ -170,7 +171,7 @@ def questions(world: World) -> Iterator[Action]:
         yield from _inquire(world, pod, target)
     yield from _ask(world, target, preview_subject(target), world.preview)
     if answers(world, target):
-        yield from _score(world, target, golden.gate(world, target))
+        yield from (each for each in gates.gate(world, target).asks if _is_due(world, each))
 
 
 def in_question(world: World, target: Colour) -> bool:
@@ -179,24 +180,26 @@ def in_question(world: World, target: Colour) -> bool:
         return False
     if world.promoted:
         return not answered_since_ready(world, target)
-    asked = answers(world, target) and not golden.gate(world, target).unscored
+    asked = answers(world, target) and not gates.gate(world, target).asks
     return enough_pods(world, target) and not asked
 
 
 def _ask(world: World, colour: Colour, subject: str, service: Manifest | None) -> Iterator[Action]:
-    address = ((service or {}).get("spec") or {}).get("clusterIP")
-    heard = world.seen.answers.get(subject)
-    if address and (heard is None or _due(world, heard, enough=_says(heard, colour) and not world.promoted)):
+    url, heard = service_url(service), world.seen.answers.get(subject)
+    if url and (heard is None or _due(world, heard, enough=_says(heard, colour) and not world.promoted)):
         model = served_model_name(world.deployment)
-        yield Ask(subject, f"http://{_host(address)}", model, "pods are ready and have to answer")
+        yield Ask(subject, url, model, "pods are ready and have to answer")
 
 
-def _score(world: World, colour: Colour, gate: golden.Gate) -> Iterator[Action]:
-    address = ((world.preview or {}).get("spec") or {}).get("clusterIP")
-    heard = world.seen.scores.get(gate.subject)
-    if address and gate.unscored and (heard is None or _due(world, heard, enough=False)):
-        model, reason = served_model_name(world.deployment), "golden prompts have to hold"
-        yield Score(gate.subject, f"http://{_host(address)}", model, gate.unscored, reason)
+def _is_due(world: World, question: Action) -> bool:
+    """Whether a gate's question is to be asked now: what had no answer waits for a while."""
+    heard: Scores | Reply | None = None
+    match question:
+        case Score():
+            heard = world.seen.scores.get(question.subject)
+        case Consult():
+            heard = world.seen.replies.get(question.subject)
+    return heard is None or _due(world, heard, enough=False)
 
 
 def _inquire(world: World, pod: Manifest, colour: Colour) -> Iterator[Action]:
@@ -209,16 +212,12 @@ def inquire(world: World, pod: Manifest, reason: str) -> Iterator[Inquire]:
     """Ask the pod for its status, if it has an address."""
     address = (pod.get("status") or {}).get("podIP")
     if address:
-        url = f"http://{_host(address)}:{CONTROL_PORT}"
+        url = f"http://{host(address)}:{CONTROL_PORT}"
         token = control_token(world.seen.defaults.token_key, world.deployment.metadata.uid)
         yield Inquire(name(pod), uid(pod), url, token, reason)
 
 
-def _host(address: str) -> str:
-    return f"[{address}]" if ":" in address else address
-
-
-def _due(world: World, heard: Answer | RuntimeStatus | Scores, *, enough: bool) -> bool:
+def _due(world: World, heard: Answer | RuntimeStatus | Scores | Reply, *, enough: bool) -> bool:
     # One that is still to come was heard before a clock was set back.
     waits = timedelta(0) <= world.now - heard.at < RETRY
     return not enough and not waits
@@ -275,7 +274,7 @@ def unverified(world: World, colour: Colour) -> Problem | None:
     """Why a colour whose pods answer may not serve yet."""
     if _serves(world, colour) or not answers(world, colour):
         return None
-    return golden.gate(world, colour).problem
+    return gates.gate(world, colour).problem
 
 
 def _premature(world: World, colour: Colour, answer: Answer) -> bool:

@@ -6,11 +6,13 @@ the operator's behaviour nor a newer version of the operator with more fields ma
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
 
-from sluicegate.api.meta import Change
+from sluicegate.api.meta import Change, Model
+from sluicegate.api.schema import change_of, fields_below, model_in
 from sluicegate.api.v1alpha1.llmdeployment import LLMDeploymentSpec
 from sluicegate.core.naming import digest_of
 from sluicegate.core.pointer import Pointer
@@ -29,17 +31,23 @@ def target_of(spec: LLMDeploymentSpec, pointer: Pointer) -> str:
 def template_fields(model: BaseModel) -> dict[str, Any]:
     """The fields of a new colour that are set to something else than their default, as JSON.
 
-    An optional group that is there says something even with nothing but defaults in it.
+    An optional group of such fields that is there says something even with nothing but defaults in it.
     """
     found: dict[str, Any] = {}
     for name, field in type(model).model_fields.items():
         value = getattr(model, name)
-        if value == field.default:
+        if value == field.default or not _concerns_pods(model_in(field.annotation)):
             continue
         kept = _kept(value, Change.TEMPLATE in field.metadata)
         if kept is not None and (kept != {} or field.default is None):
             found[str(field.alias)] = kept
     return found
+
+
+@cache
+def _concerns_pods(group: type[Model] | None) -> bool:
+    """Whether anything in a group of fields is of the template; of a single field, its tag says so."""
+    return group is None or any(change_of(info) is Change.TEMPLATE for _, info in fields_below(group))
 
 
 def _kept(value: Any, tagged: bool) -> Any:

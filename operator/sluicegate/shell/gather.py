@@ -7,15 +7,17 @@ from collections.abc import Iterable
 from typing import Any
 
 from sluicegate.core import naming, objects
-from sluicegate.core.inspection import is_over, outcome
+from sluicegate.core.inspection import outcome
+from sluicegate.core.jobs import is_over
 from sluicegate.core.model_planner import users as users_among
 from sluicegate.core.objects import Manifest
 from sluicegate.core.observed import Defaults, SeenDeployment, SeenModelVersion
 from sluicegate.core.template import POINTER_KEY
+from sluicegate.core.verification_job import lacks_result
 from sluicegate.kube import resources
 from sluicegate.kube.client import Client
 from sluicegate.kube.errors import NotFound
-from sluicegate.shell.keys import Key, child_label, key_of, owner_key
+from sluicegate.shell.keys import Key, key_of, owner_key
 from sluicegate.shell.runtime import RuntimeCalls
 from sluicegate.shell.trim import trim
 from sluicegate.shell.view import MANAGED, View
@@ -34,7 +36,8 @@ class Gatherer:
         key, uid = key_of(custom_resource), objects.uid(custom_resource)
         pointers = self._view.owned(resources.CONFIG_MAP, uid)
         revisions = self._view.owned(resources.CONTROLLER_REVISION, uid)
-        pods = self._view.pods(key)
+        jobs = self._view.owned(resources.JOB, uid)
+        pods = await self._verified_pods(key, jobs)
         return SeenDeployment(
             custom_resource=custom_resource,
             defaults=self._defaults,
@@ -46,10 +49,12 @@ class Gatherer:
             disruption_budgets=self._view.owned(resources.DISRUPTION_BUDGET, uid),
             network_policies=self._view.owned(resources.NETWORK_POLICY, uid),
             secrets=self._view.owned(resources.SECRET, uid),
+            jobs=jobs,
             pods=pods,
             nodes=self._view.nodes(),
             answers=self._calls.answers(key),
             scores=self._calls.scores(key),
+            replies=self._calls.replies(key),
             runtimes=self._calls.statuses(key, frozenset(map(objects.uid, pods))),
         )
 
@@ -70,10 +75,20 @@ class Gatherer:
         pods = self._view.pods(key)
         if outcome(pods) or not any(map(is_over, jobs)):
             return pods
-        label, value = child_label(key)
-        listing = await self._client.list(
-            resources.POD, key.namespace, label_selector=f"{MANAGED},{label}={value}", keep=trim
-        )
+        return await self._live_pods(key, naming.MODEL_VERSION)
+
+    async def _verified_pods(self, key: Key, jobs: Iterable[Manifest]) -> tuple[Manifest, ...]:
+        """The pods of a deployment, with those that verify it: why one failed may not be in the cache yet."""
+        pods = self._view.pods(key)
+        if not any(lacks_result(job, pods) for job in jobs):
+            return pods
+        live = {objects.uid(pod): pod for pod in await self._live_pods(key, naming.VERIFIES)}
+        return (*(pod for pod in pods if objects.uid(pod) not in live), *live.values())
+
+    async def _live_pods(self, key: Key, label: str) -> tuple[Manifest, ...]:
+        """The pods of the key's Jobs, which carry its name in this label."""
+        selector = f"{MANAGED},{label}={key.name}"
+        listing = await self._client.list(resources.POD, key.namespace, label_selector=selector, keep=trim)
         return tuple(listing.items)
 
     async def _replica_sets(self, uid: str, revisions: Iterable[Manifest]) -> tuple[Manifest, ...]:

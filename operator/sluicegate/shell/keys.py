@@ -8,8 +8,8 @@ from sluicegate.core import naming, objects
 from sluicegate.core.objects import Manifest
 from sluicegate.kube.resources import LLM_DEPLOYMENT, MODEL_VERSION
 
-_LABELS = {naming.DEPLOYMENT: LLM_DEPLOYMENT.kind, naming.MODEL_VERSION: MODEL_VERSION.kind}
-_LABEL_OF = {kind: label for label, kind in _LABELS.items()}
+_LABEL_OF = {LLM_DEPLOYMENT.kind: naming.DEPLOYMENT, MODEL_VERSION.kind: naming.MODEL_VERSION}
+_LABELS = {**{label: kind for kind, label in _LABEL_OF.items()}, naming.VERIFIES: LLM_DEPLOYMENT.kind}
 
 
 @dataclass(frozen=True, order=True, slots=True)

@@ -28,6 +28,7 @@ from sluicegate.shell.resync import Resync
 from sluicegate.shell.runtime import RuntimeCalls
 from sluicegate.shell.status import StatusWriter
 from sluicegate.shell.view import EVERYWHERE, View
+from sluicegate.shell.webhooks import Webhooks
 from sluicegate.shell.workqueue import WorkQueue
 
 LEASE_NAME = "sluicegate-operator"
@@ -54,6 +55,7 @@ class Surroundings:
     meter: Meter
     on_request: OnRequest
     pods: Pods
+    webhooks: Webhooks
 
 
 class Operator:
@@ -73,7 +75,7 @@ class Operator:
         self.view = View(
             client, scope, self.intake.changed, world.meter, world.jitter, options.resync_seconds
         )
-        self.calls = RuntimeCalls(world.pods, world.now, self.queue.add)
+        self.calls = RuntimeCalls(world.pods, world.webhooks, world.now, self.queue.add)
         self.resync = Resync(client, scope, self.intake, self.queue, options.resync_seconds, world.jitter)
         self._recorder = Recorder(client, options.identity, world.now, lambda: uuid4().hex[:16], world.meter)
         gather = Gatherer(client, self.view, self.calls, options.defaults)

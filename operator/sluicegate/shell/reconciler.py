@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from sluicegate.core import naming, objects
 from sluicegate.core.objects import Manifest
 from sluicegate.core.observed import SeenDeployment, SeenModelVersion
-from sluicegate.core.plan import Action, Ask, Create, Inquire, Plan, Score, Write, written
+from sluicegate.core.plan import Action, Ask, Consult, Create, Inquire, Plan, Score, Write, written
 from sluicegate.core.problem import Problem, name_taken, write_refused
 from sluicegate.kube.client import Client
 from sluicegate.kube.errors import ApiError, BadRequest, Forbidden, Invalid, NotFound
@@ -104,7 +104,7 @@ class Reconciler:
         for action in actions:
             try:
                 match action:
-                    case Ask() | Inquire() | Score():
+                    case Ask() | Consult() | Inquire() | Score():
                         self._calls.start(key, action)
                     case _:
                         await self._applier.write(key, uid, action)

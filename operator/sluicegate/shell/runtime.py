@@ -1,4 +1,5 @@
-"""Calls to model pods: through a Service one generation or the scores of texts, and the status of one pod.
+"""Calls to model pods, through a Service one generation or the scores of texts, and the status of one pod;
+and to the webhooks that have to agree to a rollout.
 
 They run beside reconciling and may take their time: what a decision sees is the last answer, and the key
 comes back as soon as there is a new one.
@@ -11,10 +12,11 @@ from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sluicegate.core.observed import Answer, RuntimeStatus, Scores
-from sluicegate.core.plan import Ask, Inquire, Score
+from sluicegate.core.observed import Answer, Reply, RuntimeStatus, Scores
+from sluicegate.core.plan import Ask, Consult, Inquire, Score
 from sluicegate.shell.keys import Key
 from sluicegate.shell.pods import NoAnswer, Pods
+from sluicegate.shell.webhooks import NoReply, Webhooks
 
 INQUIRY_SECONDS = 10.0
 # A question waits for its turn among the users' requests.
@@ -22,6 +24,8 @@ ASK_SECONDS = 60.0
 # All texts of a question together, one after another.
 SCORE_SECONDS = 300.0
 CALLS_AT_A_TIME = 128
+# Slow webhooks of some make nobody wait for the pods of others.
+WEBHOOKS_AT_A_TIME = 32
 ANSWERS_KEPT = 8
 
 Subject = tuple[Key, str]
@@ -29,19 +33,25 @@ T = TypeVar("T")
 
 
 class RuntimeCalls:
-    """Carries out Ask, Score and Inquire, one at a time for each subject and pod, and keeps the last answers.
+    """Carries out Ask, Score, Inquire and Consult, one at a time for each subject and pod, and keeps the last
+    answers.
 
     `now` is the wall clock: an answer is dated to when it was asked for. `requeue` is told the key of
     each new answer.
     """
 
-    def __init__(self, pods: Pods, now: Callable[[], datetime], requeue: Callable[[Key], None]) -> None:
+    def __init__(
+        self, pods: Pods, webhooks: Webhooks, now: Callable[[], datetime], requeue: Callable[[Key], None]
+    ) -> None:
         self._pods = pods
+        self._webhooks = webhooks
         self._now = now
         self._requeue = requeue
         self._slots = asyncio.Semaphore(CALLS_AT_A_TIME)
+        self._webhook_slots = asyncio.Semaphore(WEBHOOKS_AT_A_TIME)
         self._answers: dict[Key, dict[str, Answer]] = {}
         self._scores: dict[Key, dict[str, Scores]] = {}
+        self._replies: dict[Key, dict[str, Reply]] = {}
         self._statuses: dict[Key, dict[str, RuntimeStatus]] = {}
         self._calls: dict[Subject, asyncio.Task[None]] = {}
 
@@ -53,6 +63,10 @@ class RuntimeCalls:
         """The last answers to the key's Scores, by subject."""
         return dict(self._scores.get(key, {}))
 
+    def replies(self, key: Key) -> Mapping[str, Reply]:
+        """The last replies to the key's Consults, by subject."""
+        return dict(self._replies.get(key, {}))
+
     def statuses(self, key: Key, pods: frozenset[str]) -> Mapping[str, RuntimeStatus]:
         """The last status of each pod of the key, by uid; what is kept of other pods is dropped."""
         held = self._statuses.get(key, {})
@@ -60,19 +74,22 @@ class RuntimeCalls:
             del held[uid]
         return dict(held)
 
-    def start(self, key: Key, action: Ask | Inquire | Score) -> None:
+    def start(self, key: Key, action: Ask | Consult | Inquire | Score) -> None:
         """Begin a call, unless the same subject is being called already."""
         match action:
             case Ask():
                 self._begin((key, action.subject), self._ask(key, action))
             case Score():
                 self._begin((key, action.subject), self._score(key, action))
+            case Consult():
+                self._begin((key, action.subject), self._consult(key, action))
             case Inquire():
                 self._begin((key, action.pod_uid), self._inquire(key, action))
 
     def forget(self, key: Key) -> None:
         self._answers.pop(key, None)
         self._scores.pop(key, None)
+        self._replies.pop(key, None)
         self._statuses.pop(key, None)
         for (owner, _), call in self._calls.items():
             if owner == key:
@@ -118,6 +135,17 @@ class RuntimeCalls:
             except (NoAnswer, TimeoutError) as failure:
                 scores = Scores(at, None, error=_words(failure, SCORE_SECONDS))
         _keep(self._scores.setdefault(key, {}), score.subject, scores)
+
+    async def _consult(self, key: Key, consult: Consult) -> None:
+        async with self._webhook_slots:
+            at = self._now()
+            try:
+                async with asyncio.timeout(consult.timeout_seconds):
+                    said = await self._webhooks.consult(consult)
+                reply = Reply(at, said.status, said.text)
+            except (NoReply, TimeoutError) as failure:
+                reply = Reply(at, None, error=_words(failure, consult.timeout_seconds))
+        _keep(self._replies.setdefault(key, {}), consult.subject, reply)
 
     async def _inquire(self, key: Key, inquire: Inquire) -> None:
         async with self._slots:

@@ -76,7 +76,8 @@ def _replica_set(obj: Manifest) -> Trimmed:
 
 
 def _job(obj: Manifest) -> Trimmed:
-    return {**_child(obj), "status": {"conditions": _conditions(obj, "Failed", "Complete", "Suspended")}}
+    conditions = _conditions(obj, "Failed", "Complete", "Suspended", fields=(*_CONDITION, "reason"))
+    return {**_child(obj), "status": {"conditions": conditions}}
 
 
 def _controller_revision(obj: Manifest) -> Trimmed:

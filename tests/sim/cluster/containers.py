@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.builders import FACTS, digest
+from tests.builders import FACTS, an_exit, digest
 from tests.sim.cluster.pods import Status, with_condition
 
 from sluicegate.core import naming
@@ -58,7 +58,19 @@ def inspected(pod: Manifest) -> str:
     return labels(pod)[naming.MODEL_VERSION]
 
 
-def inspecting(pod: Manifest, at: str) -> Status:
+def is_trial(pod: Manifest) -> bool:
+    """Whether it is a verification Job's."""
+    return naming.VERIFIES in labels(pod)
+
+
+def trial_ended(pod: Manifest, code: int, message: str) -> Status:
+    ended = an_exit(code, message)
+    state = ended["containerStatuses"][0]["state"]
+    return {**pod["status"], "phase": ended["phase"], **_states(pod, store={}, main=state)}
+
+
+def running(pod: Manifest, at: str) -> Status:
+    """A Job's pod that is at it."""
     states = _states(pod, store={}, main={"running": {"startedAt": at}})
     return _unready({**pod, "status": {**pod["status"], "phase": "Running", **states}}, at)
 

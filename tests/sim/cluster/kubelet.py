@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
+from tests.builders import tried_version
 from tests.sim.apiserver import ApiServer
 from tests.sim.cluster import containers
 from tests.sim.cluster.pods import Status, node_of, phase, with_condition
@@ -52,8 +53,8 @@ class Pace:
 
 class Kubelet:
     """`alive(node)` says whose pods it may act on. `trouble` is by the name of a ModelVersion: "crash",
-    "hang" (never ready), "wrong" (answers otherwise than was recorded), or for inspections a termination
-    message.
+    "hang" (never ready), "wrong" (answers otherwise than was recorded), "refused" (by its verification Job),
+    "unwelcome" (to its webhook), or for inspections a termination message.
     """
 
     def __init__(
@@ -117,8 +118,8 @@ class Kubelet:
                 self._write(pod, containers.creating(pod, self._now()))
         elif life.due > now:
             return
-        elif containers.is_inspection(pod):
-            self._inspect(pod, life, now)
+        elif containers.is_inspection(pod) or containers.is_trial(pod):
+            self._run_once(pod, life, now)
         else:
             self._go_on(pod, life, now)
 
@@ -156,16 +157,24 @@ class Kubelet:
         self.lives[uid(pod)] = Life(Stage.FETCHING, now + back_off, restarts)
         self._write(pod, containers.crashed(pod, restarts, reason, self._now()))
 
-    def _inspect(self, pod: Manifest, life: Life, now: float) -> None:
+    def _run_once(self, pod: Manifest, life: Life, now: float) -> None:
+        """A Job's pod: it is at it for a while, and ends."""
         if life.stage is Stage.PULLING:
             self._step(pod, life, Stage.LOADING, self._in(self.pace.inspect, now))
-            self._write(pod, containers.inspecting(pod, self._now()))
+            self._write(pod, containers.running(pod, self._now()))
             return
+        self._step(pod, life, Stage.OVER, now)
+        self._write(pod, self._tried(pod) if containers.is_trial(pod) else self._inspected(pod))
+
+    def _inspected(self, pod: Manifest) -> Status:
         version = containers.inspected(pod)
         trouble = self.trouble.get(version)
-        message = None if trouble in ("crash", "hang", "wrong") else trouble
-        self._step(pod, life, Stage.OVER, now)
-        self._write(pod, containers.inspection_ended(pod, version, message, self._now()))
+        message = None if trouble in ("crash", "hang", "wrong", "refused", "unwelcome") else trouble
+        return containers.inspection_ended(pod, version, message, self._now())
+
+    def _tried(self, pod: Manifest) -> Status:
+        fails = self.trouble.get(tried_version(pod)) == "refused"
+        return containers.trial_ended(pod, int(fails), "it says something else" if fails else "")
 
     def _end(self, pod: Manifest, now: float) -> None:
         """SIGTERM: not ready at once, serving on for a while, then gone."""
