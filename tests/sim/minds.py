@@ -92,22 +92,22 @@ def the_deployment_is_gone(stage: Stage) -> bool:
 
 
 DEEDS: dict[str, tuple[Deed, Reached]] = {
-    "wants the first again": (wants("v1"), TWO),
-    "wants a third": (wants("v3"), serves("v3", 2)),
-    "wants a third for a moment": (wants_a_third_for_a_moment, serves("v2", 2)),
-    "goes back and forth": (goes_back_and_forth, serves("v2", 2)),
-    "wants more replicas": (wants_replicas(3), serves("v2", 3)),
-    "wants fewer replicas": (wants_replicas(1), serves("v2", 1)),
-    "wants no replicas": (wants_replicas(0), none_left),
+    "wants-the-first-again": (wants("v1"), TWO),
+    "wants-a-third": (wants("v3"), serves("v3", 2)),
+    "wants-a-third-for-a-moment": (wants_a_third_for_a_moment, serves("v2", 2)),
+    "goes-back-and-forth": (goes_back_and_forth, serves("v2", 2)),
+    "wants-more-replicas": (wants_replicas(3), serves("v2", 3)),
+    "wants-fewer-replicas": (wants_replicas(1), serves("v2", 1)),
+    "wants-no-replicas": (wants_replicas(0), none_left),
     "pauses": (pauses, serves("v2", 2)),
     "aborts": (aborts, promoted_or_not),
-    "deletes the deployment": (deletes_the_deployment, the_deployment_is_gone),
-    "deletes the version": (deletes_the_version, v2_is_gone),
-    "loses a pod": (loses_a_pod, serves("v2", 2)),
+    "deletes-the-deployment": (deletes_the_deployment, the_deployment_is_gone),
+    "deletes-the-version": (deletes_the_version, v2_is_gone),
+    "loses-a-pod": (loses_a_pod, serves("v2", 2)),
 }
 """By what somebody does."""
 
-OUTAGES = {"wants no replicas": 120.0, "deletes the deployment": 120.0, "loses a pod": 2.0}
+OUTAGES = {"wants-no-replicas": 120.0, "deletes-the-deployment": 120.0, "loses-a-pod": 2.0}
 """Seconds for which requests may fail: nobody is to answer them, or who was asked is gone."""
 
 CALM = "nobody-minds"
@@ -117,7 +117,7 @@ MINDS = {
         Workload(CALM, a_cluster_with(V1, V2, V3, OBSERVED), TWO, another_version, serves("v2", 2)),
         *(
             Workload(
-                deed.replace(" ", "-"),
+                deed,
                 a_cluster_with(V1, V2, V3, OBSERVED),
                 TWO,
                 another_version,
