@@ -110,5 +110,6 @@ def _options(settings: Settings, key: bytes) -> Options:
         store_image=settings.store_image,
         operator_namespace=settings.operator_namespace,
         token_key=key,
+        freeze=settings.freeze,
     )
     return Options(settings.identity, settings.namespaces, settings.resync_seconds, defaults)

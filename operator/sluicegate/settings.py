@@ -15,7 +15,10 @@ DEFAULT_RESYNC_SECONDS = 600.0
 
 @dataclass(frozen=True)
 class Settings:
-    """`namespaces` is empty for the whole cluster; `identity` names this process among its replicas."""
+    """`namespaces` is empty for the whole cluster; `identity` names this process among its replicas.
+
+    `freeze` is why no rollout goes on, empty while they do.
+    """
 
     namespaces: tuple[str, ...]
     operator_namespace: str
@@ -26,6 +29,7 @@ class Settings:
     resync_seconds: float
     log_level: str
     identity: str
+    freeze: str
 
 
 def add_arguments(parser: argparse.ArgumentParser, environment: Mapping[str, str]) -> None:
@@ -48,6 +52,12 @@ def add_arguments(parser: argparse.ArgumentParser, environment: Mapping[str, str
         "how often every object is looked at again",
     )
     add("--log-level", "SLUICEGATE_LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR")
+    add(
+        "--freeze",
+        "SLUICEGATE_FREEZE",
+        "",
+        "why no rollout goes on, as if all were paused; empty: they do",
+    )
     add("--identity", "POD_NAME", socket.gethostname(), "name of this replica in the Lease and in events")
 
 
@@ -64,6 +74,7 @@ def from_arguments(arguments: argparse.Namespace) -> Settings:
         log_level=_level(arguments.log_level),
         # A restarted container is another candidate: its predecessor's writes may still be on their way.
         identity=f"{arguments.identity}_{uuid4().hex[:8]}",
+        freeze=" ".join(arguments.freeze.split()),
     )
 
 

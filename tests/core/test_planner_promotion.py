@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -227,6 +228,23 @@ def test_a_pause_keeps_new_pods_from_being_made() -> None:
     assert ready["message"] == "v2 is held by spec.paused: no pods of it are made"
     assert "rollout" not in cluster.status
     assert reasons(cluster).keys().isdisjoint({"Reconciling", "Stalled"})
+
+
+def test_a_freeze_holds_every_change_until_it_is_over_and_says_why() -> None:
+    cluster = a_settled_cluster()
+    cluster.defaults = replace(cluster.defaults, freeze="incident 4711")
+    cluster.edit(modelVersion="v2")
+    cluster.settle()
+    assert cluster.versions() == ["v1"]
+    assert cluster.condition("Ready")["message"] == (
+        "v2 is held by the operator's SLUICEGATE_FREEZE (incident 4711): no pods of it are made"
+    )
+    cluster.edit(replicas=3)
+    cluster.settle()
+    assert len(cluster.pods()) == 3, "scaling is not held"
+    cluster.defaults = replace(cluster.defaults, freeze="")
+    cluster.settle()
+    assert (cluster.versions(), cluster.answering()) == (["v2"], {"v2"})
 
 
 def test_a_pause_keeps_verified_pods_from_taking_over_for_as_long_as_it_lasts() -> None:

@@ -33,6 +33,11 @@ def test_a_flag_overrides_its_variable() -> None:
     assert settings("--http-port=9000", SLUICEGATE_HTTP_PORT="8000").http_port == 9000
 
 
+def test_a_freeze_is_told_with_its_reason_on_one_line() -> None:
+    assert settings().freeze == ""
+    assert settings(SLUICEGATE_FREEZE="incident\n 4711").freeze == "incident 4711"
+
+
 def test_namespaces_are_a_list_with_commas() -> None:
     assert settings(SLUICEGATE_NAMESPACES="team-a, team-b,").namespaces == ("team-a", "team-b")
 

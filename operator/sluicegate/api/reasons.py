@@ -33,7 +33,10 @@ class Reason(StrEnum):
     DISCARDING = "Discarding", "The new pods have failed and are removed; what served before serves on."
     SCALING = "Scaling", "The number of ready pods is not yet the wanted one."
     AWAITING_PROMOTION = "AwaitingPromotion", "A person has to promote the new version before it goes on."
-    PAUSED = "Paused", "spec.paused holds the change to another version or other settings."
+    PAUSED = (
+        "Paused",
+        "spec.paused, or a freeze, holds the change to another version or other settings.",
+    )
     SWAPPING = (
         "Swapping",
         "The old pods go, to make room for the new; nobody answers until these are verified.",

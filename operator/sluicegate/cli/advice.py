@@ -29,7 +29,7 @@ ADVICE: Mapping[Reason, str] = {
     Reason.SCALING: _TIME,
     Reason.AWAITING_PROMOTION: "A person who lets it serve: kubectl sluice rollout promote NAME "
     "-n NAMESPACE; or spec.rollout.promotion: Automatic.",
-    Reason.PAUSED: "spec.paused: false.",
+    Reason.PAUSED: "spec.paused: false, or an operator without SLUICEGATE_FREEZE.",
     Reason.AWAITING_ANSWER: "An answer through the Service, which the operator asks for again and again.",
     Reason.INSPECTING: "The end of the inspection Job; large checkpoints take minutes to read.",
     Reason.TERMINATING: "The end of the deletion: finalizers of others may keep the object.",

@@ -67,7 +67,8 @@ class RuntimeStatus:
 class Defaults:
     """The operator's own settings that a decision uses.
 
-    `store_image` is the small image; `token_key` the operator's key of control tokens.
+    `store_image` is the small image; `token_key` the operator's key of control tokens. `freeze` is why no
+    rollout goes on, "" while they do.
     """
 
     cuda_image: str
@@ -75,6 +76,7 @@ class Defaults:
     store_image: str
     operator_namespace: str
     token_key: bytes = field(repr=False)
+    freeze: str = ""
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ _UNDER_WAY = {
     Step.PROVISIONING: (Reason.PROVISIONING, "waits for its pods to become ready"),
     Step.VERIFYING: (Reason.VERIFYING, "has ready pods, which are asked through the preview Service"),
     Step.AWAITING_PROMOTION: (Reason.AWAITING_PROMOTION, "is verified and waits to be promoted"),
-    Step.PAUSED: (Reason.PAUSED, "is held by spec.paused: it does not take over"),
+    Step.PAUSED: (Reason.PAUSED, "is held and does not take over"),
     Step.SWAPPING: (
         Reason.SWAPPING,
         "comes in the place of other pods, which finish their requests and go first: there is no room for "
@@ -261,8 +261,8 @@ def _under_way(known: World) -> Problem:
     if step is None:
         return Problem(Reason.SUPERSEDED, "what the spec asked for before is removed first", stalled=False)
     reason, text = _UNDER_WAY[step]
-    if step is Step.PAUSED and known.target is None:
-        text = "is held by spec.paused: no pods of it are made"
+    if step is Step.PAUSED:
+        text = _how_held(known)
     if step is Step.AWAITING_PROMOTION and known.target is not None:
         text = f"{_what_waits(known, known.target)}: {_how_to_promote(known.deployment, known.target)}"
     if step in (Step.PROVISIONING, Step.VERIFYING) and swap.heir(known) is not None:
@@ -271,6 +271,12 @@ def _under_way(known: World) -> Problem:
     if step is Step.OBSERVING and known.observed is not None:
         text = f"{text} {_how_observed(known, known.observed)}"
     return Problem(reason, f"{subject.version if subject else wanted} {text}", stalled=False)
+
+
+def _how_held(known: World) -> str:
+    freeze = known.seen.defaults.freeze
+    by = f"by the operator's SLUICEGATE_FREEZE ({freeze})" if freeze else "by spec.paused"
+    return f"is held {by}: {'it does not take over' if known.target else 'no pods of it are made'}"
 
 
 def _what_waits(known: World, target: Colour) -> str:

@@ -149,8 +149,8 @@ class World:
 
     @property
     def paused(self) -> bool:
-        """Whether the spec holds a change that is wanted."""
-        return self.deployment.spec.paused and self._changes
+        """Whether the spec, or a freeze of all rollouts, holds a change that is wanted."""
+        return (self.deployment.spec.paused or bool(self.seen.defaults.freeze)) and self._changes
 
     @property
     def awaits_promotion(self) -> bool:

@@ -244,7 +244,7 @@ class Step(StrEnum):
     AWAITING_PROMOTION = "AwaitingPromotion"
     """The new pods are verified and a person has to promote them."""
     PAUSED = "Paused"
-    """spec.paused keeps new pods from being made or from serving."""
+    """spec.paused, or a freeze of all rollouts, keeps new pods from being made or from serving."""
     SWAPPING = "Swapping"
     """The old pods finish what they have and go, to make room for the new ones."""
     AWAITING_CAPACITY = "AwaitingCapacity"
