@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 import pytest
-from tests.builders import STARTING, ADeployment, a_pod, ended
+from tests.builders import STARTING, ADeployment, a_pod, ended, unschedulable
 from tests.core.cluster import Cluster
 from tests.core.journeys import a_settled_cluster, moments
 
@@ -240,11 +240,23 @@ def _is_late(cluster: Cluster) -> None:
     cluster.pass_time(days=1)
 
 
+def _finds_no_room(cluster: Cluster) -> None:
+    """Somebody else's pods were faster."""
+    cluster.trouble["v2"] = unschedulable(
+        "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.", cluster.now
+    )
+    cluster.run_pods()
+    cluster.reconcile()
+    assert cluster.condition("Ready")["reason"] == "Unschedulable"
+    cluster.pass_time(days=1)
+
+
 # How a version fails before it takes over.
 EARLY: dict[str, tuple[Callable[[Cluster], None], str]] = {
     "its engines crash on and on": (_loops, "EngineCrashLooping"),
     "somebody ends it": (_is_aborted, "Aborted"),
     "it is late": (_is_late, "ProgressDeadlineExceeded"),
+    "it finds no room": (_finds_no_room, "ProgressDeadlineExceeded"),
 }
 
 

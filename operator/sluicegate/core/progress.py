@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sluicegate.api.reasons import Reason
+from sluicegate.api.v1alpha1.llmdeployment import Step
 from sluicegate.core import capacity, rollout, swap
 from sluicegate.core.colours import Colour
 from sluicegate.core.conditions import timestamp
@@ -19,8 +20,8 @@ def trouble(known: World, target: Colour) -> Problem | None:
     if known.deployment.spec.replicas == 0:
         return None
     found = diagnose(target.replica_set, target.pods)
-    if found and found.reason is Reason.UNSCHEDULABLE and (swap.due(known) or swap.makes_room(known)):
-        # Of the pods that make room, and of who lets them, the step tells.
+    if found and found.reason is Reason.UNSCHEDULABLE and _room_is_due(known):
+        # The step tells who makes it, and who lets them.
         return None
     if found and capacity.waits(known, target):
         return capacity.shortage(known, target, found)
@@ -39,6 +40,11 @@ def trouble(known: World, target: Colour) -> Problem | None:
         text = f"{target.version} is not ready within rollout.progressDeadlineSeconds ({seconds}){words}"
         return Problem(Reason.PROGRESS_DEADLINE_EXCEEDED, text, final=True)
     return replace(found, final=True)
+
+
+def _room_is_due(known: World) -> bool:
+    step = rollout.step(known)
+    return step is Step.SWAPPING or (step in rollout.HELD and swap.due(known))
 
 
 def deadline(known: World, target: Colour) -> datetime | None:
