@@ -390,7 +390,7 @@ DAMAGE = (
     *[there_is_no_room_for_two] * 7,
     what_failed_is_tried_again,
     a_child_is_deleted,
-    *[a_child_is_edited] * 8,
+    *[a_child_is_edited] * 10,
     a_child_is_foreign,
     a_kind_is_refused,
     *[it_is_deleted] * 2,
