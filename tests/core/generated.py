@@ -394,7 +394,7 @@ DAMAGE = (
     a_child_is_foreign,
     a_kind_is_refused,
     *[it_is_deleted] * 2,
-    *[a_model_changes] * 3,
+    *[a_model_changes] * 4,
     the_status_is_lost,
     the_operator_restarts,
     time_passes,

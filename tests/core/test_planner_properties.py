@@ -1,4 +1,4 @@
-"""Twelve thousand generated pairs of a custom resource and its world, each on its way to rest.
+"""Sixteen thousand generated pairs of a custom resource and its world, each on its way to rest.
 
 A pair is what one decision is taken on. Every one is frozen, so that a decision that writes into it fails,
 every write is checked against the invariants, and every way ends Ready or Stalled with nothing left to do.
@@ -32,7 +32,7 @@ from sluicegate.core.plan import (
 )
 from sluicegate.core.planner import plan_deployment
 
-PAIRS = 12_000
+PAIRS = 16_000
 EACH_AT_LEAST = 50
 LONGEST_WAY = 60
 
