@@ -85,6 +85,8 @@ CHANGED: dict[str, dict[str, Any]] = {
     "admission.maxQueuedRequests": {"admission": {"maxQueuedRequests": 0}},
     "rollout.drainSeconds": {"rollout": {"drainSeconds": 5}},
     "rollout.progressDeadlineSeconds": {"rollout": {"progressDeadlineSeconds": 60}},
+    "rollout.strategy": {"rollout": {"strategy": "Swap"}},
+    "rollout.capacity": {"rollout": {"capacity": "Wait"}},
     "rollout.historyLimit": {"rollout": {"historyLimit": 3}},
     "rollout.promotion": {"rollout": {"promotion": "Manual"}},
     "rollout.verification.goldenPrompts.policy": {
