@@ -84,8 +84,8 @@ sim-nightly: venv ## the same, with the long runs as long as they are meant (40 
 contract: venv ## the tests against a real API server, and the fake's against both
 	@pytest -q $(PARALLEL) tests/contract
 
-# A bad version takes minutes to be found out, of each kind.
-NIGHTLY_E2E = e2e/test_bad_versions.py
+# A bad version takes minutes to be found out, of each kind; so do rollouts in a row.
+NIGHTLY_E2E = e2e/test_bad_versions.py e2e/test_rollouts.py
 
 e2e: venv up ## the tests on the local cluster, with real vLLM
 	@images=$$(python3 -m e2e.images build --json) && \
@@ -105,7 +105,7 @@ mutation: venv ## small faults in the decisions, each of which some test has to 
 
 nightly: venv up ## pods' lives, every engine setting that CPU can do, bad versions, rollouts, an operator killed (70 minutes)
 	@$(ENGINE_TESTS) -- -v tests/engine_vllm/test_pod.py tests/engine_vllm/nightly_rows.py
-	@$(MAKE) --no-print-directory e2e E2E='$(NIGHTLY_E2E) e2e/test_rollouts.py e2e/test_survival.py' ROLLOUTS=10 KILLS=20
+	@$(MAKE) --no-print-directory e2e E2E='$(NIGHTLY_E2E) e2e/test_survival.py' ROLLOUTS=10 KILLS=20
 
 test: lint quick core sim contract e2e engine ## everything
 

@@ -93,6 +93,7 @@ async def test_a_version_that_says_something_else_is_rolled_back_and_never_answe
     version: str, norm: float | None, words: str, lab: Lab, cluster: Cluster, weights: Path
 ) -> None:
     # given
+    await lab.edit(NAME, modelVersion="tiny-b")
     before = await lab.settled(NAME)
     folder = "tiny-a"
     if norm is not None:

@@ -16,9 +16,14 @@ REPLACED = (
     "regression-observed",
     "crash-after-cutover",
     "wrong-golden-answer",
+    "job-fails",
+    "webhook-refuses",
+    "swap",
+    "swap-restored",
+    "surge-then-swap",
 )
 """The past, believed, asks for what was before. The rollout that somebody answers to, or that had failed, is
-over, and another one takes its place."""
+over, and another one takes its place. A swap gives its version up for pods that are not there any more."""
 
 
 @pytest.mark.parametrize("workload", [name for name in WORKLOADS if name not in REPLACED])

@@ -26,6 +26,8 @@ from tests.fuzz.values import ABSENT
 from tests.fuzz.verdicts import as_stored, refusal, replay, shrunk
 from tests.sim.server.structure import violations
 
+from sluicegate.api.v1alpha1.llmdeployment import Step
+
 Outcomes = Counter[tuple[str, str]]
 
 LONGEST_WAY = 40
@@ -107,13 +109,20 @@ def _deployment(choose: random.Random, obj: Object) -> str:
         plan = cluster.reconcile()
         invariants.check_labels(plan)
         if not plan.actions and plan.requeue_after is None and cluster.is_settled(plan):
-            return _end(cluster)
+            if not (cluster.trouble and _waits_for_room(cluster)):
+                return _end(cluster)
+            cluster.trouble.clear()
         if step == LONGEST_WAY // 2:
             cluster.trouble.clear()
         cluster.run_pods()
         cluster.run_jobs()
         cluster.now += max(plan.requeue_after or timedelta(0), timedelta(seconds=1))
     raise AssertionError(f"it never settles: {cluster.status}")
+
+
+def _waits_for_room(cluster: Cluster) -> bool:
+    """Whether it rests without an end, as rollout.capacity: Wait lets it."""
+    return (cluster.status.get("rollout") or {}).get("step") == Step.AWAITING_CAPACITY
 
 
 def a_world_for(choose: random.Random, obj: Object) -> Cluster:
