@@ -27,6 +27,7 @@ ITEM, VALUE = "[]", "{}"
 HARMS = (*[0] * 9, *[1] * 8, 2, 2, 4)
 AGREEING = 0.8
 ODD_NAME = 0.12
+LINK_LOCAL = 0.05
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,9 @@ def _agree_on_a_deployment(choose: random.Random, spec: Object) -> None:
         gate.setdefault("skipReason", "INC-42")
     else:
         gate.pop("skipReason", None)
+    webhook = spec.get("rollout", {}).get("verification", {}).get("webhook")
+    if webhook is not None and choose.random() < LINK_LOCAL:
+        webhook["url"] = choose.choice(("http://169.254.169.254/", "https://[fe80::1]:8443/agree"))
     for toleration in pod.get("tolerations", ()):
         if toleration.get("operator") == "Exists":
             toleration.pop("value", None)

@@ -16,7 +16,7 @@ from tests.fuzz.verdicts import as_stored, refusal
 from sluicegate.kube.client import Client
 
 SEED = 1
-OBJECTS = 10_000
+OBJECTS = 14_000
 SUCCESSORS, OLD = 1_000, 20
 STATUSES = 1_500
 PARENTS = 800
