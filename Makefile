@@ -84,8 +84,8 @@ sim-nightly: venv ## the same, with the long runs as long as they are meant (40 
 contract: venv ## the tests against a real API server, and the fake's against both
 	@pytest -q $(PARALLEL) tests/contract
 
-# A bad version takes minutes to be found out, of each kind; so do rollouts in a row.
-NIGHTLY_E2E = e2e/test_bad_versions.py e2e/test_rollouts.py
+# A bad version takes minutes to be found out, of each kind; so do gates, and rollouts in a row.
+NIGHTLY_E2E = e2e/test_bad_versions.py e2e/test_gates.py e2e/test_rollouts.py
 
 e2e: venv up ## the tests on the local cluster, with real vLLM
 	@images=$$(python3 -m e2e.images build --json) && \
