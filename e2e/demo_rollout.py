@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from e2e.cluster import Cluster
@@ -34,6 +31,7 @@ from e2e.demo import (
     state_of,
     target_of,
 )
+from e2e.lab.commands import environment
 
 NEXT = f"{VERSION}-2"
 OBSERVE_SECONDS = 15
@@ -71,10 +69,9 @@ class Person:
 
     def types(self, *command: str, ends_with: int | None = None) -> None:
         """The exit code is shown where one is named. Raises ExpectedError where it is another, or no 0."""
-        folders = (str(self.target.kubectl_path.parent), str(Path(sys.executable).parent), os.environ["PATH"])
-        own = {"PATH": os.pathsep.join(folders), "KUBECONFIG": str(self.target.kubeconfig)}
         print(f"\n$ {' '.join(map(_quoted, command))}", flush=True)
-        code = subprocess.run(command, env={**os.environ, **own}, cwd=CHECKOUT, check=False).returncode
+        where = environment(self.target.kubectl_path, self.target.kubeconfig)
+        code = subprocess.run(command, env=where, cwd=CHECKOUT, check=False).returncode
         if ends_with is not None:
             print(f"(exit code {code})", flush=True)
         if code != (ends_with or 0):

@@ -19,12 +19,17 @@ class Ended:
     log: str
 
 
+def environment(kubectl: Path, kubeconfig: Path) -> dict[str, str]:
+    """Of a command that finds kubectl and the plugin, and knows which cluster is meant."""
+    folders = (str(kubectl.parent), str(Path(sys.executable).parent), os.environ["PATH"])
+    return {**os.environ, "PATH": os.pathsep.join(folders), "KUBECONFIG": str(kubeconfig)}
+
+
 async def run(cluster: Cluster, *command: str) -> Ended:
     """Run a command on the cluster until it ends."""
-    folders = (str(cluster.layout.kubectl.parent), str(Path(sys.executable).parent), os.environ["PATH"])
     process = await asyncio.create_subprocess_exec(
         *command,
-        env={**os.environ, "PATH": os.pathsep.join(folders), "KUBECONFIG": str(cluster.kubeconfig)},
+        env=environment(cluster.layout.kubectl, cluster.kubeconfig),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

@@ -38,6 +38,16 @@ def moments(cluster: Cluster, passes: int = 40) -> Iterator[Cluster]:
     raise AssertionError("it never settles")
 
 
+def kills(cluster: Cluster, passes: int = 40) -> Iterator[Cluster]:
+    """A fork for each write on the way, and for the end of each pass: killed there, the operator is back."""
+    for moment in moments(cluster, passes):
+        for written in range(len(moment.plan().actions) + 1):
+            killed = moment.fork()
+            killed.reconcile(crash_after=written)
+            killed.restart_operator()
+            yield killed
+
+
 def _the_first_apply(_: Cluster) -> None:
     """Nothing but the LLMDeployment is there."""
 

@@ -17,6 +17,8 @@ from tests.sim.workloads import (
     a_cluster_with,
     another_version,
     rolled_back,
+    rollout_of,
+    say,
     serves,
 )
 
@@ -27,7 +29,7 @@ Deed = Callable[[Stage], None]
 
 HELD_SECONDS = 20.0
 V3 = a_model_version("v3", ready=False)
-OBSERVED = a_deployment(rollout={"observeSeconds": 5})
+GIVEN = a_cluster_with(V1, V2, V3, a_deployment(rollout={"observeSeconds": 5}))
 
 
 def wants(version: str) -> Deed:
@@ -55,9 +57,7 @@ def pauses(stage: Stage) -> None:
 
 def aborts(stage: Stage) -> None:
     """What the status tells of; of nothing, something else that nobody knows."""
-    deployment = stage.find(LLM_DEPLOYMENT, "chat") or {}
-    rollout = ((deployment.get("status") or {}).get("rollout") or {}).get("id", "0badc0de")
-    stage.patch(LLM_DEPLOYMENT, "chat", {"metadata": {"annotations": {ABORT: rollout}}})
+    say(stage, ABORT, rollout_of(stage).get("id", "0badc0de"))
 
 
 def deletes_the_deployment(stage: Stage) -> None:
@@ -114,11 +114,11 @@ CALM = "nobody-minds"
 MINDS = {
     each.name: each
     for each in (
-        Workload(CALM, a_cluster_with(V1, V2, V3, OBSERVED), TWO, another_version, serves("v2", 2)),
+        Workload(CALM, GIVEN, TWO, another_version, serves("v2", 2)),
         *(
             Workload(
                 deed,
-                a_cluster_with(V1, V2, V3, OBSERVED),
+                GIVEN,
                 TWO,
                 another_version,
                 end,

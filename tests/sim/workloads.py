@@ -112,16 +112,18 @@ async def another_version(stage: Stage) -> None:
 
 async def another_version_that_somebody_promotes(stage: Stage) -> None:
     stage.edit(modelVersion="v2")
-    if await stage.until(lambda: _rollout(stage).get("step") == "AwaitingPromotion", PEOPLE_SECONDS):
+    if await stage.until(lambda: rollout_of(stage).get("step") == "AwaitingPromotion", PEOPLE_SECONDS):
         await asyncio.sleep(1)
-        _say(stage, PROMOTE, _rollout(stage)["id"])
+        say(stage, PROMOTE, rollout_of(stage)["id"])
 
 
-def _say(stage: Stage, annotation: str, rollout: str) -> None:
+def say(stage: Stage, annotation: str, rollout: str) -> None:
+    """A person's word on a rollout."""
     stage.patch(LLM_DEPLOYMENT, "chat", {"metadata": {"annotations": {annotation: rollout}}})
 
 
-def _rollout(stage: Stage) -> Manifest:
+def rollout_of(stage: Stage) -> Manifest:
+    """What the status tells of the change in progress; empty where it tells of none."""
     return _status(stage).get("rollout") or {}
 
 
@@ -138,7 +140,7 @@ async def a_worse_version(stage: Stage) -> None:
 async def a_version_that_crashes_under_load(stage: Stage) -> None:
     """All its pods end within a moment of serving alone, and again at each start."""
     stage.edit(modelVersion="v2")
-    if await stage.until(lambda: _rollout(stage).get("step") == "Observing", 120):
+    if await stage.until(lambda: rollout_of(stage).get("step") == "Observing", 120):
         stage.world.kubelet.trouble["v2"] = "crash"
         for pod in stage.pods():
             if stage.world.runtimes.version_for(pod) == "v2":
@@ -219,7 +221,7 @@ async def a_bad_version_that_has_failed(stage: Stage) -> None:
 async def another_try(stage: Stage) -> None:
     """What was wrong with the version is over, and somebody says so."""
     stage.world.kubelet.trouble.clear()
-    _say(stage, RETRY, _status(stage)["history"][0]["id"])
+    say(stage, RETRY, _status(stage)["history"][0]["id"])
 
 
 async def the_good_version_again(stage: Stage) -> None:
@@ -234,9 +236,9 @@ async def a_correction(stage: Stage) -> None:
 async def another_version_that_somebody_aborts(stage: Stage) -> None:
     stage.world.kubelet.trouble["v2"] = "hang"
     stage.edit(modelVersion="v2")
-    if await stage.until(lambda: _rollout(stage), PEOPLE_SECONDS):
+    if await stage.until(lambda: rollout_of(stage), PEOPLE_SECONDS):
         await asyncio.sleep(1)
-        _say(stage, ABORT, _rollout(stage)["id"])
+        say(stage, ABORT, rollout_of(stage)["id"])
 
 
 async def another_version_of_both(stage: Stage) -> None:

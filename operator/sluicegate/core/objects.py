@@ -3,9 +3,9 @@
 An object is the mapping that the API server sent, trimmed by the informer to what is read here.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 Manifest = Mapping[str, Any]
@@ -58,6 +58,13 @@ def overdue(obj: Manifest, now: datetime) -> bool:
     """Whether its deletion, grace period included, should have ended by now."""
     until = obj["metadata"].get("deletionTimestamp")
     return until is not None and datetime.fromisoformat(until) < now
+
+
+def until_overdue(objs: Iterable[Manifest], now: datetime) -> Iterator[timedelta]:
+    """In how much time each of those that are being deleted is overdue."""
+    for obj in objs:
+        if until := obj["metadata"].get("deletionTimestamp"):
+            yield datetime.fromisoformat(until) - now + timedelta(seconds=1)
 
 
 def controller_uid(obj: Manifest) -> str | None:

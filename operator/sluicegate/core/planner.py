@@ -14,7 +14,16 @@ from sluicegate.core import children, naming, observation, rollout, swap, verifi
 from sluicegate.core.colours import Colour
 from sluicegate.core.endings import concluded
 from sluicegate.core.intent import write
-from sluicegate.core.objects import Manifest, annotation, by_name, ref, resource_version, terminating, uid
+from sluicegate.core.objects import (
+    Manifest,
+    annotation,
+    by_name,
+    ref,
+    resource_version,
+    terminating,
+    uid,
+    until_overdue,
+)
 from sluicegate.core.observed import SeenDeployment
 from sluicegate.core.plan import Action, Apply, Create, Delete, Plan
 from sluicegate.core.progress import deadline
@@ -249,8 +258,6 @@ def _look_again(known: World) -> timedelta | None:
         moments.append(limit - known.now)
     moments += [*observation.moments(known), *swap.moments(known)]
     if known.failed and rollout.step(known):
-        # A second later they are overdue.
-        ends = (pod["metadata"].get("deletionTimestamp") for pod in known.failed.pods)
-        moments += [datetime.fromisoformat(each) - known.now + timedelta(seconds=1) for each in ends if each]
+        moments += until_overdue(known.failed.pods, known.now)
     ahead = [moment for moment in moments if moment > timedelta(0)]
     return min(ahead, default=None)

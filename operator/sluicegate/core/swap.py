@@ -8,13 +8,13 @@ number of replicas: one that is ending still holds its accelerators.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sluicegate.api.v1alpha1.llmdeployment import Outcome
 from sluicegate.api.v1alpha1.rollout import Capacity, Strategy
 from sluicegate.core import capacity
 from sluicegate.core.colours import Colour
-from sluicegate.core.objects import overdue
+from sluicegate.core.objects import overdue, until_overdue
 from sluicegate.core.world import World
 
 
@@ -94,9 +94,8 @@ def moments(world: World) -> Iterator[timedelta]:
         yield since + capacity.PATIENCE - world.now
     only = heir(world)
     for colour in world.colours.values() if only is not None else ():
-        ends = (pod["metadata"].get("deletionTimestamp") for pod in colour.pods if colour is not only)
-        # A second later they are overdue.
-        yield from (datetime.fromisoformat(each) - world.now + timedelta(seconds=1) for each in ends if each)
+        if colour is not only:
+            yield from until_overdue(colour.pods, world.now)
 
 
 def _swaps(world: World) -> bool:
