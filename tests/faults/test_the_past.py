@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 from tests.faults.conftest import Count
+from tests.faults.each import EACH
 from tests.faults.judging import all_well
 from tests.sim.faults import PAST, Channel, line
 from tests.sim.runner import Run, numbers, reference
-from tests.sim.workloads import WORKLOADS
 
 REPLACED = (
     "manual-promotion",
@@ -26,7 +26,7 @@ REPLACED = (
 over, and another one takes its place. A swap gives its version up for pods that are not there any more."""
 
 
-@pytest.mark.parametrize("workload", [name for name in WORKLOADS if name not in REPLACED])
+@pytest.mark.parametrize("workload", [each for each in EACH if each.values[0] not in REPLACED])
 def test_what_an_api_server_says_of_the_past_undoes_nothing(workload: str, count: Count) -> None:
     lines = numbers(reference(workload), Channel.LINE)
     count(11, all_well(Run(workload, 0, (line(number, PAST),)) for number in lines))

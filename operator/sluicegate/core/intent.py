@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -54,10 +54,22 @@ def owns_annotation(live: Manifest, key: str) -> bool:
 def _still_ours(intent: Manifest, live: Manifest) -> bool:
     """Whether every field of the intent is owned by one of our entries: a create's or a later apply's."""
     entries = tuple(live["owned"]["ours"])
-    if not entries:
-        return False
-    intended = {key: value for key, value in intent.items() if key not in _TYPE}
-    metadata = {key: value for key, value in intent["metadata"].items() if key not in _IDENTITY}
+    return bool(entries) and _covered(entries, _Stamped(intent["metadata"]["annotations"][INTENT], intent))
+
+
+@dataclass(frozen=True)
+class _Stamped:
+    """An intent, which its hash stands for."""
+
+    hash: str
+    manifest: Manifest = field(compare=False)
+
+
+# Asked at each pass, of objects that hardly ever change.
+@lru_cache(maxsize=4096)
+def _covered(entries: tuple[str, ...], intent: _Stamped) -> bool:
+    intended = {key: value for key, value in intent.manifest.items() if key not in _TYPE}
+    metadata = {key: value for key, value in intent.manifest["metadata"].items() if key not in _IDENTITY}
     return _together(entries).covers({**intended, "metadata": metadata})
 
 
