@@ -26,9 +26,16 @@ class Reason(StrEnum):
     # What is under way.
     PROVISIONING = "Provisioning", "New pods come up."
     VERIFYING = "Verifying", "New pods are ready and are asked before they may serve."
+    STAGING = "Staging", "The running pods bring the files of the new version beside those that they serve."
+    CANARY = "Canary", "One pod has changed to the new version and has to answer right."
+    FLEET = "Fleet", "The pods change to the new version, one after another."
     CUTOVER = "Cutover", "The Service moves from the old pods to the new."
-    OBSERVING = "Observing", "The new version serves and is watched; the old pods can take over again."
-    REVERTING = "Reverting", "The new version failed while it served; the Service moves back to the old pods."
+    OBSERVING = "Observing", "The new version serves and is watched; the old one can take over again."
+    REVERTING = (
+        "Reverting",
+        "The new version failed or is wanted no more; the Service moves back to the old pods, or pods change "
+        "back.",
+    )
     DRAINING = "Draining", "Old pods finish the requests that they have."
     DISCARDING = "Discarding", "The new pods have failed and are removed; what served before serves on."
     SCALING = "Scaling", "The number of ready pods is not yet the wanted one."
@@ -91,6 +98,11 @@ class Reason(StrEnum):
     )
     NO_READY_REPLICAS = "NoReadyReplicas", "No pod is ready."
     PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded", "New pods took longer than the deadline allows."
+    RESTART_REQUIRED = "RestartRequired", "A version cannot come into the running pods; new ones come."
+    HOT_RELOAD_FAILED = (
+        "HotReloadFailed",
+        "A pod has refused the new version, or gone back from it by itself.",
+    )
     REGRESSION_OBSERVED = "RegressionObserved", "The new version is worse than the one before it allows."
     ROLLED_BACK = "RolledBack", "The wanted version failed; what served before serves on."
     ABORTED = "Aborted", "A person has ended the rollout before it was promoted."

@@ -20,6 +20,7 @@ from sluicegate.api.v1alpha1.modelversion import ModelVersion
 from sluicegate.cli.command import Command, CommandError, Exit
 from sluicegate.cli.files import Object, read
 from sluicegate.core import children, naming
+from sluicegate.core.colours import Record
 from sluicegate.core.exposure import Exposure
 from sluicegate.core.inspection import inspection_job
 from sluicegate.core.observed import Defaults, SeenDeployment
@@ -114,7 +115,8 @@ def _children(
     template = pod_template(deployment, rollout, checked.pointer, checked.flags, defaults)
     yield children.control_secret(deployment, defaults.token_key)
     yield children.network_policy(deployment, defaults.operator_namespace)
-    yield children.revision(deployment, rollout, target, template, checked.pointer.as_json())
+    record = Record(target, template, checked.pointer.as_json())
+    yield children.revision(deployment, rollout, record)
     yield children.pointer(deployment, rollout, checked.pointer.as_json())
     yield children.replica_set(deployment, rollout, target, template, spec.replicas)
     yield children.preview_service(deployment, rollout)

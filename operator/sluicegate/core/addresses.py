@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from sluicegate.core.objects import Manifest
+from sluicegate.core.template import SERVING_PORT
 
 
 def host(address: str) -> str:
     return f"[{address}]" if ":" in address else address
+
+
+def pod_url(pod: Manifest) -> str | None:
+    """Base URL of a pod's own serving port; None where it has no address yet."""
+    address = (pod.get("status") or {}).get("podIP")
+    return f"http://{host(address)}:{SERVING_PORT}" if address else None
 
 
 def service_url(service: Manifest | None) -> str | None:

@@ -6,13 +6,14 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sluicegate.api.meta import API_VERSION
 from sluicegate.api.v1alpha1.gates import JobGate
-from sluicegate.api.v1alpha1.llmdeployment import KIND, Ending, LLMDeployment
+from sluicegate.api.v1alpha1.llmdeployment import KIND, LLMDeployment
 from sluicegate.core import naming
+from sluicegate.core.colours import Content, Record
 from sluicegate.core.exposure import Exposure
 from sluicegate.core.intent import stamped
 from sluicegate.core.template import (
@@ -61,32 +62,46 @@ def _child(
 def revision(
     owner: LLMDeployment,
     rollout: str,
-    target: str,
-    template: Mapping[str, Any],
-    pointer: Mapping[str, Any],
-    ending: Ending | None = None,
-    *,
-    settled: bool = False,
-    verification: str = "",
-    swaps: bool = False,
+    record: Record,
 ) -> Object:
     """Record of a colour: its template and pointer as rendered once, what for, how its rollout comes about,
-    was verified and ended."""
-    notes = {naming.OUTCOME: ending.model_dump_json(by_alias=True)} if ending else {}
-    notes |= {naming.SETTLED: "true"} if settled else {}
-    notes |= {naming.VERIFICATION: verification} if verification else {}
-    notes |= {naming.SWAPS: "true"} if swaps else {}
-    labels = {**naming.colour_labels(owner.metadata.name, rollout), naming.TARGET: target}
+    was verified and ended, and what its pods were told to serve since."""
+    made = record.made or record.content
+    data = {"target": made.target, "template": dict(record.template or {}), "pointer": dict(made.pointer)}
+    if record.reload is not None:
+        data["reloads"] = {"colour": record.reload.colour, **_content(record.reload.before)}
+    labels = {**naming.colour_labels(owner.metadata.name, rollout), naming.TARGET: made.target}
     return _child(
         owner,
         "apps/v1",
         "ControllerRevision",
         naming.colour_name(owner.metadata.name, rollout),
         labels,
-        notes,
+        dict(_notes(record)),
         revision=1,
-        data={"target": target, "template": dict(template), "pointer": dict(pointer)},
+        data=data,
     )
+
+
+def _notes(record: Record) -> Iterator[tuple[str, str]]:
+    if record.ending is not None:
+        yield naming.OUTCOME, record.ending.model_dump_json(by_alias=True)
+    if record.settled:
+        yield naming.SETTLED, "true"
+    if record.verification:
+        yield naming.VERIFICATION, record.verification
+    if record.swaps:
+        yield naming.SWAPS, "true"
+    if record.made is not None:
+        told = {**_content(record.content), "since": record.since}
+        yield naming.RELOADED, json.dumps(told, sort_keys=True)
+    if record.not_in_place:
+        yield naming.NOT_IN_PLACE, record.not_in_place
+
+
+def _content(content: Content) -> Object:
+    brought = {"rollout": content.rollout} if content.rollout else {}
+    return {"target": content.target, "pointer": dict(content.pointer), **brought}
 
 
 def pointer(owner: LLMDeployment, rollout: str, content: Mapping[str, Any]) -> Object:

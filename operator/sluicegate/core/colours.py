@@ -2,7 +2,8 @@
 
 A colour is a ControllerRevision that records its template, a pointer ConfigMap that names its model, a
 ReplicaSet, and where one is asked for a Job that verifies it. Which colour answers is said by the
-Service's selector alone.
+Service's selector alone. A version that comes into the running pods of a colour has only a
+ControllerRevision.
 """
 
 from __future__ import annotations
@@ -23,12 +24,35 @@ from sluicegate.core.template import POINTER_KEY
 
 
 @dataclass(frozen=True)
+class Content:
+    """What pods are to serve: the target's hash, the pointer's content, and the rollout that brought it in
+    place, "" where pods were made with it."""
+
+    target: str
+    pointer: Mapping[str, Any]
+    rollout: str = ""
+
+
+@dataclass(frozen=True)
+class Reload:
+    """Of a rollout into running pods: the colour that they are of, and what they served before."""
+
+    colour: str
+    before: Content
+
+
+@dataclass(frozen=True)
 class Record:
-    """What a colour was made as: the target's hash, the pod template, the pointer's content.
+    """What a colour is: the target's hash, the pod template, the pointer's content.
 
     `ending` is None until its rollout is over; a failed one that is `settled` stands in nobody's way.
     `verification` tells what the gates made of it, one after another, "" where none was asked. One that
     `swaps` has no pods before those of the colour before are gone; it is not promoted yet.
+
+    Where its pods were told to serve something else since it was made, `made` is what it was made as,
+    `rollout` what brought the new content ("" where it is the old one again) and `since` when. `reload` is
+    there where its rollout goes into the pods of another colour; `not_in_place` says why it does not after
+    all, "" while it does.
     """
 
     target: str
@@ -38,6 +62,20 @@ class Record:
     settled: bool = False
     verification: str = ""
     swaps: bool = False
+    made: Content | None = None
+    rollout: str = ""
+    since: str = ""
+    reload: Reload | None = None
+    not_in_place: str = ""
+
+    @property
+    def content(self) -> Content:
+        return Content(self.target, self.pointer, self.rollout)
+
+    @property
+    def in_place(self) -> bool:
+        """Whether its rollout goes, or went, into running pods."""
+        return self.reload is not None and not self.not_in_place
 
     def notes(self, what: str) -> bool:
         """Whether this is on record of one of the gates."""
@@ -63,6 +101,12 @@ class Colour:
     @property
     def digest(self) -> str:
         return str(self.record.pointer.get("digest", ""))
+
+    @property
+    def made_version(self) -> str:
+        """The version that its own rollout was about."""
+        made = self.record.made
+        return str(made.pointer.get("version", "")) if made else self.version
 
     @property
     def over(self) -> bool:
@@ -119,18 +163,30 @@ def _record(revision: Manifest | None, pointer: Manifest | None, replica_set: Ma
     """What was recorded at creation, which nobody can edit; of a lost record, what the rest still says."""
     if revision is not None:
         data = _json(revision.get("data"))
+        made, reload = _content(data), data.get("reloads")
+        told = _json(_noted(revision, naming.RELOADED))
+        now = _content(told) if told else made
         return Record(
-            str(data.get("target", "")),
-            data.get("template"),
-            _json(data.get("pointer")),
-            _ending(_noted(revision, naming.OUTCOME)),
-            _noted(revision, naming.SETTLED) is not None,
-            _noted(revision, naming.VERIFICATION) or "",
-            _noted(revision, naming.SWAPS) is not None,
+            target=now.target,
+            template=data.get("template"),
+            pointer=now.pointer,
+            ending=_ending(_noted(revision, naming.OUTCOME)),
+            settled=_noted(revision, naming.SETTLED) is not None,
+            verification=_noted(revision, naming.VERIFICATION) or "",
+            swaps=_noted(revision, naming.SWAPS) is not None,
+            made=made if told else None,
+            rollout=now.rollout,
+            since=str(told.get("since", "")),
+            reload=Reload(str(reload.get("colour")), _content(reload)) if reload else None,
+            not_in_place=_noted(revision, naming.NOT_IN_PLACE) or "",
         )
     target = labels(replica_set).get(naming.TARGET, "") if replica_set else ""
     template = replica_set["spec"].get("template") if replica_set else None
     return Record(target, template, _json((pointer or {}).get("data", {}).get(POINTER_KEY)))
+
+
+def _content(data: Mapping[str, Any]) -> Content:
+    return Content(str(data.get("target", "")), _json(data.get("pointer")), str(data.get("rollout", "")))
 
 
 def _noted(revision: Manifest, key: str) -> str | None:

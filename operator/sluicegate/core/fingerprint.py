@@ -57,6 +57,11 @@ def _device(engine: Mapping[str, Any]) -> str:
     return next((name for name in limits if "/" in name), "cpu")
 
 
+def flags(template: Mapping[str, Any] | None) -> list[str]:
+    """vLLM's arguments in a pod template."""
+    return _flags(_engine(template))
+
+
 def _flags(engine: Mapping[str, Any]) -> list[str]:
     command = list(engine.get("command") or ())
     return command[command.index("--") + 1 :] if "--" in command else []

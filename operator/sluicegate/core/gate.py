@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sluicegate.api.reasons import Reason
+from sluicegate.core.addresses import pod_url, service_url
+from sluicegate.core.colours import Colour
 from sluicegate.core.plan import Action
 from sluicegate.core.problem import Problem
 from sluicegate.core.world import World
@@ -22,6 +24,11 @@ class Gate:
     problem: Problem | None = None
     asks: tuple[Action, ...] = ()
     note: str = ""
+
+
+def asked_at(known: World, colour: Colour) -> str | None:
+    """Base URL at which a colour is asked: of the preview Service, or of the pod that changed first."""
+    return pod_url(colour.pods[0]) if colour.record.in_place else service_url(known.preview)
 
 
 def refused(known: World, reason: Reason, why: str, until: str) -> Gate:

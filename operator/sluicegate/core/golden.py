@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import math
 from itertools import zip_longest
+from typing import Any
 
 from pydantic import ValidationError
 
 from sluicegate.api.reasons import Reason
 from sluicegate.api.v1alpha1.golden import GoldenPolicy, GoldenPrompt, GoldenPromptsGate
 from sluicegate.api.v1alpha1.modelversion import ModelVersion
-from sluicegate.core.addresses import service_url
 from sluicegate.core.colours import Colour
 from sluicegate.core.fingerprint import fingerprint
-from sluicegate.core.gate import Gate, refused
+from sluicegate.core.gate import Gate, asked_at, refused
 from sluicegate.core.naming import digest_of
 from sluicegate.core.objects import uid
 from sluicegate.core.observed import Scores
@@ -36,14 +36,14 @@ def gate(known: World, colour: Colour) -> Gate:
     if not recorded and asked.policy is GoldenPolicy.IF_RECORDED:
         return Gate(opens=True)
     engine = _engine(known, colour)
-    comparable = tuple(prompt for prompt in recorded if prompt.recorded_with == engine)
+    comparable = _comparable(recorded, engine)
     if not comparable:
         return _not_comparable(asked.policy, colour, engine)
     texts = tuple(Text(each.name, each.prompt, each.tokens) for each in comparable)
     subject = f"golden/{colour.id}/{digest_of([[t.name, t.prompt, t.tokens] for t in texts], 12)}"
     scores = known.seen.scores.get(subject)
     if scores is None or scores.error or scores.version != colour.version:
-        return Gate(opens=False, problem=_unanswered(scores), asks=_questions(known, subject, texts))
+        return Gate(opens=False, problem=_unanswered(scores), asks=_questions(known, colour, subject, texts))
     refusal = f"golden prompt {scores.refusal}" if scores.refusal else None
     wrong = refusal or next(filter(None, (_mismatch(each, scores, asked) for each in comparable)), None)
     if wrong:
@@ -51,8 +51,29 @@ def gate(known: World, colour: Colour) -> Gate:
     return Gate(opens=True, note=f"golden prompts held: {', '.join(each.name for each in comparable)}")
 
 
-def _questions(known: World, subject: str, texts: tuple[Text, ...]) -> tuple[Score, ...]:
-    url, model = service_url(known.preview), served_model_name(known.deployment)
+def to_prove(known: World, colour: Colour) -> tuple[dict[str, Any], ...]:
+    """The golden prompts by which a pod of the colour can prove itself, as its runtime is told them."""
+    asked = known.deployment.spec.rollout.verification.golden_prompts
+    if asked.policy is GoldenPolicy.SKIP:
+        return ()
+    return tuple(
+        {
+            "name": each.name,
+            "prompt": list(each.prompt),
+            "tokens": list(each.tokens),
+            "logProbabilities": [value / 1000 for value in each.log_probabilities_milli_nats],
+            "tolerance": asked.max_difference_milli_nats / 1000,
+        }
+        for each in _comparable(_recorded(known, colour), _engine(known, colour))
+    )
+
+
+def _comparable(recorded: tuple[GoldenPrompt, ...], engine: str | None) -> tuple[GoldenPrompt, ...]:
+    return tuple(prompt for prompt in recorded if prompt.recorded_with == engine)
+
+
+def _questions(known: World, colour: Colour, subject: str, texts: tuple[Text, ...]) -> tuple[Score, ...]:
+    url, model = asked_at(known, colour), served_model_name(known.deployment)
     return (Score(subject, url, model, texts, "golden prompts have to hold"),) if url else ()
 
 

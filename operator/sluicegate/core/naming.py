@@ -43,6 +43,11 @@ SETTINGS = "sluicegate.dev/settings"
 SWAPS = "sluicegate.dev/swaps"
 """On it too, until the colour is promoted: the pods of the one before go first, to make room for its own."""
 
+RELOADED = "sluicegate.dev/reloaded"
+"""On it too: what its pods were told to serve since it was made, as JSON."""
+NOT_IN_PLACE = "sluicegate.dev/not-in-place"
+"""On it too: why new pods come, although the running ones were to change."""
+
 RETIRED = "sluicegate.dev/retired"
 """On a ReplicaSet that is about to be deleted."""
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from sluicegate.api.reasons import Reason
-from sluicegate.core import naming, progress, rollout
+from sluicegate.core import control, hot_reload, in_place, naming, progress, rollout
 from sluicegate.core.colours import Colour
 from sluicegate.core.comparison import Finding, Sample, compare, sample
+from sluicegate.core.diagnosis import diagnose
 from sluicegate.core.objects import Manifest, uid
 from sluicegate.core.observed import RuntimeStatus
 from sluicegate.core.plan import Inquire
@@ -22,20 +23,37 @@ PERIOD = timedelta(seconds=5)
 def end(known: World) -> datetime | None:
     """Until when who serves is observed; None where nobody is, for a time that is asked for and with pods."""
     seconds = known.deployment.spec.rollout.observe_seconds
-    if known.observed is None or seconds == 0 or known.deployment.spec.replicas == 0:
+    if known.watched is None or seconds == 0 or known.deployment.spec.replicas == 0:
         return None
-    return datetime.fromisoformat(known.exposure.since) + timedelta(seconds=seconds)
+    return _since(known, known.watched) + timedelta(seconds=seconds)
+
+
+def _since(known: World, observed: Colour) -> datetime:
+    """Since when it answers: the Service moved to it, or the last of its pods changed in place."""
+    return datetime.fromisoformat(observed.record.since if known.taken else known.exposure.since)
+
+
+def _before(known: World) -> Colour | None:
+    """What can serve again: other pods, or what the same ones served before."""
+    if known.reload is not None and known.watched is not None:
+        return in_place.before(known.watched, known.reload)
+    return known.previous
 
 
 def success(known: World, observed: Colour) -> str | None:
     """What its promotion is owed to, or None where it is not to be promoted yet."""
     until = end(known)
     if until is None:
-        return "the Service points at it"
+        return "its pods serve it" if known.taken else "the Service points at it"
     if observed.record.swaps:
         answers = observed.ready_pods and not _unheard(known, observed)
         return "not observed: it took the place of the pods before it, and answers" if answers else None
-    if known.now < until or not observed.ready_pods or _unheard(known, observed) or not _all_heard(known):
+    if (
+        known.now < until
+        or not observed.ready_pods
+        or _unheard(known, observed)
+        or not _all_heard(known, observed)
+    ):
         return None
     seconds = known.deployment.spec.rollout.observe_seconds
     return f"observed for {seconds} s; {finding(known, observed).note}"
@@ -50,10 +68,12 @@ def failure(known: World, observed: Colour) -> Problem | None:
     until = end(known)
     if until is None:
         return None
-    if known.deployment.metadata.annotations.get(naming.ABORT) == observed.id:
+    rollout_id = known.reload.id if known.reload else observed.id
+    if known.deployment.metadata.annotations.get(naming.ABORT) == rollout_id:
         return Problem(Reason.ABORTED, "somebody ended it while it was observed")
-    can_go_back = known.previous is not None and bool(known.previous.ready_pods or observed.record.swaps)
-    found = progress.trouble(known, observed)
+    before = known.previous
+    can_go_back = known.taken or (before is not None and bool(before.ready_pods or observed.record.swaps))
+    found = _trouble(known, observed)
     if not observed.ready_pods and (can_go_back or known.now >= until):
         return found or Problem(Reason.NO_READY_REPLICAS, f"no pod of {observed.version} is ready any more")
     if not can_go_back:
@@ -64,22 +84,30 @@ def failure(known: World, observed: Colour) -> Problem | None:
     return Problem(Reason.REGRESSION_OBSERVED, worse) if worse else None
 
 
+def _trouble(known: World, observed: Colour) -> Problem | None:
+    """What is wrong with it. In place a pod that came late to the change is no fault of the version."""
+    if known.taken and hot_reload.astray(known):
+        return diagnose(observed.replica_set, observed.pods)
+    return progress.trouble(known, observed)
+
+
 def finding(known: World, observed: Colour) -> Finding:
     """How its answers compare with those of what served before."""
     limits = known.deployment.spec.rollout.verification.comparison
-    before = _sample(known, known.previous) if known.previous else Sample()
+    old = _before(known)
+    before = _sample(known, old) if old else Sample()
     return compare(before, _sample(known, observed), limits)
 
 
-def _all_heard(known: World) -> bool:
+def _all_heard(known: World, observed: Colour) -> bool:
     """Whether every ready pod of both was asked since, by this operator: one that was away has yet to."""
-    since = datetime.fromisoformat(known.exposure.since)
+    since = _since(known, observed)
     return all(heard is not None and heard.at >= since for _, heard in _pods(known))
 
 
 def _pods(known: World) -> Iterator[tuple[Manifest, RuntimeStatus | None]]:
     """The ready pods of both, and what was heard of each."""
-    for colour in (known.previous, known.observed):
+    for colour in (known.previous, known.watched):
         for pod in colour.ready_pods if colour else ():
             yield pod, known.seen.runtimes.get(uid(pod))
 
@@ -88,10 +116,9 @@ def questions(known: World) -> Iterator[Inquire]:
     """Ask the pods of both for what they measured."""
     if end(known) is None:
         return
-    for pod, heard in _pods(known):
-        # One that is still to come was heard before a clock was set back.
-        if heard is None or not timedelta(0) <= known.now - heard.at < PERIOD:
-            yield from rollout.inquire(known, pod, "its answers are compared")
+    for pod, _ in _pods(known):
+        if control.due(known, pod, PERIOD):
+            yield from control.inquire(known, pod, "its answers are compared")
 
 
 def moments(known: World) -> Iterator[timedelta]:

@@ -47,11 +47,30 @@ class Reply:
 
 
 @dataclass(frozen=True)
+class Reloading:
+    """What a pod says of the last change of its files: to which digest, with which sequence, how far ("Stage"
+    or "Switch"), and how it ended, or None while it goes on. `reason` is one word."""
+
+    digest: str
+    sequence: int
+    mode: str
+    outcome: str | None
+    reason: str = ""
+    message: str = ""
+
+    @property
+    def lives(self) -> bool:
+        """Whether it goes on, or holds memory for what may come."""
+        return self.outcome in (None, "Staged")
+
+
+@dataclass(frozen=True)
 class RuntimeStatus:
     """What a model pod's control port said last: `digest` is of the weights it serves.
 
     `vllm` is the version that computes, None of a runtime that does not tell. `measured` is what its answers
-    were like, by version; core.comparison reads it.
+    were like, by version; core.comparison reads it. `sequence` is of the last change of its files, None of a
+    runtime that cannot change them, and `reload` the last try.
     """
 
     at: datetime
@@ -61,6 +80,9 @@ class RuntimeStatus:
     error: str | None = None
     vllm: str | None = None
     measured: Mapping[str, Any] = field(default_factory=dict)
+    version: str | None = None
+    sequence: int | None = None
+    reload: Reloading | None = None
 
 
 @dataclass(frozen=True)

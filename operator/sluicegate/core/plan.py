@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from enum import StrEnum
 from typing import Any, Literal
 
 from sluicegate.core.objects import Manifest, Ref, ref
@@ -83,6 +84,39 @@ class Inquire:
     reason: str
 
 
+class Mode(StrEnum):
+    """How far a reload goes: to files that lie ready beside those that are served, or to serving them."""
+
+    STAGE = "Stage"
+    SWITCH = "Switch"
+
+
+@dataclass(frozen=True)
+class Reload:
+    """Tell a model pod to change to other files while its engine runs, at its control port.
+
+    `body` is sent as JSON. What the pod says of itself then is part of what the next decision sees.
+    """
+
+    pod: str
+    pod_uid: str
+    url: str
+    token: str = field(repr=False)
+    body: Mapping[str, Any]
+    reason: str
+
+
+@dataclass(frozen=True)
+class CancelReload:
+    """Tell a model pod to give up what it has not changed to yet; it says of itself what came of that."""
+
+    pod: str
+    pod_uid: str
+    url: str
+    token: str = field(repr=False)
+    reason: str
+
+
 @dataclass(frozen=True)
 class Text:
     """A prompt and what is to follow it, in token ids."""
@@ -118,7 +152,8 @@ class Consult:
 
 
 Write = Create | Apply | Replace | Delete | SetFinalizers
-Action = Write | Ask | Inquire | Score | Consult
+Call = Ask | Inquire | Reload | CancelReload | Score | Consult
+Action = Write | Call
 
 
 def written(write: Write) -> Ref:

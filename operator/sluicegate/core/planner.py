@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import chain, islice
 from typing import Any
@@ -10,8 +11,17 @@ from typing import Any
 from pydantic import ValidationError
 
 from sluicegate.api.v1alpha1.llmdeployment import LLMDeployment
-from sluicegate.core import children, naming, observation, rollout, swap, verification_job
-from sluicegate.core.colours import Colour
+from sluicegate.core import (
+    children,
+    control,
+    hot_reload,
+    naming,
+    observation,
+    rollout,
+    swap,
+    verification_job,
+)
+from sluicegate.core.colours import Colour, Record
 from sluicegate.core.endings import concluded
 from sluicegate.core.intent import write
 from sluicegate.core.objects import (
@@ -57,7 +67,8 @@ def keep_access(known: World) -> Iterator[Action]:
 
 
 def keep_records(known: World) -> Iterator[Action]:
-    for colour in known.colours.values():
+    reload = (known.reload,) if known.reload else ()
+    for colour in (*reload, *known.colours.values()):
         if record := _record(known, colour):
             yield from _keep(record, known.seen.revisions, f"what became of colour {colour.id} is on record")
     for colour in known.past:
@@ -78,14 +89,19 @@ def make_target(known: World) -> Iterator[Action]:
     template = pod_template(owner, id, known.pointer, known.preflight.flags, known.seen.defaults)
     content = known.pointer.as_json()
     reason = f"{owner.spec.model_version} is wanted"
-    yield Create(children.revision(owner, id, known.wanted, template, content), reason)
+    record = hot_reload.comes_about(known, Record(known.wanted, template, content))
+    if record is None:
+        return
+    yield Create(children.revision(owner, id, record), reason)
+    if record.in_place:
+        return
     yield Create(children.pointer(owner, id, content), reason)
     yield Create(children.replica_set(owner, id, known.wanted, template, swap.at_first(known)), reason)
 
 
 def keep_preview(known: World) -> Iterator[Action]:
     target = known.target.id if known.target else known.coming
-    shown = target or known.exposure.rollout
+    shown = known.exposure.rollout if target is None or hot_reload.due(known) else target
     service = children.preview_service(known.deployment, shown)
     yield from _keep(service, known.seen.services, "the target is asked before it serves")
 
@@ -99,6 +115,10 @@ def keep_disruption_budget(known: World) -> Iterator[Action]:
     if known.exposed and not known.exposure.overlap:
         budget = children.disruption_budget(known.deployment, known.exposure.rollout)
         yield from _keep(budget, known.seen.disruption_budgets, "evictions may take one pod at a time")
+
+
+def change_pods(known: World) -> Iterator[Action]:
+    yield from hot_reload.calls(known)
 
 
 def ask(known: World) -> Iterator[Action]:
@@ -185,6 +205,7 @@ DECISIONS: tuple[Callable[[World], Iterator[Action]], ...] = (
     keep_colours,  # those that serve and the target, repaired and at their number of replicas
     make_target,  # when the spec asks for something that is not there
     keep_preview,  # the address under which the target is asked
+    change_pods,  # in place: pods stage, change one after another, or change back
     expose,  # the Service: create it, repair it, move it on
     keep_disruption_budget,  # follows the serving colour
     ask,  # for what the next decision needs to know
@@ -211,17 +232,15 @@ def _record(known: World, colour: Colour) -> Manifest | None:
     record, content = colour.record, _content(known, colour)
     if record.template is None or not content:
         return None
-    return children.revision(
-        known.deployment,
-        colour.id,
-        record.target,
-        record.template,
-        content,
-        known.ending(colour),
+    now = replace(
+        record,
+        pointer=content,
+        ending=known.ending(colour),
         settled=known.settled(colour),
         verification=rollout.verification(known, colour),
         swaps=swap.noted(known, colour),
     )
+    return children.revision(known.deployment, colour.id, now)
 
 
 def _to_settle(known: World, colour: Colour) -> bool:
@@ -253,10 +272,11 @@ def _look_again(known: World) -> timedelta | None:
     elif known.retired:
         moments.append(rollout.PROPAGATION - age)
     if known.target and rollout.in_question(known, known.target):
-        moments.append(rollout.RETRY)
-    if known.target and not known.promoted and (limit := deadline(known, known.target)):
+        moments.append(control.RETRY)
+    coming = known.reload or (None if known.promoted else known.target)
+    if coming and not known.taken and (limit := deadline(known, coming)):
         moments.append(limit - known.now)
-    moments += [*observation.moments(known), *swap.moments(known)]
+    moments += [*observation.moments(known), *swap.moments(known), *hot_reload.moments(known)]
     if known.failed and rollout.step(known):
         moments += until_overdue(known.failed.pods, known.now)
     ahead = [moment for moment in moments if moment > timedelta(0)]

@@ -34,12 +34,14 @@ def trouble(known: World, target: Colour) -> Problem | None:
     # Whoever was away while the pods became ready has yet to hear them.
     if not late or (found is None and rollout.enough_pods(known, target)):
         return found
-    if not (found and found.stalled):
-        words = f": {found.reason}: {found.message}" if found else ""
-        seconds = known.deployment.spec.rollout.progress_deadline_seconds
-        text = f"{target.version} is not ready within rollout.progressDeadlineSeconds ({seconds}){words}"
-        return Problem(Reason.PROGRESS_DEADLINE_EXCEEDED, text, final=True)
-    return replace(found, final=True)
+    return replace(found, final=True) if found and found.stalled else too_late(known, target, found)
+
+
+def too_late(known: World, target: Colour, found: Problem | None) -> Problem:
+    words = f": {found.reason}: {found.message}" if found else ""
+    seconds = known.deployment.spec.rollout.progress_deadline_seconds
+    text = f"{target.version} is not ready within rollout.progressDeadlineSeconds ({seconds}){words}"
+    return Problem(Reason.PROGRESS_DEADLINE_EXCEEDED, text, final=True)
 
 
 def _room_is_due(known: World) -> bool:

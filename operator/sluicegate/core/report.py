@@ -18,34 +18,18 @@ from sluicegate.api.v1alpha1.llmdeployment import (
     Serving,
     Step,
 )
-from sluicegate.core import naming, observation, progress, rollout, swap
+from sluicegate.core import hot_reload, naming, progress, rollout
 from sluicegate.core.colours import Colour
 from sluicegate.core.conditions import Verdict, conditions, shortened, timestamp
 from sluicegate.core.diagnosis import diagnose
 from sluicegate.core.objects import Manifest
 from sluicegate.core.plan import Event, Plan
 from sluicegate.core.problem import Problem
+from sluicegate.core.under_way import STEPS, deadline, moving_colour, under_way
 from sluicegate.core.world import World
 
-_UNDER_WAY = {
-    Step.PROVISIONING: (Reason.PROVISIONING, "waits for its pods to become ready"),
-    Step.VERIFYING: (Reason.VERIFYING, "has ready pods, which are asked through the preview Service"),
-    Step.AWAITING_PROMOTION: (Reason.AWAITING_PROMOTION, "is verified and waits to be promoted"),
-    Step.PAUSED: (Reason.PAUSED, "is held and does not take over"),
-    Step.SWAPPING: (
-        Reason.SWAPPING,
-        "comes in the place of other pods, which finish their requests and go first: there is no room for "
-        "both, and nobody answers until it is verified",
-    ),
-    Step.AWAITING_CAPACITY: (Reason.INSUFFICIENT_ACCELERATORS, "waits for a node with room"),
-    Step.CUTOVER: (Reason.CUTOVER, "takes over: the Service moves to it"),
-    Step.OBSERVING: (Reason.OBSERVING, "serves and is observed"),
-    Step.REVERTING: (Reason.REVERTING, "has failed: the Service moves back"),
-    Step.DISCARDING: (Reason.DISCARDING, "has failed and is removed"),
-    Step.DRAINING: (Reason.DRAINING, "serves; the pods before it finish their requests"),
-}
 _NEVER_READY = frozenset({Reason.NAME_CONFLICT, Reason.TERMINATING})
-_EXPECTED = frozenset({Reason.SUPERSEDED, Reason.TERMINATING, *(reason for reason, _ in _UNDER_WAY.values())})
+_EXPECTED = frozenset({Reason.SUPERSEDED, Reason.TERMINATING, *(reason for reason, _ in STEPS.values())})
 
 
 def report(known: World) -> dict[str, Any]:
@@ -120,14 +104,17 @@ def _serving(known: World) -> Serving | None:
 
 
 def _rollout(known: World) -> RolloutStatus | None:
-    step, target = rollout.step(known), _moving_colour(known)
+    step, target = rollout.step(known), moving_colour(known)
     if step is None or target is None:
         return None
     before = known.deployment.status.rollout
+    reload = target.record.reload
     same = before is not None and before.id == target.id
     started = before.step_started_at if same and before and before.step == step else timestamp(known.now)
     others = (*known.exposed, known.previous, *known.retired)
     left = next((each.version for each in others if each and each is not target), "")
+    if reload is not None:
+        left = str(reload.before.pointer.get("version", ""))
     from_version = before.from_version if same and before else left
     return RolloutStatus(
         id=target.id,
@@ -135,34 +122,25 @@ def _rollout(known: World) -> RolloutStatus | None:
         to_version=target.version,
         step=step,
         step_started_at=started,
-        deadline=_deadline(known),
-        message=shortened((problem_of(known) or _under_way(known)).message),
+        deadline=deadline(known),
+        message=shortened((problem_of(known) or under_way(known)).message),
+        not_in_place=target.record.not_in_place or None,
         resumed_at=progress.resumed_at(known, target),
     )
 
 
-def _moving_colour(known: World) -> Colour | None:
-    """The one that the change in progress is about, which need not be what the spec asks for now."""
-    return known.reverted or known.observed or known.target or known.failed
-
-
-def _deadline(known: World) -> str | None:
-    if until := observation.end(known):
-        return timestamp(until)
-    limit = progress.deadline(known, known.target) if known.target and not known.promoted else None
-    return timestamp(limit) if limit and not known.exposure.overlap else None
-
-
 def _last_good(known: World) -> LastGood | None:
     colour = known.last_good
-    return LastGood(version=colour.version, digest=colour.digest, rollout=colour.id) if colour else None
+    if colour is None:
+        return None
+    return LastGood(version=colour.version, digest=colour.digest, rollout=colour.record.rollout or colour.id)
 
 
 def _history(known: World) -> tuple[Ended, ...]:
     """As recorded: what ends only now is told once that is written."""
     colours = [*known.past, *(colour for colour in known.colours.values() if colour.record.ending)]
     ended = [
-        Ended(id=each.id, version=each.version, **each.record.ending.model_dump())
+        Ended(id=each.id, version=each.made_version, **each.record.ending.model_dump())
         for each in colours
         if each.record.ending
     ]
@@ -177,6 +155,8 @@ def _loss(known: World) -> Problem | None:
     if lost is None or ending is None:
         return None
     what = f"the rollout of {lost.version} failed: {ending.reason}: {ending.message}"
+    if hot_reload.returning(known):
+        return Problem(Reason.REVERTING, f"{what}. {under_way(known).message}", stalled=False)
     if known.reverted is not None and known.previous is not None:
         return _way_back(what, known.previous)
     if rollout.step(known):
@@ -214,7 +194,11 @@ def problem_of(known: World) -> Problem | None:
         return known.seen.obstacle
     if found := _loss(known) or known.problem:
         return found
-    return progress.trouble(known, known.target) if known.target else None
+    if known.reload is not None and not known.taken:
+        return hot_reload.trouble(known)
+    if known.target is None or hot_reload.astray(known):
+        return None
+    return progress.trouble(known, known.target)
 
 
 def _verdicts(known: World) -> list[Verdict]:
@@ -239,12 +223,12 @@ def _ready(known: World, problem: Problem | None) -> Verdict:
     if problem and problem.reason in _NEVER_READY:
         return _verdict("Ready", False, problem)
     if target is None or not known.promoted:
-        blocked = problem or _under_way(known)
+        blocked = problem or under_way(known)
         return _verdict("Ready", False, blocked)
     if spec.replicas == 0:
         return Verdict("Ready", True, Reason.SCALED_TO_ZERO, "spec.replicas is 0: raise it to serve")
-    if known.observed is not None:
-        return _verdict("Ready", False, problem or _under_way(known))
+    if known.watched is not None or hot_reload.astray(known):
+        return _verdict("Ready", False, problem or under_way(known))
     if not target.ready_pods:
         waiting = problem or Problem(Reason.NO_READY_REPLICAS, f"waits for a pod of {target.version}")
         return _verdict("Ready", False, waiting)
@@ -252,53 +236,6 @@ def _ready(known: World, problem: Problem | None) -> Verdict:
         text = "pods are ready; waits for an answer through the Service"
         return _verdict("Ready", False, problem or Problem(Reason.AWAITING_ANSWER, text))
     return Verdict("Ready", True, Reason.SERVING, f"{target.version} answers through the Service")
-
-
-def _under_way(known: World) -> Problem:
-    step = rollout.step(known)
-    if step is None and known.coming:
-        step = Step.PROVISIONING
-    if step is None:
-        return Problem(Reason.SUPERSEDED, "what the spec asked for before is removed first", stalled=False)
-    reason, text = _UNDER_WAY[step]
-    if step is Step.PAUSED:
-        text = _how_held(known)
-    if step is Step.AWAITING_PROMOTION and known.target is not None:
-        text = f"{_what_waits(known, known.target)}: {_how_to_promote(known.deployment, known.target)}"
-    if step in (Step.PROVISIONING, Step.VERIFYING) and swap.heir(known) is not None:
-        text = f"{text}; nobody answers until it is verified, for the pods before it have made room"
-    subject, wanted = _moving_colour(known), known.deployment.spec.model_version
-    if step is Step.OBSERVING and known.observed is not None:
-        text = f"{text} {_how_observed(known, known.observed)}"
-    return Problem(reason, f"{subject.version if subject else wanted} {text}", stalled=False)
-
-
-def _how_held(known: World) -> str:
-    freeze = known.seen.defaults.freeze
-    by = f"by the operator's SLUICEGATE_FREEZE ({freeze})" if freeze else "by spec.paused"
-    return f"is held {by}: {'it does not take over' if known.target else 'no pods of it are made'}"
-
-
-def _what_waits(known: World, target: Colour) -> str:
-    if swap.due(known):
-        return (
-            "waits to be promoted before the pods that serve make room for its own: from then on nobody "
-            "answers until it is verified"
-        )
-    told = rollout.verification(known, target)
-    return f"{_UNDER_WAY[Step.AWAITING_PROMOTION][1]}{f' ({told})' if told else ''}"
-
-
-def _how_observed(known: World, observed: Colour) -> str:
-    later = "" if known.target else f". {known.deployment.spec.model_version} comes after that"
-    if observed.record.swaps:
-        return f"until the Service answers, {_deadline(known)} at the latest{later}"
-    return f"until {_deadline(known)}; {observation.finding(known, observed).so_far}{later}"
-
-
-def _how_to_promote(deployment: LLMDeployment, target: Colour) -> str:
-    where = f"{deployment.metadata.name} -n {deployment.metadata.namespace}"
-    return f"kubectl sluice rollout promote {where}, or the annotation {naming.PROMOTE}: {target.id}"
 
 
 def _available(known: World) -> Verdict:
@@ -331,9 +268,9 @@ def _workload_ready(known: World, problem: Problem | None) -> Verdict:
 def _route_ready(known: World) -> Verdict:
     if known.promoted:
         text = f"the Service points at {known.deployment.spec.model_version}"
-        reason = Reason.OBSERVING if known.observed else Reason.PROMOTED
+        reason = Reason.OBSERVING if known.watched else Reason.PROMOTED
         return Verdict("RouteReady", True, reason, text)
-    blocked = _loss(known) or known.problem or _under_way(known)
+    blocked = _loss(known) or known.problem or under_way(known)
     return _verdict("RouteReady", False, blocked)
 
 
@@ -342,7 +279,7 @@ def _moving(known: World, problem: Problem | None, ready: Verdict) -> Verdict | 
     if rollout.step(known) in rollout.HELD and problem is None:
         return None
     if rollout.step(known) is not None or not known.promoted:
-        return _verdict("Reconciling", True, problem or _under_way(known))
+        return _verdict("Reconciling", True, problem or under_way(known))
     target, wanted = known.target, known.deployment.spec.replicas
     if target and (len(target.ready_pods) != wanted or len(target.lasting_pods) != wanted):
         text = "waits for the number of ready pods to be spec.replicas"
@@ -386,6 +323,10 @@ def _transitions(before: LLMDeploymentStatus, after: dict[str, Any]) -> tuple[Ev
     moved = after.get("rollout")
     last = before.rollout
     if moved and (last is None or (last.id, last.step) != (moved["id"], moved["step"])):
-        reason, text = _UNDER_WAY[Step(moved["step"])]
+        reason, text = STEPS[Step(moved["step"])]
         found.append(Event("Normal", str(reason), f"{moved['toVersion']} {text}"))
+    why = moved.get("notInPlace") if moved else None
+    if moved and why and (last is None or (last.id, last.not_in_place) != (moved["id"], why)):
+        text = f"{moved['toVersion']} does not come into the running pods, and new ones come: {why}"
+        found.append(Event("Normal", Reason.RESTART_REQUIRED, text))
     return tuple(found)

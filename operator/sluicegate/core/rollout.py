@@ -10,23 +10,20 @@ from datetime import datetime, timedelta
 
 from sluicegate.api.reasons import Reason
 from sluicegate.api.v1alpha1.llmdeployment import Step
-from sluicegate.core import capacity, gates, naming, swap
-from sluicegate.core.addresses import host, service_url
-from sluicegate.core.children import control_token
+from sluicegate.core import capacity, control, gates, hot_reload, naming, swap
+from sluicegate.core.addresses import service_url
 from sluicegate.core.colours import Colour
-from sluicegate.core.conditions import timestamp
 from sluicegate.core.exposure import Exposure, exposed_now
 from sluicegate.core.objects import Manifest, condition, name, overdue, uid
-from sluicegate.core.observed import Answer, Reply, RuntimeStatus, Scores
-from sluicegate.core.plan import Action, Ask, Consult, Inquire, Score
+from sluicegate.core.observed import Answer, RuntimeStatus
+from sluicegate.core.plan import Action, Ask
 from sluicegate.core.problem import Problem
-from sluicegate.core.template import CONTROL_PORT, served_model_name
+from sluicegate.core.template import served_model_name
 from sluicegate.core.world import World
 
 # kube-proxy adds a backend within 0.1 s and may send new connections to a removed one for another second.
 OVERLAP = timedelta(seconds=1)
 PROPAGATION = timedelta(seconds=2)
-RETRY = timedelta(seconds=0.5)
 
 HELD = (Step.PAUSED, Step.AWAITING_PROMOTION)
 """Those that somebody has to end."""
@@ -36,6 +33,8 @@ UNCOUNTED = (*HELD, Step.SWAPPING, Step.AWAITING_CAPACITY)
 
 def step(world: World) -> Step | None:
     """Where the change stands, or None where nothing changes."""
+    if (found := hot_reload.step(world)) is not None:
+        return found
     if world.reverted is not None:
         return Step.REVERTING
     if world.exposure.overlap:
@@ -89,6 +88,8 @@ def verified(world: World, colour: Colour) -> bool:
 
 def verification(world: World, colour: Colour) -> str:
     """What the gates made of it: as judged now, or as it was before the operator restarted."""
+    if colour is world.reload:
+        return hot_reload.gate(world).note or colour.record.verification
     judged = colour is world.target and not colour.record.ending and answers(world, colour)
     return (gates.gate(world, colour).note if judged else "") or colour.record.verification
 
@@ -171,7 +172,7 @@ def questions(world: World) -> Iterator[Action]:
         yield from _inquire(world, pod, target)
     yield from _ask(world, target, preview_subject(target), world.preview)
     if answers(world, target):
-        yield from (each for each in gates.gate(world, target).asks if _is_due(world, each))
+        yield from gates.questions(world, target)
 
 
 def in_question(world: World, target: Colour) -> bool:
@@ -191,36 +192,14 @@ def _ask(world: World, colour: Colour, subject: str, service: Manifest | None) -
         yield Ask(subject, url, model, "pods are ready and have to answer")
 
 
-def _is_due(world: World, question: Action) -> bool:
-    """Whether a gate's question is to be asked now: what had no answer waits for a while."""
-    heard: Scores | Reply | None = None
-    match question:
-        case Score():
-            heard = world.seen.scores.get(question.subject)
-        case Consult():
-            heard = world.seen.replies.get(question.subject)
-    return heard is None or _due(world, heard, enough=False)
-
-
 def _inquire(world: World, pod: Manifest, colour: Colour) -> Iterator[Action]:
     heard = world.seen.runtimes.get(uid(pod))
     if heard is None or _due(world, heard, enough=_right(world, pod, colour)):
-        yield from inquire(world, pod, "new pods must serve the files of their pointer")
+        yield from control.inquire(world, pod, "new pods must serve the files of their pointer")
 
 
-def inquire(world: World, pod: Manifest, reason: str) -> Iterator[Inquire]:
-    """Ask the pod for its status, if it has an address."""
-    address = (pod.get("status") or {}).get("podIP")
-    if address:
-        url = f"http://{host(address)}:{CONTROL_PORT}"
-        token = control_token(world.seen.defaults.token_key, world.deployment.metadata.uid)
-        yield Inquire(name(pod), uid(pod), url, token, reason)
-
-
-def _due(world: World, heard: Answer | RuntimeStatus | Scores | Reply, *, enough: bool) -> bool:
-    # One that is still to come was heard before a clock was set back.
-    waits = timedelta(0) <= world.now - heard.at < RETRY
-    return not enough and not waits
+def _due(world: World, heard: Answer | RuntimeStatus, *, enough: bool) -> bool:
+    return not enough and not control.recent(heard.at, world.now)
 
 
 def _serves(world: World, colour: Colour) -> bool:
@@ -244,13 +223,7 @@ def answered_since_ready(world: World, colour: Colour) -> bool:
         return True
     answer = world.seen.answers.get(service_subject(colour))
     since = ready.last_transition_time if ready else ""
-    return answer is not None and _says(answer, colour) and _came_after(answer, since, world.now)
-
-
-def _came_after(answer: Answer, since: str, now: datetime) -> bool:
-    """Whether it was asked for after a moment, which lies ahead where a clock was set back after it."""
-    set_back = timestamp(now) < since and answer.at <= now
-    return set_back or timestamp(answer.at) > since
+    return answer is not None and _says(answer, colour) and control.came_after(answer.at, since, world.now)
 
 
 def unanswered(world: World, colour: Colour) -> Problem | None:

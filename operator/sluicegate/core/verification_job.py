@@ -9,10 +9,9 @@ from typing import Any
 from sluicegate.api.reasons import Reason
 from sluicegate.api.v1alpha1.gates import JobGate
 from sluicegate.core import children, naming
-from sluicegate.core.addresses import service_url
 from sluicegate.core.colours import Colour
 from sluicegate.core.diagnosis import diagnose
-from sluicegate.core.gate import Gate, refused
+from sluicegate.core.gate import Gate, asked_at, refused
 from sluicegate.core.jobs import pods_of, suspended
 from sluicegate.core.objects import Manifest, annotation, condition, is_true, name, terminating
 from sluicegate.core.plan import Create
@@ -65,7 +64,7 @@ def _too_late(job: Manifest) -> bool:
 
 
 def _to_be_made(known: World, colour: Colour, asked: JobGate) -> Gate:
-    url = service_url(known.preview)
+    url = asked_at(known, colour)
     job = children.verification_job(
         known.deployment, colour.id, colour.version, url or "", asked, settings(asked)
     )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from sluicegate.api.reasons import Reason
 from sluicegate.api.v1alpha1.gates import WebhookGate
-from sluicegate.core.addresses import service_url
 from sluicegate.core.colours import Colour
-from sluicegate.core.gate import Gate, refused
+from sluicegate.core.gate import Gate, asked_at, refused
 from sluicegate.core.naming import digest_of
 from sluicegate.core.observed import Reply
 from sluicegate.core.plan import Consult
@@ -49,7 +48,7 @@ def _unanswered(reply: Reply | None) -> Problem | None:
 
 
 def _question(known: World, colour: Colour, asked: WebhookGate, subject: str) -> tuple[Consult, ...]:
-    url, meta = service_url(known.preview), known.deployment.metadata
+    url, meta = asked_at(known, colour), known.deployment.metadata
     question = {
         "namespace": meta.namespace,
         "name": meta.name,

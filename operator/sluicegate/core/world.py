@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sluicegate.api.v1alpha1.llmdeployment import Ending, LLMDeployment, Outcome
 from sluicegate.api.v1alpha1.rollout import Promotion
-from sluicegate.core import naming
+from sluicegate.core import in_place, naming
 from sluicegate.core.colours import Colour, colours
 from sluicegate.core.exposure import Exposure, exposure
 from sluicegate.core.objects import Manifest, by_name, overdue
@@ -25,6 +25,7 @@ class World:
 
     `past` are the colours of which only the record is left, the last to end first. `failed` is the one that
     the spec still asks for and that is not made again. `endings` has what ends now, not recorded yet.
+    `reload` is the rollout that goes into running pods; it is no colour.
     """
 
     seen: SeenDeployment
@@ -38,6 +39,7 @@ class World:
     past: tuple[Colour, ...] = ()
     failed: Colour | None = None
     endings: Mapping[str, Ending] = field(default_factory=dict)
+    reload: Colour | None = None
 
     def ending(self, colour: Colour) -> Ending | None:
         """How its rollout ended: as it ends now, or as recorded."""
@@ -57,7 +59,31 @@ class World:
     @property
     def last_good(self) -> Colour | None:
         """The promoted colour that serves, or else the one that was promoted last."""
+        if self.reload is not None and self.host is not None and self.taken:
+            return in_place.before(self.host, self.reload)
         return self.previous or self.serving or self.promoted_last
+
+    @property
+    def host(self) -> Colour | None:
+        """The colour whose pods the reload goes into."""
+        reload = self.reload.record.reload if self.reload else None
+        return self.colours.get(reload.colour) if reload else None
+
+    @property
+    def taken(self) -> bool:
+        """Whether the reload is through with the pods, and the pointer names what it brought."""
+        return (
+            self.reload is not None and self.host is not None and self.host.record.rollout == self.reload.id
+        )
+
+    @property
+    def watched(self) -> Colour | None:
+        """The colour that serves what is yet to be promoted."""
+        return self.host if self.taken else self.observed
+
+    def wants(self, colour: Colour) -> bool:
+        """Whether a colour is what the spec asks for."""
+        return _is_wanted(self.wanted, asked_for(self.deployment.spec))(colour)
 
     @property
     def serving(self) -> Colour | None:
@@ -91,8 +117,8 @@ class World:
 
     @property
     def problem(self) -> Problem | None:
-        """What keeps the target from being made. A target that is there already needs no permission."""
-        return None if self.target is not None else self.preflight.problem
+        """What keeps the target from being made. What is there already needs no permission."""
+        return None if self.target is not None or self.reload is not None else self.preflight.problem
 
     @property
     def pointer(self) -> Pointer | None:
@@ -135,7 +161,7 @@ class World:
     def coming(self) -> str | None:
         """Identity of the colour that shall be made now, if one shall. Another one's pods go first."""
         held = self.problem or self.crowded or self.paused or self.previous
-        if self.target or self.failed or held or self.wanted is None:
+        if self.target or self.reload or self.failed or held or self.wanted is None:
             return None
         generation = self.deployment.metadata.generation
         taken = {*self.colours, *(colour.id for colour in self.past)}
@@ -184,7 +210,12 @@ class World:
 
 def world(seen: SeenDeployment, deployment: LLMDeployment, now: datetime) -> World:
     everything = colours(seen)
-    found = {id: colour for id, colour in everything.items() if not colour.over}
+    reload = in_place.under_way(everything.values())
+    found = {
+        id: in_place.given_back(colour, everything.values(), now)
+        for id, colour in everything.items()
+        if colour is not reload and not colour.over
+    }
     checked = preflight(deployment.spec, seen)
     wanted = target_of(deployment.spec, checked.pointer) if checked.pointer else None
     served = deployment.status.serving.rollout if deployment.status.serving else None
@@ -193,23 +224,27 @@ def world(seen: SeenDeployment, deployment: LLMDeployment, now: datetime) -> Wor
     last = promoted_last(found.values())
     is_wanted = _is_wanted(wanted, asked_for(deployment.spec))
     exposed = exposure(service, budget, served, last.id if last else None, found, now)
-    target = _target(filter(is_wanted, found.values()), exposed)
-    return World(
+    known = World(
         seen=seen,
         now=now,
         deployment=deployment,
         colours=found,
         preflight=checked,
         wanted=wanted,
-        target=target,
+        target=None,
         exposure=exposed,
         past=tuple(sorted((each for each in everything.values() if each.over), key=_ended, reverse=True)),
-        failed=None if target else _failed(filter(is_wanted, everything.values()), deployment),
+        reload=reload,
     )
+    coming = reload is not None and is_wanted(reload) and not known.taken
+    target = None if coming else _target(filter(is_wanted, found.values()), exposed)
+    failed = None if target or coming else _failed(filter(is_wanted, everything.values()), deployment)
+    return replace(known, target=target, failed=failed)
 
 
 def promoted_last(found: Iterable[Colour]) -> Colour | None:
-    return max(filter(_is(Outcome.PROMOTED), found), key=_ended, default=None)
+    colours = (each for each in found if not each.record.in_place)
+    return max(filter(_is(Outcome.PROMOTED), colours), key=_ended, default=None)
 
 
 def _rolled_back(ending: Ending) -> bool:
@@ -225,7 +260,8 @@ def _is_wanted(wanted: str | None, asked: str) -> Callable[[Colour], bool]:
 
 def _target(matching: Iterable[Colour], exposed: Exposure) -> Colour | None:
     """The colour that is to serve. One that failed or was superseded does not come back."""
-    able = (each for each in matching if each.record.ending is None or _is(Outcome.PROMOTED)(each))
+    colours = (each for each in matching if not each.record.in_place)
+    able = (each for each in colours if each.record.ending is None or _is(Outcome.PROMOTED)(each))
     return max(able, key=lambda colour: colour.id == exposed.rollout, default=None)
 
 

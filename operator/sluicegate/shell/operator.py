@@ -75,7 +75,7 @@ class Operator:
         self.view = View(
             client, scope, self.intake.changed, world.meter, world.jitter, options.resync_seconds
         )
-        self.calls = RuntimeCalls(world.pods, world.webhooks, world.now, self.queue.add)
+        self.calls = RuntimeCalls(world.pods, world.webhooks, world.now, self.queue.add, self.lease.held)
         self.resync = Resync(client, scope, self.intake, self.queue, options.resync_seconds, world.jitter)
         self._recorder = Recorder(client, options.identity, world.now, lambda: uuid4().hex[:16], world.meter)
         gather = Gatherer(client, self.view, self.calls, options.defaults)

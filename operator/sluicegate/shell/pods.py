@@ -1,4 +1,4 @@
-"""How questions reach model pods: through a Service, or at a pod's control port."""
+"""How questions and orders reach model pods: through a Service, or at a pod's control port."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 import aiohttp
 
-from sluicegate.core.plan import Ask, Inquire, Score, Text
+from sluicegate.core.observed import Reloading
+from sluicegate.core.plan import Ask, CancelReload, Inquire, Reload, Score, Text
 from sluicegate.shell import scoring
 
 # A packet that meets kube-proxy between two of its tables is lost. The kernel sends it again after 1 and 3 s;
@@ -27,6 +28,7 @@ class Report:
     """What a pod says of itself: the digest of the weights it serves, its requests in flight, its vLLM.
 
     `measured` is what its answers were like, by version; nothing where its runtime is older than that.
+    `sequence` is None where its runtime cannot change what it serves.
     """
 
     digest: str | None
@@ -34,6 +36,9 @@ class Report:
     in_flight: int
     vllm: str | None = None
     measured: Mapping[str, Any] = field(default_factory=dict)
+    version: str | None = None
+    sequence: int | None = None
+    reload: Reloading | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,12 @@ class Pods(Protocol):
         ...
 
     async def report(self, inquire: Inquire) -> Report: ...
+
+    async def reload(self, reload: Reload) -> Report:
+        """What the pod says of itself once it has taken the order, or had it already."""
+        ...
+
+    async def cancel(self, cancel: CancelReload) -> Report: ...
 
 
 class HttpPods:
@@ -94,15 +105,25 @@ class HttpPods:
         return Scored(" and ".join(sorted(versions)), found, refusal)
 
     async def report(self, inquire: Inquire) -> Report:
-        headers = {"Authorization": f"Bearer {inquire.token}"}
+        return await self._control("GET", f"{inquire.url}/status", inquire.token)
+
+    async def reload(self, reload: Reload) -> Report:
+        return await self._control("POST", f"{reload.url}/reload", reload.token, reload.body)
+
+    async def cancel(self, cancel: CancelReload) -> Report:
+        return await self._control("POST", f"{cancel.url}/cancel", cancel.token)
+
+    async def _control(
+        self, method: str, url: str, token: str, body: Mapping[str, Any] | None = None
+    ) -> Report:
+        headers = {"Authorization": f"Bearer {token}"}
         try:
-            async with self._session.get(f"{inquire.url}/status", headers=headers) as response:
+            async with self._session.request(method, url, headers=headers, json=body) as response:
+                if response.status in _NOT_NOW:
+                    refused = await response.json()
+                    raise NoAnswer(f"{refused['reason']}: {refused['error']}")
                 response.raise_for_status()
-                body: Any = await response.json()
-            digest, ready, in_flight = body["digest"], bool(body["ready"]), int(body["inFlight"])
-            measured = body.get("measured")
-            told = measured if isinstance(measured, dict) else {}
-            return Report(digest, ready, in_flight, body.get("vllm"), told)
+                return _report(await response.json())
         except _FAILURES as failure:
             raise NoAnswer(_words(failure)) from failure
 
@@ -131,6 +152,35 @@ class HttpPods:
                 return response.headers[VERSION_HEADER], (await response.json())["error"]["message"]
             response.raise_for_status()
             return response.headers[VERSION_HEADER], scoring.scores(await response.json(), text.tokens)
+
+
+# What a pod says of an order that it does not take now: it is at another one, knows a later one, or starts.
+_NOT_NOW = frozenset({400, 409, 503})
+
+
+def _report(body: Any) -> Report:
+    measured, reload = body.get("measured"), body.get("reload")
+    return Report(
+        body["digest"],
+        bool(body["ready"]),
+        int(body["inFlight"]),
+        body.get("vllm"),
+        measured if isinstance(measured, dict) else {},
+        body.get("version"),
+        int(body["sequence"]) if "sequence" in body else None,
+        _reloading(reload) if reload else None,
+    )
+
+
+def _reloading(told: Any) -> Reloading:
+    return Reloading(
+        told["digest"],
+        int(told["sequence"]),
+        told["mode"],
+        told.get("outcome"),
+        str(told.get("reason", "")),
+        str(told.get("message", "")),
+    )
 
 
 _FAILURES = (aiohttp.ClientError, LookupError, TypeError, ValueError)

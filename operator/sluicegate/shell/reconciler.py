@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from sluicegate.core import naming, objects
 from sluicegate.core.objects import Manifest
 from sluicegate.core.observed import SeenDeployment, SeenModelVersion
-from sluicegate.core.plan import Action, Ask, Consult, Create, Inquire, Plan, Score, Write, written
+from sluicegate.core.plan import Action, Call, Create, Plan, Write, written
 from sluicegate.core.problem import Problem, name_taken, write_refused
 from sluicegate.kube.client import Client
 from sluicegate.kube.errors import ApiError, BadRequest, Forbidden, Invalid, NotFound
@@ -103,11 +103,10 @@ class Reconciler:
         done: list[Action] = []
         for action in actions:
             try:
-                match action:
-                    case Ask() | Consult() | Inquire() | Score():
-                        self._calls.start(key, action)
-                    case _:
-                        await self._applier.write(key, uid, action)
+                if isinstance(action, Call):
+                    self._calls.start(key, action)
+                else:
+                    await self._applier.write(key, uid, action)
             except (ApiError, NameTaken) as failure:
                 return tuple(done), failure
             self._meter.acted(type(action).__name__)

@@ -1,5 +1,5 @@
-"""Calls to model pods, through a Service one generation or the scores of texts, and the status of one pod;
-and to the webhooks that have to agree to a rollout.
+"""Calls to model pods, through a Service one generation or the scores of texts, and the status of one pod or
+what it is to serve; and to the webhooks that have to agree to a rollout.
 
 They run beside reconciling and may take their time: what a decision sees is the last answer, and the key
 comes back as soon as there is a new one.
@@ -13,9 +13,9 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from sluicegate.core.observed import Answer, Reply, RuntimeStatus, Scores
-from sluicegate.core.plan import Ask, Consult, Inquire, Score
+from sluicegate.core.plan import Ask, Call, CancelReload, Consult, Inquire, Reload, Score
 from sluicegate.shell.keys import Key
-from sluicegate.shell.pods import NoAnswer, Pods
+from sluicegate.shell.pods import NoAnswer, Pods, Report
 from sluicegate.shell.webhooks import NoReply, Webhooks
 
 INQUIRY_SECONDS = 10.0
@@ -33,20 +33,25 @@ T = TypeVar("T")
 
 
 class RuntimeCalls:
-    """Carries out Ask, Score, Inquire and Consult, one at a time for each subject and pod, and keeps the last
-    answers.
+    """Carries out calls, one at a time for each subject and pod, and keeps the last answers.
 
     `now` is the wall clock: an answer is dated to when it was asked for. `requeue` is told the key of
-    each new answer.
+    each new answer. `leads` says whether pods may be changed.
     """
 
     def __init__(
-        self, pods: Pods, webhooks: Webhooks, now: Callable[[], datetime], requeue: Callable[[Key], None]
+        self,
+        pods: Pods,
+        webhooks: Webhooks,
+        now: Callable[[], datetime],
+        requeue: Callable[[Key], None],
+        leads: Callable[[], bool],
     ) -> None:
         self._pods = pods
         self._webhooks = webhooks
         self._now = now
         self._requeue = requeue
+        self._leads = leads
         self._slots = asyncio.Semaphore(CALLS_AT_A_TIME)
         self._webhook_slots = asyncio.Semaphore(WEBHOOKS_AT_A_TIME)
         self._answers: dict[Key, dict[str, Answer]] = {}
@@ -74,7 +79,7 @@ class RuntimeCalls:
             del held[uid]
         return dict(held)
 
-    def start(self, key: Key, action: Ask | Consult | Inquire | Score) -> None:
+    def start(self, key: Key, action: Call) -> None:
         """Begin a call, unless the same subject is being called already."""
         match action:
             case Ask():
@@ -83,8 +88,8 @@ class RuntimeCalls:
                 self._begin((key, action.subject), self._score(key, action))
             case Consult():
                 self._begin((key, action.subject), self._consult(key, action))
-            case Inquire():
-                self._begin((key, action.pod_uid), self._inquire(key, action))
+            case Inquire() | Reload() | CancelReload():
+                self._begin((key, action.pod_uid), self._control(key, action))
 
     def forget(self, key: Key) -> None:
         self._answers.pop(key, None)
@@ -147,24 +152,37 @@ class RuntimeCalls:
                 reply = Reply(at, None, error=_words(failure, consult.timeout_seconds))
         _keep(self._replies.setdefault(key, {}), consult.subject, reply)
 
-    async def _inquire(self, key: Key, inquire: Inquire) -> None:
+    async def _control(self, key: Key, action: Inquire | Reload | CancelReload) -> None:
         async with self._slots:
             at = self._now()
             try:
                 async with asyncio.timeout(INQUIRY_SECONDS):
-                    report = await self._pods.report(inquire)
-                status = RuntimeStatus(
-                    at,
-                    report.digest,
-                    report.ready,
-                    report.in_flight,
-                    vllm=report.vllm,
-                    measured=report.measured,
-                )
+                    status = _status(at, await self._report(action))
             except (NoAnswer, TimeoutError) as failure:
                 words = _words(failure, INQUIRY_SECONDS)
                 status = RuntimeStatus(at, None, ready=False, in_flight=0, error=words)
-        self._statuses.setdefault(key, {})[inquire.pod_uid] = status
+        self._statuses.setdefault(key, {})[action.pod_uid] = status
+
+    async def _report(self, action: Inquire | Reload | CancelReload) -> Report:
+        if isinstance(action, Inquire):
+            return await self._pods.report(action)
+        if not self._leads():
+            raise NoAnswer("another operator may lead by now")
+        return await (self._pods.reload(action) if isinstance(action, Reload) else self._pods.cancel(action))
+
+
+def _status(at: datetime, report: Report) -> RuntimeStatus:
+    return RuntimeStatus(
+        at,
+        report.digest,
+        report.ready,
+        report.in_flight,
+        vllm=report.vllm,
+        measured=report.measured,
+        version=report.version,
+        sequence=report.sequence,
+        reload=report.reload,
+    )
 
 
 def _keep(answers: dict[str, T], subject: str, answer: T) -> None:

@@ -235,7 +235,7 @@ class Phase(StrEnum):
 
 
 class Step(StrEnum):
-    """Where a change of colour stands."""
+    """Where a change stands."""
 
     PROVISIONING = "Provisioning"
     """New pods come up beside those that serve."""
@@ -249,12 +249,19 @@ class Step(StrEnum):
     """The old pods finish what they have and go, to make room for the new ones."""
     AWAITING_CAPACITY = "AwaitingCapacity"
     """No node has room for the new pods, and rollout.capacity lets them wait."""
+    STAGING = "Staging"
+    """The running pods bring the new files beside those that they serve."""
+    CANARY = "Canary"
+    """One pod changes to the new files, and has to answer right."""
+    FLEET = "Fleet"
+    """The other pods change to the new files, one after another."""
     CUTOVER = "Cutover"
     """The Service moves from the old pods to the new."""
     OBSERVING = "Observing"
-    """The new pods serve; the old ones stay, to take over again where these fail or are worse."""
+    """The new version serves; the old pods stay, or what changed in place can change back, where it fails or
+    is worse."""
     REVERTING = "Reverting"
-    """The new pods failed or are worse, and the Service moves back to the old ones."""
+    """The new version failed or is worse: the Service moves back to the old pods, or pods change back."""
     DRAINING = "Draining"
     """The old pods finish what they have."""
     DISCARDING = "Discarding"
@@ -289,7 +296,7 @@ class Ended(Ending):
     """A rollout that is over."""
 
     id: Annotated[str, Field(max_length=8)]
-    """Identity of its colour."""
+    """Identity of the rollout, and of its colour where it had one."""
     version: Annotated[str, Field(max_length=63)] = ""
     """ModelVersion that was to serve."""
 
@@ -313,14 +320,14 @@ class LastGood(Model):
     digest: Annotated[str, Field(max_length=71)] = ""
     """Digest of its files."""
     rollout: Annotated[str, Field(max_length=8)]
-    """Identity of its colour."""
+    """Identity of the rollout that was promoted."""
 
 
 class RolloutStatus(Model):
-    """The change of colour in progress."""
+    """The change in progress."""
 
     id: Annotated[str, Field(max_length=8)]
-    """Identity of the new colour."""
+    """Identity of the rollout, and of the new colour where there is one."""
     from_version: Annotated[str, Field(max_length=63)] = ""
     """ModelVersion that served before; empty for the first."""
     to_version: Annotated[str, Field(max_length=63)]
@@ -334,6 +341,8 @@ class RolloutStatus(Model):
     take its time."""
     message: Annotated[str, Field(max_length=1024)] = ""
     """What it waits for, for people."""
+    not_in_place: Annotated[str | None, Field(max_length=512)] = None
+    """Why new pods come, although rollout.strategy is HotReload."""
     resumed_at: Timestamp | None = None
     """When it last went on after a pause or a wait for a person or for room. progressDeadlineSeconds counts
     from then."""

@@ -19,6 +19,7 @@ class Promotion(StrEnum):
 class Strategy(StrEnum):
     BLUE_GREEN = "BlueGreen"
     SWAP = "Swap"
+    HOT_RELOAD = "HotReload"
 
 
 class Capacity(StrEnum):
@@ -33,7 +34,10 @@ class Rollout(Model):
     strategy: Annotated[Strategy, Change.OPERATOR] = Strategy.BLUE_GREEN
     """Whether the old pods serve until the new ones do (BlueGreen), or go first, for want of room for both
     (Swap): then nobody answers until the new ones are verified or, if they fail, the old ones are back. A
-    person promotes before a swap begins, no pause holds one that has, and its first answer promotes it."""
+    person promotes before a swap begins, no pause holds one that has, and its first answer promotes it.
+    HotReload brings another modelVersion into the running pods, one after another: a person promotes, and a
+    pause holds, before the first of them changes. What cannot come so comes by BlueGreen, and
+    status.rollout.notInPlace says why."""
     capacity: Annotated[Capacity, Change.OPERATOR] = Capacity.SURGE
     """What becomes of new pods that no node has room for, with strategy BlueGreen. Surge: they are given up
     at the progress deadline. Wait: they wait for as long as it takes, and the deadline counts from then.

@@ -1,0 +1,357 @@
+"""Hot reload: another version comes into the running pods of the colour that serves, one after another.
+
+Its rollout has a record and no pods of its own. Where it stands is what the pods say: first all of them stage
+the new files beside those that they serve, then one changes and has to answer right, then the others; when
+all of them serve the new version, the record and the pointer of their colour name it. What comes to nothing,
+before that or after, leaves the colour what it was, and pods that serve something else change back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from enum import Enum, auto
+
+from sluicegate.api.reasons import Reason
+from sluicegate.api.v1alpha1.llmdeployment import Step
+from sluicegate.api.v1alpha1.rollout import Promotion, Strategy
+from sluicegate.core import control, gates, golden, hindrances, in_place, naming
+from sluicegate.core.addresses import pod_url
+from sluicegate.core.colours import Colour, Record, Reload
+from sluicegate.core.conditions import shortened
+from sluicegate.core.diagnosis import diagnose
+from sluicegate.core.gate import Gate
+from sluicegate.core.objects import Manifest, name, uid
+from sluicegate.core.observed import Answer, RuntimeStatus
+from sluicegate.core.plan import Action, Ask, Mode
+from sluicegate.core.problem import Problem
+from sluicegate.core.template import served_model_name
+from sluicegate.core.world import World
+
+STAGES_AT_A_TIME = 4
+"""Pods that read the new files at the same time: each reads all of them, often from one disk."""
+PATIENCE = timedelta(seconds=10)
+"""After how long a pod that would not change back is told so again."""
+WHY_LIMIT = 512
+"""Bytes of the reason why a version does not come in place."""
+
+_FAILED = ("Refused", "RolledBack")
+
+
+class Standing(Enum):
+    """Where a ready pod stands with a rollout into it."""
+
+    UNHEARD = auto()
+    OCCUPIED = auto()
+    """It is at something else, or holds memory for it."""
+    OLD = auto()
+    STAGING = auto()
+    STAGED = auto()
+    SWITCHING = auto()
+    NEW = auto()
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The ready pods of the colour that changes, by where they stand, each kind in the order of names."""
+
+    pods: tuple[tuple[Manifest, Standing], ...]
+    enough: bool
+    """Whether there are as many as are wanted."""
+
+    def at(self, *standings: Standing) -> list[Manifest]:
+        return [pod for pod, standing in self.pods if standing in standings]
+
+    @property
+    def begun(self) -> bool:
+        """Whether a pod has begun to change."""
+        return bool(self.at(Standing.SWITCHING, Standing.NEW))
+
+    @property
+    def staged(self) -> bool:
+        """Whether every pod has changed or could change at once."""
+        return self.enough and len(self.at(Standing.STAGED, Standing.NEW)) == len(self.pods)
+
+    @property
+    def changed(self) -> bool:
+        return self.enough and len(self.at(Standing.NEW)) == len(self.pods)
+
+
+def fleet(known: World, reload: Colour, host: Colour) -> Fleet:
+    ready = sorted(host.ready_pods, key=name)
+    pods = tuple((pod, _standing(known, pod, reload)) for pod in ready)
+    return Fleet(pods, bool(pods) and len(pods) >= known.deployment.spec.replicas)
+
+
+def _standing(known: World, pod: Manifest, reload: Colour) -> Standing:
+    heard = control.heard(known, pod)
+    if heard is None:
+        return Standing.UNHEARD
+    told = heard.reload if heard.reload and heard.reload.lives else None
+    if told is not None and not in_place.concerns(told, reload):
+        return Standing.OCCUPIED
+    if control.serves(heard, reload):
+        return Standing.NEW
+    if told is None:
+        return Standing.OLD
+    if told.outcome is not None:
+        return Standing.STAGED
+    return Standing.SWITCHING if told.mode == Mode.SWITCH else Standing.STAGING
+
+
+def due(known: World) -> bool:
+    """Whether what is to be made now is to come into the running pods."""
+    return _asks(known) and known.coming is not None and hindrances.hindrance(known) is None
+
+
+def comes_about(known: World, record: Record) -> Record | None:
+    """The record of what is to be made, with how it comes about; None where it has to wait for pods."""
+    if due(known) and (serving := known.serving) is not None:
+        unknown = (pod for pod in serving.ready_pods if uid(pod) not in known.seen.runtimes)
+        returns = in_place.sequence(serving.record.content) and any(unknown)
+        into = Reload(serving.id, serving.record.content)
+        return None if returns or astray(known) else replace(record, reload=into)
+    why = hindrances.hindrance(known) if _asks(known) else None
+    return replace(record, not_in_place=why or "")
+
+
+def _asks(known: World) -> bool:
+    """Whether the spec asks for changes in place. The first version ever changes nothing."""
+    asks = known.deployment.spec.rollout.strategy is Strategy.HOT_RELOAD
+    return asks and known.promoted_last is not None
+
+
+def resolved(known: World) -> World:
+    """The world, in which the rollout has become one of new pods where it has to, and where all pods have
+    changed their colour names what they serve."""
+    reload, host = known.reload, known.host
+    if reload is None or known.taken or not known.wants(reload):
+        return known
+    if why := hindrances.met(known, reload):
+        colour = replace(reload, record=replace(reload.record, not_in_place=shortened(why, WHY_LIMIT)))
+        back = {} if host is None else {host.id: in_place.given_back(host, (colour,), known.now)}
+        colours = {**known.colours, **back, colour.id: colour}
+        return replace(known, reload=None, colours=colours, target=colour)
+    if host is None or not fleet(known, reload, host).changed or not gate(known).opens:
+        return known
+    heard = filter(None, (control.heard(known, pod) for pod in host.ready_pods))
+    number = max(in_place.sequence_of(reload), *(each.sequence or 0 for each in heard))
+    taken = in_place.taken(host, reload, number, known.now)
+    return replace(known, colours={**known.colours, taken.id: taken}, target=taken)
+
+
+def step(known: World) -> Step | None:
+    """Where a change in place stands, or None where there is none."""
+    reload, host = known.reload, known.host
+    if reload is None or host is None:
+        return Step.REVERTING if returning(known) else None
+    if known.taken:
+        return Step.OBSERVING
+    found = fleet(known, reload, host)
+    if found.begun:
+        return Step.FLEET if gate(known).opens else Step.CANARY
+    if known.paused:
+        return Step.PAUSED
+    if not found.staged:
+        return Step.STAGING
+    return Step.AWAITING_PROMOTION if awaits_promotion(known, reload) else Step.CANARY
+
+
+def awaits_promotion(known: World, reload: Colour) -> bool:
+    manual = known.deployment.spec.rollout.promotion is Promotion.MANUAL
+    return manual and known.deployment.metadata.annotations.get(naming.PROMOTE) != reload.id
+
+
+def returning(known: World) -> Colour | None:
+    """The rollout that came to nothing and is still in a pod, if one is."""
+    serving = known.serving
+    if serving is None or serving.record.rollout or not astray(known):
+        return None
+    into = (each for each in known.past if each.record.reload and each.record.reload.colour == serving.id)
+    return next(into, None)
+
+
+def astray(known: World) -> list[Manifest]:
+    """Pods of the colour that serves which say that they serve something else than it."""
+    serving = known.serving
+    if serving is None or (known.reload is not None and not known.taken):
+        return []
+    if not in_place.sequence(serving.record.content):
+        return []
+    heard = ((pod, control.heard(known, pod)) for pod in sorted(serving.ready_pods, key=name))
+    return [pod for pod, status in heard if status is not None and not control.serves(status, serving)]
+
+
+def canary(known: World) -> Colour | None:
+    """The rollout with the first pod that serves what it brought."""
+    reload, host = known.reload, known.host
+    if reload is None or host is None:
+        return None
+    changed = fleet(known, reload, host).at(Standing.NEW)[:1]
+    return replace(reload, pods=tuple(changed)) if changed else None
+
+
+def gate(known: World) -> Gate:
+    """Whether the first pod that changed answers right, and every gate lets the others follow."""
+    first = canary(known)
+    if first is None:
+        return Gate(opens=False)
+    answer = known.seen.answers.get(_subject(first))
+    if answer is None or answer.error is not None or answer.version != first.version:
+        return Gate(opens=False, problem=_unanswered(first, answer))
+    return gates.gate(known, first)
+
+
+def _subject(first: Colour) -> str:
+    return f"canary/{first.id}/{uid(first.pods[0])}"
+
+
+def _unanswered(first: Colour, answer: Answer | None) -> Problem | None:
+    if answer is None:
+        return None
+    said = answer.error or f"version {answer.version} answered instead of {first.version}"
+    return Problem(Reason.ANSWER_FAILED, f"pod {name(first.pods[0])}: {said}", stalled=False)
+
+
+def trouble(known: World) -> Problem | None:
+    """What is in the way of a version that comes in place, most telling first."""
+    reload, host = known.reload, known.host
+    if reload is None or host is None:
+        return None
+    pods = sorted(host.lasting_pods, key=name)
+    found = (_refusal(known, pod, reload) or _crash(known, pod, reload) for pod in pods)
+    return next(filter(None, found), None) or gate(known).problem
+
+
+def _refusal(known: World, pod: Manifest, reload: Colour) -> Problem | None:
+    """What a pod has against the new version: it serves the old one then, proven."""
+    heard = control.heard(known, pod)
+    told = heard.reload if heard else None
+    if told is None or told.outcome not in _FAILED or not in_place.concerns(told, reload):
+        return None
+    golden_prompts = told.reason == Reason.GOLDEN_PROMPTS_FAILED
+    reason = Reason.GOLDEN_PROMPTS_FAILED if golden_prompts else Reason.HOT_RELOAD_FAILED
+    return Problem(reason, f"pod {name(pod)}: {told.reason}: {told.message}", final=True)
+
+
+def _crash(known: World, pod: Manifest, reload: Colour) -> Problem | None:
+    """What ends a pod again and again that had changed, or was about to, when it was last heard."""
+    last = known.seen.runtimes.get(uid(pod))
+    told = last.reload if last else None
+    at_it = told is not None and told.mode == Mode.SWITCH and in_place.concerns(told, reload)
+    changed = last is not None and (at_it or control.serves(last, reload))
+    return diagnose(None, (pod,)) if changed else None
+
+
+def how_far(known: World, reload: Colour, host: Colour) -> str:
+    """How far the pods are, for people."""
+    found, wanted = fleet(known, reload, host), known.deployment.spec.replicas
+    changed, staged = len(found.at(Standing.NEW)), len(found.at(Standing.STAGED))
+    return f"{changed} of {wanted} pods serve it, {staged} could at once"
+
+
+# what is done
+
+
+def calls(known: World) -> Iterator[Action]:
+    """What pods of the colour that serves are told and asked, so that they serve what they should."""
+    if known.deployment.spec.replicas == 0:
+        return
+    if known.reload is not None and known.host is not None and not known.taken:
+        yield from _forward(known, known.reload, fleet(known, known.reload, known.host))
+    elif known.serving is not None and in_place.sequence(known.serving.record.content):
+        yield from _back(known, known.serving)
+
+
+def _forward(known: World, reload: Colour, found: Fleet) -> Iterator[Action]:
+    if known.endings.get(reload.id):
+        return
+    for pod in found.at(Standing.UNHEARD, Standing.STAGING, Standing.SWITCHING):
+        yield from _listen(known, pod)
+    for pod in found.at(Standing.OCCUPIED):
+        yield from control.cancel(known, pod, "something else comes")
+    free = STAGES_AT_A_TIME - len(found.at(Standing.STAGING))
+    for pod in found.at(Standing.OLD)[: max(0, free)]:
+        yield from _tell(known, pod, reload, Mode.STAGE)
+    if found.staged and (found.begun or not (known.paused or awaits_promotion(known, reload))):
+        yield from _next(known, reload, found)
+
+
+def _next(known: World, reload: Colour, found: Fleet) -> Iterator[Action]:
+    """One pod more, when the ones before have answered right."""
+    first = canary(known)
+    if first is not None and not gate(known).opens:
+        yield from _questions(known, first)
+        return
+    for pod in found.at(Standing.STAGED)[:1]:
+        yield from _tell(known, pod, reload, Mode.SWITCH)
+
+
+def _questions(known: World, first: Colour) -> Iterator[Action]:
+    answer, url = known.seen.answers.get(_subject(first)), pod_url(first.pods[0])
+    if answer is not None and answer.version == first.version:
+        yield from gates.questions(known, first)
+    elif url is not None and (answer is None or not control.recent(answer.at, known.now)):
+        yield Ask(_subject(first), url, served_model_name(known.deployment), "the first pod has to answer")
+
+
+def _back(known: World, serving: Colour) -> Iterator[Action]:
+    """What pods were told and is no longer to be ends: what goes on at once, then one pod after another."""
+    strays = [uid(pod) for pod in astray(known)]
+    for pod in serving.ready_pods:
+        heard = control.heard(known, pod)
+        if heard is None:
+            yield from _listen(known, pod)
+        elif heard.reload and heard.reload.lives and not _is_way_back(heard, serving):
+            yield from control.cancel(known, pod, "it is not to come any more")
+        elif uid(pod) in strays[:1]:
+            yield from _change_back(known, pod, heard, serving)
+
+
+def _is_way_back(heard: RuntimeStatus, serving: Colour) -> bool:
+    """Whether a pod that serves something else changes to what it should serve."""
+    right = control.serves(heard, serving)
+    return not right and heard.reload is not None and heard.reload.digest == serving.digest
+
+
+def _change_back(known: World, pod: Manifest, heard: RuntimeStatus, serving: Colour) -> Iterator[Action]:
+    told = heard.reload if _is_way_back(heard, serving) else None
+    if told is not None and told.outcome is None:
+        yield from _listen(known, pod)
+    elif told is None or told.outcome not in _FAILED or control.due(known, pod, PATIENCE):
+        yield from _tell(known, pod, serving, Mode.SWITCH)
+
+
+def _listen(known: World, pod: Manifest) -> Iterator[Action]:
+    if control.due(known, pod):
+        yield from control.inquire(known, pod, "what it serves changes")
+
+
+def _tell(known: World, pod: Manifest, wanted: Colour, mode: Mode) -> Iterator[Action]:
+    prompts = golden.to_prove(known, replace(wanted, pods=(pod,))) if mode is Mode.SWITCH else ()
+    yield from control.change(known, pod, wanted, mode, prompts, f"{wanted.version} is to serve in its pods")
+
+
+def moments(known: World) -> Iterator[timedelta]:
+    """In how much time a pod is asked or told again."""
+    if known.deployment.spec.replicas == 0:
+        return
+    if known.reload is not None and known.host is not None and not known.taken:
+        found = fleet(known, known.reload, known.host)
+        if found.at(Standing.UNHEARD, Standing.OCCUPIED, Standing.OLD, Standing.STAGING, Standing.SWITCHING):
+            yield control.RETRY
+        if canary(known) is not None and not gate(known).opens:
+            yield control.RETRY
+    elif known.serving is not None and in_place.sequence(known.serving.record.content):
+        yield from _moments_back(known, known.serving)
+
+
+def _moments_back(known: World, serving: Colour) -> Iterator[timedelta]:
+    strays = astray(known)
+    for pod in serving.ready_pods:
+        heard = control.heard(known, pod)
+        if heard is None or (heard.reload and heard.reload.lives):
+            yield control.RETRY
+        elif pod in strays:
+            yield PATIENCE if heard.reload and heard.reload.outcome in _FAILED else control.RETRY
