@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tests.builders import DEFAULTS, NOW, READY, a_job_pod, a_pod, an_exit, tried_version
-from tests.core import invariants
+from tests.core import engines, invariants
+from tests.core.engines import Engine, Verdict
 from tests.core.fields import fields_of
 from tests.core.frozen import frozen, thawed
 
@@ -28,11 +29,13 @@ from sluicegate.core.plan import (
     Action,
     Apply,
     Ask,
+    CancelReload,
     Consult,
     Create,
     Delete,
     Inquire,
     Plan,
+    Reload,
     Replace,
     Score,
     SetFinalizers,
@@ -80,6 +83,10 @@ class Cluster:
         # version -> status and text with which its webhook answers, or "!what went wrong"
         self.webhook: dict[str, tuple[int, str] | str] = {}
         self.replies: dict[str, Reply] = {}
+        self.engines: dict[str, Engine] = {}  # by pod uid
+        self.ends: dict[str, Verdict] = {}  # version -> how pods end a change to it
+        self.stuck: set[str] = set()  # versions to which no change ever ends
+        self.fixed = False  # whether the runtimes are too old to change what they serve
         self.log: list[Action] = []
         self._serial = 1
         for other in others:
@@ -221,7 +228,9 @@ class Cluster:
     def version_of(self, rollout: str) -> str:
         record = self.find("ControllerRevision", naming.colour_name(self.name, rollout))
         if record:
-            return str(record["data"]["pointer"]["version"])
+            told = annotation(record, naming.RELOADED)
+            pointer = json.loads(told)["pointer"] if told else record["data"]["pointer"]
+            return str(pointer["version"])
         pointer = self.find("ConfigMap", naming.pointer_name(self.name, rollout))
         return str(json.loads(pointer["data"]["pointer.json"])["version"]) if pointer else ""
 
@@ -237,7 +246,30 @@ class Cluster:
     def answering(self) -> set[str]:
         """The versions of the ready pods that the Service selects."""
         pods = invariants.selected(self.service, self.pods())
-        return {self.version_of(labels(pod)[naming.ROLLOUT]) for pod in pods if is_true(pod, "Ready")}
+        return {self.served(pod) for pod in pods if is_true(pod, "Ready")}
+
+    def served(self, pod: Object) -> str:
+        """The version that a pod serves, or will once it runs."""
+        return self.engine(pod).version
+
+    def engine(self, pod: Object) -> Engine:
+        """What runs in a pod, now; one that does not run yet starts with its pointer."""
+        uid, rollout = pod["metadata"]["uid"], labels(pod)[naming.ROLLOUT]
+        found = self.engines.get(uid) or Engine(self._pointer(rollout))
+        self.engines[uid] = engines.went_on(found, self.ends, self.stuck, self.now)
+        return self.engines[uid]
+
+    def _pointer(self, rollout: str) -> Mapping[str, Any]:
+        found = self.find("ConfigMap", naming.pointer_name(self.name, rollout))
+        if found:
+            return dict(json.loads(found["data"]["pointer.json"]))
+        record = self.find("ControllerRevision", naming.colour_name(self.name, rollout))
+        return dict(record["data"]["pointer"]) if record else {"version": "", "digest": ""}
+
+    def restart(self, pod: Object) -> None:
+        """Its container ends, and starts with what is newer: its pointer, or what it changed to."""
+        uid, rollout = pod["metadata"]["uid"], labels(pod)[naming.ROLLOUT]
+        self.engines[uid] = engines.started(self._pointer(rollout), self.engine(pod))
 
     def shape(self) -> Any:
         """What there is, without names, uids and times: equal for worlds that are equally good."""
@@ -325,6 +357,11 @@ class Cluster:
             case Consult():
                 self.replies[action.subject] = self._reply(action)
             case Inquire(pod, pod_uid):
+                self.runtimes[pod_uid] = self._runtime(pod)
+            case Reload(pod, pod_uid):
+                self.runtimes[pod_uid] = self._reload(action)
+            case CancelReload(pod, pod_uid):
+                self.engines[pod_uid] = engines.cancelled(self.engine(self.one("Pod", pod)))
                 self.runtimes[pod_uid] = self._runtime(pod)
             case SetFinalizers():
                 raise AssertionError("an LLMDeployment has no finalizers")
@@ -433,8 +470,10 @@ class Cluster:
                 for _ in range(wanted - len(have)):
                     self.put(a_pod(f"pod-{self._next()}", self.name, rollout))
             for pod in self.pods(rollout):
-                status = self.trouble.get(self.version_of(rollout), READY)
+                status = self.trouble.get(self.served(pod), READY)
                 if not terminating(pod) and pod["status"] != status:
+                    if status == READY:
+                        self.restart(pod)
                     self.set_pod(pod, status)
 
     def run_jobs(self) -> None:
@@ -509,12 +548,16 @@ class Cluster:
         return quiet and frozen(plan.status) == self.deployment.get("status")
 
     def _answer(self, subject: str) -> Answer:
-        where = subject.partition("/")[0]
+        where, _, rest = subject.partition("/")
         service = self.one("Service", self.name if where == "service" else naming.preview_name(self.name))
-        ready = [pod for pod in invariants.selected(service, self.pods()) if is_true(pod, "Ready")]
+        if where == "canary":
+            asked = [pod for pod in self.pods() if pod["metadata"]["uid"] == rest.partition("/")[2]]
+        else:
+            asked = invariants.selected(service, self.pods())
+        ready = [pod for pod in asked if is_true(pod, "Ready")]
         if not ready:
             return Answer(self.now, None, "the connection was refused or could not be made")
-        version = self.version_of(labels(ready[0])[naming.ROLLOUT])
+        version = self.served(ready[0])
         said = self.lies.get(version, version)
         return Answer(self.now, None, said[1:]) if said.startswith("!") else Answer(self.now, said)
 
@@ -534,13 +577,40 @@ class Cluster:
         return Reply(self.now, None, error=said[1:]) if isinstance(said, str) else Reply(self.now, *said)
 
     def _runtime(self, pod: str) -> RuntimeStatus:
-        rollout = labels(self.one("Pod", pod))[naming.ROLLOUT]
-        found = self.one("ControllerRevision", naming.colour_name(self.name, rollout))["data"]["pointer"]
-        digest = self.other_files.get(found["version"], found["digest"])
+        found = self.engine(self.one("Pod", pod))
+        digest = self.other_files.get(found.version, found.pointer["digest"])
         vllm = self.vllm[len(self.runtimes) % len(self.vllm)]
-        told = self.measured.get(found["version"])
-        measured = {} if told is None else {found["version"]: told}
-        return RuntimeStatus(self.now, digest, ready=True, in_flight=0, vllm=vllm, measured=measured)
+        known = {*found.served, found.version} & self.measured.keys()
+        return RuntimeStatus(
+            self.now,
+            digest,
+            ready=True,
+            in_flight=0,
+            vllm=vllm,
+            measured={version: self.measured[version] for version in known},
+            version=found.version,
+            sequence=None if self.fixed else found.sequence,
+            reload=found.told(),
+        )
+
+    def _reload(self, order: Reload) -> RuntimeStatus:
+        pod = self.one("Pod", order.pod)
+        found = engines.ordered(self.engine(pod), order.body, self.now)
+        if self.fixed or isinstance(found, str):
+            words = "HTTP 404 Not Found" if self.fixed else str(found)
+            return RuntimeStatus(self.now, None, ready=False, in_flight=0, error=words)
+        self._check_switch(order)
+        self.engines[order.pod_uid] = found
+        return self._runtime(order.pod)
+
+    def _check_switch(self, order: Reload) -> None:
+        """One pod after another, and none but to what another one has changed to or all have at hand."""
+        if order.body["mode"] != "Switch":
+            return
+        others = [self.engine(pod) for pod in self.pods() if pod["metadata"]["uid"] != order.pod_uid]
+        at_it = [each for each in others if each.order and each.order.body["mode"] == "Switch"]
+        busy = [each for each in at_it if each.order and each.order.outcome is None]
+        assert not busy, f"{order.pod} changes while another one does"
 
     def _next(self) -> str:
         self._serial += 1

@@ -15,7 +15,8 @@ from sluicegate.core.conditions import timestamp
 from sluicegate.core.objects import uid
 from sluicegate.core.observed import Answer, RuntimeStatus
 from sluicegate.core.plan import Action, Apply, Ask, Create, Delete, Inquire
-from sluicegate.core.rollout import OVERLAP, PROPAGATION, RETRY
+from sluicegate.core.control import RETRY
+from sluicegate.core.rollout import OVERLAP, PROPAGATION
 
 SHORT = timedelta(milliseconds=1)
 

@@ -45,12 +45,13 @@ def _reloaded(known: World) -> World:
     reload, ending = known.reload, _end_in_place(known)
     if reload is None or ending is None:
         return known
-    known = replace(known, endings={reload.id: ending})
+    host = known.host
+    known = replace(known, reload=None, ended=reload, endings={reload.id: ending})
     if ending.outcome is Outcome.PROMOTED:
         return known
     over = replace(reload, record=replace(reload.record, ending=ending))
-    host, back = known.host, known.host and in_place.given_back(known.host, (over,), known.now)
-    if host is not None and back is not None:
+    if host is not None:
+        back = in_place.given_back(host, (over,), known.now)
         known = replace(known, colours={**known.colours, back.id: back})
         target = known.target if known.target is not host else back
         known = replace(known, target=target if target and known.wants(target) else _wanted(known, back))

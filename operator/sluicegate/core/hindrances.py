@@ -22,7 +22,8 @@ def hindrance(known: World) -> str | None:
     serving, spec, pointer = known.serving, known.deployment.spec, known.pointer
     if serving is None or not serving.ready_pods or spec.replicas == 0 or pointer is None:
         return _NOBODY
-    if serving.record.target.partition(".")[0] != asked_for(spec):
+    otherwise_the_same = spec.model_copy(update={"model_version": serving.version})
+    if serving.record.target.partition(".")[0] != asked_for(otherwise_the_same):
         return "settings of the engine or the pods change too"
     if flags(serving.record.template) != list(known.preflight.flags):
         return "the engine would get other flags"

@@ -168,8 +168,12 @@ def returning(known: World) -> Colour | None:
     serving = known.serving
     if serving is None or serving.record.rollout or not astray(known):
         return None
-    into = (each for each in known.past if each.record.reload and each.record.reload.colour == serving.id)
-    return next(into, None)
+    over = (*filter(None, (known.ended,)), *known.past)
+    return next((each for each in over if _goes_into(each, serving)), None)
+
+
+def _goes_into(reload: Colour, colour: Colour) -> bool:
+    return reload.record.reload is not None and reload.record.reload.colour == colour.id
 
 
 def astray(known: World) -> list[Manifest]:
@@ -265,8 +269,6 @@ def calls(known: World) -> Iterator[Action]:
 
 
 def _forward(known: World, reload: Colour, found: Fleet) -> Iterator[Action]:
-    if known.endings.get(reload.id):
-        return
     for pod in found.at(Standing.UNHEARD, Standing.STAGING, Standing.SWITCHING):
         yield from _listen(known, pod)
     for pod in found.at(Standing.OCCUPIED):

@@ -67,8 +67,8 @@ def keep_access(known: World) -> Iterator[Action]:
 
 
 def keep_records(known: World) -> Iterator[Action]:
-    reload = (known.reload,) if known.reload else ()
-    for colour in (*reload, *known.colours.values()):
+    in_place = filter(None, (known.reload, known.ended))
+    for colour in (*in_place, *known.colours.values()):
         if record := _record(known, colour):
             yield from _keep(record, known.seen.revisions, f"what became of colour {colour.id} is on record")
     for colour in known.past:

@@ -88,7 +88,7 @@ def verified(world: World, colour: Colour) -> bool:
 
 def verification(world: World, colour: Colour) -> str:
     """What the gates made of it: as judged now, or as it was before the operator restarted."""
-    if colour is world.reload:
+    if colour in (world.reload, world.ended):
         return hot_reload.gate(world).note or colour.record.verification
     judged = colour is world.target and not colour.record.ending and answers(world, colour)
     return (gates.gate(world, colour).note if judged else "") or colour.record.verification
@@ -254,7 +254,9 @@ def _premature(world: World, colour: Colour, answer: Answer) -> bool:
     """Whether kube-proxy may not have known of the ready pods, or of the Service's last move."""
     if answer.error is not None:
         return _just_ready(world, colour)
-    return _serves(world, colour) and answer.at - datetime.fromisoformat(world.exposure.since) < PROPAGATION
+    # Or whether it was asked before the pods changed in place.
+    moved = max(world.exposure.since, colour.record.since)
+    return _serves(world, colour) and answer.at - datetime.fromisoformat(moved) < PROPAGATION
 
 
 def _just_ready(world: World, colour: Colour) -> bool:

@@ -25,7 +25,7 @@ class World:
 
     `past` are the colours of which only the record is left, the last to end first. `failed` is the one that
     the spec still asks for and that is not made again. `endings` has what ends now, not recorded yet.
-    `reload` is the rollout that goes into running pods; it is no colour.
+    `reload` is the rollout that goes into running pods, `ended` the one that ends now; they are no colours.
     """
 
     seen: SeenDeployment
@@ -40,6 +40,7 @@ class World:
     failed: Colour | None = None
     endings: Mapping[str, Ending] = field(default_factory=dict)
     reload: Colour | None = None
+    ended: Colour | None = None
 
     def ending(self, colour: Colour) -> Ending | None:
         """How its rollout ended: as it ends now, or as recorded."""
@@ -161,7 +162,7 @@ class World:
     def coming(self) -> str | None:
         """Identity of the colour that shall be made now, if one shall. Another one's pods go first."""
         held = self.problem or self.crowded or self.paused or self.previous
-        if self.target or self.reload or self.failed or held or self.wanted is None:
+        if self.target or self.reload or self.ended or self.failed or held or self.wanted is None:
             return None
         generation = self.deployment.metadata.generation
         taken = {*self.colours, *(colour.id for colour in self.past)}
