@@ -85,7 +85,7 @@ class Cluster:
         self.replies: dict[str, Reply] = {}
         self.engines: dict[str, Engine] = {}  # by pod uid
         self.ends: dict[str, Verdict] = {}  # version -> how pods end a change to it
-        self.stuck: set[str] = set()  # versions to which no change ever ends
+        self.stuck = False  # whether pods never come to an end of what they were told
         self.fixed = False  # whether the runtimes are too old to change what they serve
         self.log: list[Action] = []
         self._serial = 1
@@ -256,8 +256,13 @@ class Cluster:
         """What runs in a pod, now; one that does not run yet starts with its pointer."""
         uid, rollout = pod["metadata"]["uid"], labels(pod)[naming.ROLLOUT]
         found = self.engines.get(uid) or Engine(self._pointer(rollout))
-        self.engines[uid] = engines.went_on(found, self.ends, self.stuck, self.now)
+        stage = float("inf") if self.stuck else 1.0
+        pace = engines.Pace(stage, 0.5, lambda body: self.ends.get(body["version"]))
+        self.engines[uid] = engines.went_on(found, pace, self._seconds())
         return self.engines[uid]
+
+    def _seconds(self) -> float:
+        return (self.now - NOW).total_seconds()
 
     def _pointer(self, rollout: str) -> Mapping[str, Any]:
         found = self.find("ConfigMap", naming.pointer_name(self.name, rollout))
@@ -356,13 +361,8 @@ class Cluster:
                 self.scores[action.subject] = self._score(action)
             case Consult():
                 self.replies[action.subject] = self._reply(action)
-            case Inquire(pod, pod_uid):
-                self.runtimes[pod_uid] = self._runtime(pod)
-            case Reload(pod, pod_uid):
-                self.runtimes[pod_uid] = self._reload(action)
-            case CancelReload(pod, pod_uid):
-                self.engines[pod_uid] = engines.cancelled(self.engine(self.one("Pod", pod)))
-                self.runtimes[pod_uid] = self._runtime(pod)
+            case Inquire() | Reload() | CancelReload():
+                self.runtimes[action.pod_uid] = self._controlled(action)
             case SetFinalizers():
                 raise AssertionError("an LLMDeployment has no finalizers")
         wanted = self.deployment["spec"].get("replicas", 1)
@@ -593,9 +593,16 @@ class Cluster:
             reload=found.told(),
         )
 
+    def _controlled(self, action: Inquire | Reload | CancelReload) -> RuntimeStatus:
+        if isinstance(action, Reload):
+            return self._reload(action)
+        if isinstance(action, CancelReload):
+            self.engines[action.pod_uid] = engines.cancelled(self.engine(self.one("Pod", action.pod)))
+        return self._runtime(action.pod)
+
     def _reload(self, order: Reload) -> RuntimeStatus:
         pod = self.one("Pod", order.pod)
-        found = engines.ordered(self.engine(pod), order.body, self.now)
+        found = engines.ordered(self.engine(pod), order.body, self._seconds())
         if self.fixed or isinstance(found, str):
             words = "HTTP 404 Not Found" if self.fixed else str(found)
             return RuntimeStatus(self.now, None, ready=False, in_flight=0, error=words)

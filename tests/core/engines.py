@@ -1,19 +1,27 @@
-"""What runs in the model pods of a Cluster: each serves its pointer's files, until it is told to change."""
+"""What runs in model pods: each serves its pointer's files until it is told to change. Times in seconds."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from typing import Any
 
 from sluicegate.core.observed import Reloading
 
-STAGE = timedelta(seconds=1)
-SWITCH = timedelta(seconds=0.5)
-
 Verdict = tuple[str, str, str]
-"""Outcome, reason and message with which pods end a change to a version."""
+"""Outcome, reason and message with which one ends what it was told."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long they take to bring files and to change to them, and how they end what they were told.
+
+    `end` is asked of the order's body; None means that it goes well.
+    """
+
+    stage: float
+    switch: float
+    end: Callable[[Mapping[str, Any]], Verdict | None]
 
 
 @dataclass(frozen=True)
@@ -22,7 +30,7 @@ class Order:
     outcome."""
 
     body: Mapping[str, Any]
-    began: datetime
+    began: float
     ready: bool
     outcome: str | None = None
     reason: str = ""
@@ -63,12 +71,12 @@ def started(pointer: Mapping[str, Any], before: Engine | None) -> Engine:
     return Engine(pointer)
 
 
-def ordered(engine: Engine, body: Mapping[str, Any], now: datetime) -> Engine | str:
+def ordered(engine: Engine, body: Mapping[str, Any], now: float) -> Engine | str:
     """One that is told to change; a text says why it does not take the order."""
     order = engine.order
-    if order is not None and order.id == (body["digest"], body["sequence"], body["mode"]):
-        if order.outcome in (None, "Staged", "Committed"):
-            return engine
+    same = order is not None and order.id == (body["digest"], body["sequence"], body["mode"])
+    if order is not None and same and order.outcome in (None, "Staged", "Committed"):
+        return engine
     if body["sequence"] <= engine.sequence:
         return f"SequenceStale: {body['sequence']} is not after {engine.sequence}"
     if order is not None and order.outcome is None:
@@ -84,22 +92,27 @@ def cancelled(engine: Engine) -> Engine:
     return replace(engine, order=replace(order, outcome="Cancelled", reason="Cancelled"))
 
 
-def went_on(engine: Engine, ends: Mapping[str, Verdict], stuck: set[str], now: datetime) -> Engine:
-    """One after the time that has passed."""
+def due(engine: Engine, pace: Pace) -> float | None:
+    """When it goes on, if it is at something."""
     order = engine.order
-    if order is None or order.outcome is not None or order.body["version"] in stuck:
+    if order is None or order.outcome is not None:
+        return None
+    staged = order.began + (0.0 if order.ready else pace.stage)
+    refuses = (pace.end(order.body) or ("",))[0] == "Refused"
+    return staged if refuses or order.body["mode"] == "Stage" else staged + pace.switch
+
+
+def went_on(engine: Engine, pace: Pace, now: float) -> Engine:
+    """One after the time that has passed."""
+    order, at = engine.order, due(engine, pace)
+    if order is None or at is None or now < at:
         return engine
-    mode, verdict = order.body["mode"], ends.get(order.body["version"])
-    staged = order.began + (timedelta(0) if order.ready else STAGE)
-    if now < staged:
-        return engine
+    mode, verdict = order.body["mode"], pace.end(order.body)
     if verdict is not None and (verdict[0] == "Refused" or mode == "Switch"):
         outcome, reason, message = verdict
         return replace(engine, order=replace(order, outcome=outcome, reason=reason, message=message))
     if mode == "Stage":
         return replace(engine, order=replace(order, outcome="Staged"))
-    if now < staged + SWITCH:
-        return engine
     body = order.body
     pointer = {key: body[key] for key in ("version", "digest", "source")}
     over = replace(order, outcome="Committed")

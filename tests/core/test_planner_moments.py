@@ -12,10 +12,10 @@ from tests.core.journeys import JOURNEYS, a_settled_cluster, begun
 
 from sluicegate.core import naming
 from sluicegate.core.conditions import timestamp
+from sluicegate.core.control import RETRY
 from sluicegate.core.objects import uid
 from sluicegate.core.observed import Answer, RuntimeStatus
 from sluicegate.core.plan import Action, Apply, Ask, Create, Delete, Inquire
-from sluicegate.core.control import RETRY
 from sluicegate.core.rollout import OVERLAP, PROPAGATION
 
 SHORT = timedelta(milliseconds=1)

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
-from tests.builders import a_model_version
 from tests.sim.stage import Stage, a_deployment
 from tests.sim.workloads import (
     TWO,
     V1,
     V2,
+    V3,
     Reached,
     Workload,
     a_cluster_with,
@@ -28,7 +28,6 @@ from sluicegate.kube.resources import LLM_DEPLOYMENT, MODEL_VERSION, POD
 Deed = Callable[[Stage], None]
 
 HELD_SECONDS = 20.0
-V3 = a_model_version("v3", ready=False)
 GIVEN = a_cluster_with(V1, V2, V3, a_deployment(rollout={"observeSeconds": 5}))
 
 

@@ -13,7 +13,7 @@ from tests.sim.stage import ACCELERATORS, Stage, a_deployment, now
 
 from sluicegate.core import naming
 from sluicegate.core.naming import ABORT, PROMOTE, RETRY
-from sluicegate.core.objects import Manifest, name
+from sluicegate.core.objects import Manifest, name, uid
 from sluicegate.kube.resources import LLM_DEPLOYMENT, MODEL_VERSION, POD, REPLICA_SET, SERVICE
 
 PEOPLE_SECONDS = 12_000.0
@@ -56,6 +56,7 @@ def a_cluster_with(*objects: Manifest) -> Begin:
 
 V1 = a_model_version("v1", ready=False)
 V2 = a_model_version("v2", ready=False)
+V3 = a_model_version("v3", ready=False)
 CHAT = a_deployment()
 GOLDEN = with_golden_prompts(
     V2, a_golden_prompt(recordedWith="vllm 0.32.0 on nvidia.com/gpu --dtype=auto --kv-cache-dtype=auto")
@@ -213,6 +214,34 @@ async def a_version_that_its_webhook_refuses(stage: Stage) -> None:
     stage.edit(modelVersion="v2")
 
 
+async def a_version_that_pods_cannot_change_to(stage: Stage) -> None:
+    stage.world.kubelet.trouble["v2"] = "restart-required"
+    stage.edit(modelVersion="v2")
+
+
+async def a_version_that_pods_go_back_from(stage: Stage) -> None:
+    stage.world.kubelet.trouble["v2"] = "rolled-back"
+    stage.edit(modelVersion="v2")
+
+
+async def a_pod_ends_that_has_changed(stage: Stage) -> None:
+    """Its container starts again, with what it changed to."""
+    stage.edit(modelVersion="v2")
+    if await stage.until(lambda: _has_changed(stage), 60):
+        stage.world.kubelet.crash(_has_changed(stage)[0], "OOMKilled", now())
+
+
+def _has_changed(stage: Stage) -> list[Manifest]:
+    running = stage.world.runtimes.running
+    return [pod for pod in stage.pods() if uid(pod) in running and running[uid(pod)].version == "v2"]
+
+
+async def a_third_version_while_pods_change(stage: Stage) -> None:
+    stage.edit(modelVersion="v2")
+    await stage.until(lambda: _has_changed(stage), 60)
+    stage.edit(modelVersion="v3")
+
+
 async def a_bad_version_that_has_failed(stage: Stage) -> None:
     await a_bad_version(stage)
     assert await stage.until(lambda: rolled_back(stage), 120)
@@ -279,6 +308,12 @@ def both_serve(version: str) -> Reached:
     return reached
 
 
+def in_place(stage: Stage) -> None:
+    """A deployment whose pods change what they serve."""
+    chat = a_deployment(rollout={"strategy": "HotReload", "observeSeconds": 5})
+    a_cluster_with(V1, V2, V3, chat)(stage)
+
+
 CHATTING = a_cluster_with(V1, V2, CHAT)
 OBSERVED = a_cluster_with(V1, V2, a_deployment(rollout={"observeSeconds": 5}))
 ASKING = a_cluster_with(V1, V2, a_deployment(rollout={"promotion": "Manual"}))
@@ -311,6 +346,10 @@ def _full(name: str, change: Change, end: Reached, **rollout: object) -> Workloa
     """Nobody answers until the new pods do, or the old ones again: as long as nothing is heard of them."""
     given = a_cluster_with(V1, V2, on_whole_nodes(**rollout))
     return Workload(name, given, TWO, change, end, outage_seconds=900, seconds=180)
+
+
+def _in_place(name: str, change: Change, end: Reached, **limits: float) -> Workload:
+    return Workload(name, in_place, TWO, change, end, **limits)
 
 
 def _failed(name: str, change: Change, version: str) -> Workload:
@@ -348,6 +387,20 @@ WORKLOADS = {
         _full("swap", another_version, serves("v2", 2), strategy="Swap"),
         _full("swap-restored", a_bad_version, rolled_back, strategy="Swap"),
         _full("surge-then-swap", another_version, serves("v2", 2), capacity="SurgeThenSwap"),
+        _in_place("hot-reload", another_version, serves("v2", 2)),
+        _in_place(
+            "hot-reload-in-new-pods", a_version_that_pods_cannot_change_to, serves("v2", 2), seconds=90
+        ),
+        _in_place("hot-reload-rolled-back", a_version_that_pods_go_back_from, rolled_back),
+        _in_place("hot-reload-regression", a_worse_version, rolled_back, seconds=90),
+        _in_place(
+            "hot-reload-crash",
+            a_pod_ends_that_has_changed,
+            serves("v2", 2),
+            outage_seconds=2,
+            seconds=120,
+        ),
+        _in_place("hot-reload-superseded", a_third_version_while_pods_change, serves("v3", 2), seconds=90),
         Workload(
             "one-place-for-two",
             with_a_place_for_one_more,
@@ -385,6 +438,9 @@ VARIANTS = (
     "swap",
     "swap-restored",
     "surge-then-swap",
+    "hot-reload-in-new-pods",
+    "hot-reload-regression",
+    "hot-reload-crash",
     "one-place-for-two",
     "aborted",
     "golden-answer",

@@ -21,7 +21,7 @@ from tests.sim.cluster.runtime import Runtime, Runtimes
 from tests.sim.cluster.scheduler import Scheduler
 
 from sluicegate.core.objects import Manifest
-from sluicegate.core.plan import Ask, Consult, Inquire, Score
+from sluicegate.core.plan import Ask, CancelReload, Consult, Inquire, Reload, Score
 from sluicegate.shell.pods import NoAnswer, Report, Scored
 from sluicegate.shell.webhooks import Said
 
@@ -102,20 +102,51 @@ class World:
 
     async def report(self, inquire: Inquire) -> Report:
         """What one pod's control port says. Raises NoAnswer."""
+        return self._told(await self._controlled(inquire))
+
+    async def reload(self, reload: Reload) -> Report:
+        """Tells one pod to change what it serves. Raises NoAnswer."""
+        runtime = await self._controlled(reload)
+        refused = "HTTP 404 Not Found" if self.runtimes.fixed else None
+        refused = refused or self.runtimes.order(runtime, reload.body, _now())
+        if refused is not None:
+            raise NoAnswer(refused)
+        return self._told(await self._controlled(reload))
+
+    async def cancel(self, cancel: CancelReload) -> Report:
+        """Tells one pod to change to nothing. Raises NoAnswer."""
+        self.runtimes.cancel(await self._controlled(cancel))
+        return self._told(await self._controlled(cancel))
+
+    async def _controlled(self, call: Inquire | Reload | CancelReload) -> Runtime:
+        """The runtime at whose control port a call arrives. Raises NoAnswer."""
         await asyncio.sleep(self.chance.uniform(*ANSWER_SECONDS))
-        runtime = self._alive(urlsplit(inquire.url).hostname or "")
+        self.runtimes.sync(_now(), self.kubelet.trouble)
+        runtime = self._alive(urlsplit(call.url).hostname or "")
         if runtime is None:
             raise NoAnswer(UNREACHABLE)
-        if runtime.token != inquire.token:
+        if runtime.token != call.token:
             raise NoAnswer("HTTP 401 Unauthorized")
-        told = self.measured.get(runtime.version)
-        measured = {} if told is None else {runtime.version: told}
-        return Report(runtime.digest, ready=True, in_flight=0, vllm=VLLM, measured=measured)
+        return runtime
 
-    def reached(self, cluster_ip: str) -> Runtime:
-        """Who answers a new connection to a Service now. Raises NoAnswer."""
-        address = self.endpoints.reached(cluster_ip, _now(), self.chance)
-        runtime = self._alive(address) if address else None
+    def _told(self, runtime: Runtime) -> Report:
+        engine = runtime.engine
+        versions = {*engine.served, runtime.version} & self.measured.keys()
+        return Report(
+            runtime.digest,
+            ready=True,
+            in_flight=0,
+            vllm=VLLM,
+            measured={version: self.measured[version] for version in versions},
+            version=runtime.version,
+            sequence=None if self.runtimes.fixed else engine.sequence,
+            reload=engine.told(),
+        )
+
+    def reached(self, address: str) -> Runtime:
+        """Who answers a new connection to a Service's address now, or to a pod's. Raises NoAnswer."""
+        self.runtimes.sync(_now(), self.kubelet.trouble)
+        runtime = self._alive(self.endpoints.reached(address, _now(), self.chance) or address)
         if runtime is None:
             raise NoAnswer(UNREACHABLE)
         return runtime
@@ -127,7 +158,11 @@ class World:
     def _turn(self) -> float:
         """Everybody acts once; returns when time alone changes something next."""
         now = _now()
-        moments = [self.nodes.sync(now), self.kubelet.sync(now)]
+        moments = [
+            self.nodes.sync(now),
+            self.runtimes.sync(now, self.kubelet.trouble),
+            self.kubelet.sync(now),
+        ]
         self._jobs.sync()
         self._replica_sets.sync()
         self._scheduler.sync()

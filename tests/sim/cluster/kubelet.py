@@ -17,6 +17,9 @@ from tests.sim.cluster.runtime import Runtimes
 from sluicegate.core.objects import Manifest, condition, name, terminating, uid
 from sluicegate.kube.resources import POD
 
+OF_PODS = ("crash", "hang", "wrong", "refused", "unwelcome", "restart-required", "rolled-back")
+"""Troubles that an inspection does not see."""
+
 
 class Stage(Enum):
     PULLING = "ContainerCreating"
@@ -54,7 +57,8 @@ class Pace:
 class Kubelet:
     """`alive(node)` says whose pods it may act on. `trouble` is by the name of a ModelVersion: "crash",
     "hang" (never ready), "wrong" (answers otherwise than was recorded), "refused" (by its verification Job),
-    "unwelcome" (to its webhook), or for inspections a termination message.
+    "unwelcome" (to its webhook), "restart-required" or "rolled-back" (by pods that are to change to it), or
+    for inspections a termination message.
     """
 
     def __init__(
@@ -74,7 +78,7 @@ class Kubelet:
         pods = {uid(pod): pod for pod in self._server.peek(POD)}
         for gone in self.lives.keys() - pods.keys():
             del self.lives[gone]
-            self._runtimes.stopped(gone)
+            self._runtimes.gone(gone)
         for pod in self._mine(pods):
             if terminating(pod):
                 self._end(pod, now)
@@ -169,7 +173,7 @@ class Kubelet:
     def _inspected(self, pod: Manifest) -> Status:
         version = containers.inspected(pod)
         trouble = self.trouble.get(version)
-        message = None if trouble in ("crash", "hang", "wrong", "refused", "unwelcome") else trouble
+        message = None if trouble in OF_PODS else trouble
         return containers.inspection_ended(pod, version, message, self._now())
 
     def _tried(self, pod: Manifest) -> Status:

@@ -1,41 +1,100 @@
-"""The runtimes inside model pods: each serves what its pointer named when it started."""
+"""The runtimes inside model pods: each serves what its pointer named at its start, or what it changed to."""
 
 from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
+from tests.core.engines import Engine, Pace, Verdict, cancelled, due, ordered, started, went_on
 from tests.sim.apiserver import ApiServer
 
 from sluicegate.core.objects import Manifest, uid
 from sluicegate.core.template import POINTER_KEY, TOKEN_KEY
 from sluicegate.kube.resources import CONFIG_MAP, SECRET
 
+STAGE_SECONDS, SWITCH_SECONDS = 3.0, 0.5
+
+_VERDICTS: Mapping[str, Verdict] = {
+    "restart-required": ("Refused", "RestartRequired", "UnsupportedArchitecture: Mamba"),
+    "rolled-back": ("RolledBack", "ChecksumMismatch", "model.norm.weight differs"),
+    "wrong": ("RolledBack", "GoldenPromptsFailed", "golden prompt hello, token 1"),
+}
+
 
 @dataclass(frozen=True)
 class Runtime:
-    """One that runs: the version and digest that it loaded, the control token that it has, and where."""
+    """One that runs: what its engine serves, the control token that it has, and where."""
 
-    version: str
-    digest: str
+    engine: Engine
     token: str
     address: str
     node: str
 
+    @property
+    def version(self) -> str:
+        return self.engine.version
+
+    @property
+    def digest(self) -> str:
+        return str(self.engine.pointer.get("digest"))
+
 
 class Runtimes:
-    """Those that run, by pod uid."""
+    """Those that run, by pod uid. `trouble` is by the name of a ModelVersion, as the kubelets have it."""
 
     def __init__(self, server: ApiServer) -> None:
         self._server = server
         self.running: dict[str, Runtime] = {}
+        self.fixed = False
+        """Whether they are too old to change what they serve."""
         self._addresses: dict[str, str] = {}
+        self._left: dict[str, Engine] = {}
+        self._at_it: set[str] = set()
 
     def take_over(self, other: Runtimes) -> None:
         """Go on where others were."""
         self.running, self._addresses = dict(other.running), dict(other._addresses)
+        self.fixed, self._left, self._at_it = other.fixed, dict(other._left), set(other._at_it)
+
+    def sync(self, now: float, trouble: Mapping[str, str]) -> float | None:
+        """Returns when one of them goes on next."""
+
+        def end(body: Mapping[str, Any]) -> Verdict | None:
+            found = trouble.get(body["version"], "")
+            return None if found == "wrong" and not body.get("golden") else _VERDICTS.get(found)
+
+        pace = Pace(STAGE_SECONDS, SWITCH_SECONDS, end)
+        moments = [self._go_on(pod, pace, now) for pod in sorted(self._at_it)]
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    def _go_on(self, pod: str, pace: Pace, now: float) -> float | None:
+        runtime = self.running.get(pod)
+        engine = went_on(runtime.engine, pace, now) if runtime is not None else None
+        moment = due(engine, pace) if engine is not None else None
+        if runtime is not None and engine is not None:
+            self.running[pod] = replace(runtime, engine=engine)
+        if moment is None:
+            self._at_it.discard(pod)
+        return moment
+
+    def order(self, runtime: Runtime, body: Mapping[str, Any], now: float) -> str | None:
+        """Tell one to change; returns why it does not take that."""
+        found = ordered(runtime.engine, body, now)
+        if isinstance(found, str):
+            return found
+        self._became(runtime, found)
+        return None
+
+    def cancel(self, runtime: Runtime) -> None:
+        self._became(runtime, cancelled(runtime.engine))
+
+    def _became(self, runtime: Runtime, engine: Engine) -> None:
+        pod = next(uid for uid, each in self.running.items() if each is runtime)
+        self.running[pod] = replace(runtime, engine=engine)
+        self._at_it.add(pod)
 
     def runs(self, pod: str) -> bool:
         return pod in self.running
@@ -54,20 +113,29 @@ class Runtimes:
         return self._pointer(pod) is not None and self._token(pod) is not None
 
     def version_for(self, pod: Manifest) -> str:
-        return str((self._pointer(pod) or {}).get("version", ""))
+        return str(self._engine(pod).pointer.get("version", ""))
+
+    def _engine(self, pod: Manifest) -> Engine:
+        """What its container starts with."""
+        return started(self._pointer(pod) or {}, self._left.get(uid(pod)))
 
     def started(self, pod: Manifest) -> None:
-        pointer = self._pointer(pod) or {}
         self.running[uid(pod)] = Runtime(
-            version=str(pointer.get("version")),
-            digest=str(pointer.get("digest")),
+            engine=self._engine(pod),
             token=self._token(pod) or "",
             address=self.address(pod),
             node=str(pod["spec"]["nodeName"]),
         )
 
     def stopped(self, pod: str) -> None:
+        """Its container ends. What it changed to stays with the pod."""
+        if (runtime := self.running.pop(pod, None)) is not None:
+            self._left[pod] = runtime.engine
+
+    def gone(self, pod: str) -> None:
+        """The pod ends."""
         self.running.pop(pod, None)
+        self._left.pop(pod, None)
 
     def _pointer(self, pod: Manifest) -> dict[str, Any] | None:
         found = self._mounted(pod, "pointer")
