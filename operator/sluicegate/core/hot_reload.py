@@ -300,15 +300,21 @@ def _questions(known: World, first: Colour) -> Iterator[Action]:
 
 def _back(known: World, serving: Colour) -> Iterator[Action]:
     """What pods were told and is no longer to be ends: what goes on at once, then one pod after another."""
-    strays = [uid(pod) for pod in astray(known)]
-    for pod in serving.ready_pods:
-        heard = control.heard(known, pod)
+    ready = [(pod, control.heard(known, pod)) for pod in serving.ready_pods]
+    occupied = any(heard and _is_at_something_else(heard, serving) for _, heard in ready)
+    strays = [] if occupied else [uid(pod) for pod in astray(known)]
+    for pod, heard in ready:
         if heard is None:
             yield from _listen(known, pod)
-        elif heard.reload and heard.reload.lives and not _is_way_back(heard, serving):
+        elif _is_at_something_else(heard, serving):
             yield from control.cancel(known, pod, "it is not to come any more")
         elif uid(pod) in strays[:1]:
             yield from _change_back(known, pod, heard, serving)
+
+
+def _is_at_something_else(heard: RuntimeStatus, serving: Colour) -> bool:
+    """Whether a pod changes to what it should not serve, or holds memory for that."""
+    return heard.reload is not None and heard.reload.lives and not _is_way_back(heard, serving)
 
 
 def _is_way_back(heard: RuntimeStatus, serving: Colour) -> bool:

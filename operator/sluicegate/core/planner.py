@@ -134,12 +134,12 @@ def retire(known: World) -> Iterator[Action]:
 
 def _outdated(known: World) -> Iterator[Delete]:
     """The target's Job, where the spec asks for another one by now, or for none: it stops at once."""
-    target, asked = known.target, known.deployment.spec.rollout.verification.job
-    if target is None or target.job is None or target.record.ending or terminating(target.job):
+    comes, asked = known.reload or known.target, known.deployment.spec.rollout.verification.job
+    if comes is None or comes.job is None or comes.record.ending or terminating(comes.job):
         return
-    if target in known.exposed or not verification_job.outdated(asked, target.job):
+    if comes in known.exposed or not verification_job.outdated(asked, comes.job):
         return
-    job = target.job
+    job = comes.job
     yield Delete(ref(job), uid(job), resource_version(job), "the spec asks for another Job")
 
 

@@ -1,0 +1,651 @@
+"""Hot reload: another version comes into the running pods, and goes out of them where it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import groupby
+from typing import Any
+
+import pytest
+from tests.builders import (
+    ADeployment,
+    a_golden_prompt,
+    a_model_version,
+    ended,
+    tried_version,
+    with_golden_prompts,
+)
+from tests.core.cluster import Cluster
+from tests.core.journeys import a_settled_cluster, kills, moments
+from tests.core.measured import measured
+
+from sluicegate.core import naming
+from sluicegate.core.plan import Apply, Ask, CancelReload, Create, Delete, Reload
+
+IN_PLACE = {"strategy": "HotReload", "observeSeconds": 5}
+
+
+def serving(replicas: int = 2, **rollout: Any) -> Cluster:
+    """Version v1 serves, and others are to come into its pods."""
+    chat = ADeployment().with_replicas(replicas).with_spec(rollout={**IN_PLACE, **rollout})
+    cluster = a_settled_cluster(chat)
+    cluster.log.clear()
+    return cluster
+
+
+def changing(replicas: int = 2, **rollout: Any) -> Cluster:
+    """Version v1 serves, and v2 is to come into its pods."""
+    cluster = serving(replicas, **rollout)
+    cluster.edit(modelVersion="v2")
+    return cluster
+
+
+def at(wanted: str, cluster: Cluster) -> Cluster:
+    """The cluster when its rollout has come to a step."""
+    turn_until(cluster, lambda: step(cluster) == wanted)
+    return cluster
+
+
+def turn_until(cluster: Cluster, holds: Callable[[], bool]) -> None:
+    for _ in range(60):
+        if holds():
+            return
+        cluster.turn()
+    raise AssertionError(f"it never comes to that: {cluster.status.get('rollout')}")
+
+
+def step(cluster: Cluster) -> str | None:
+    return cluster.status.get("rollout", {}).get("step")
+
+
+def message(cluster: Cluster) -> str:
+    return str(cluster.status["rollout"]["message"])
+
+
+def served(cluster: Cluster) -> list[str]:
+    return sorted(cluster.served(pod) for pod in cluster.pods())
+
+
+def told(cluster: Cluster) -> list[tuple[str, str]]:
+    return [(each.body["mode"], each.body["version"]) for each in orders(cluster)]
+
+
+def orders(cluster: Cluster) -> list[Reload]:
+    return [each for each in cluster.log if isinstance(each, Reload)]
+
+
+def endings(cluster: Cluster) -> list[tuple[str, str, str]]:
+    return [(each["version"], each["outcome"], each["reason"]) for each in cluster.status["history"]]
+
+
+def pointers(cluster: Cluster) -> list[str]:
+    return [each["data"]["pointer.json"] for each in cluster.of_kind("ConfigMap")]
+
+
+def in_its_pods(cluster: Cluster, version: str) -> None:
+    """The version is in the pods that were there from the beginning, and everything says so."""
+    assert set(served(cluster)) == {version}
+    assert len(cluster.of_kind("ReplicaSet")) == 1
+    assert cluster.answering() == {version}
+    assert cluster.status["serving"]["version"] == version
+    assert [f'"version": "{version}"' in each for each in pointers(cluster)] == [True]
+
+
+def test_pods_stage_and_one_changes_and_answers_before_the_others_follow() -> None:
+    cluster = changing(3)
+    cluster.settle()
+    assert told(cluster) == [("Stage", "v2")] * 3 + [("Switch", "v2")] * 3
+    asked = [index for index, each in enumerate(cluster.log) if isinstance(each, Ask)]
+    switched = [index for index, each in enumerate(cluster.log) if each in orders(cluster)[3:]]
+    assert switched[0] < asked[0] < switched[1]
+    in_its_pods(cluster, "v2")
+    assert endings(cluster) == [("v2", "Promoted", "Promoted"), ("v1", "Promoted", "Promoted")]
+
+
+def test_each_step_comes_once_and_in_its_order() -> None:
+    cluster, steps = changing(), []
+    for _ in range(20):
+        cluster.turn()
+        steps.append(step(cluster))
+    assert [each for each, _ in groupby(filter(None, steps))] == ["Staging", "Canary", "Fleet", "Observing"]
+
+
+def test_the_pointer_moves_after_the_last_pod_and_nothing_else_is_written_of_pods_or_services() -> None:
+    cluster = changing()
+    cluster.settle()
+    last = max(index for index, each in enumerate(cluster.log) if isinstance(each, Reload))
+    writes = [(index, each) for index, each in enumerate(cluster.log) if isinstance(each, Apply | Create)]
+    kinds = [each.manifest["kind"] for _, each in writes]
+    assert kinds == ["ControllerRevision"] * 2 + ["ConfigMap", "ReplicaSet", "ControllerRevision"]
+    assert [index > last for index, _ in writes] == [False, True, True, True, True]
+    labels = [
+        each.manifest["spec"]["template"] for _, each in writes if each.manifest["kind"] == "ReplicaSet"
+    ]
+    assert labels == [cluster.of_kind("ReplicaSet")[0]["spec"]["template"]]
+    assert not any(isinstance(each, Delete) for each in cluster.log)
+
+
+def test_no_more_than_four_pods_stage_at_a_time() -> None:
+    cluster = changing(6)
+    cluster.turn()
+    cluster.reconcile()
+    assert told(cluster) == [("Stage", "v2")] * 4
+    cluster.settle()
+    assert told(cluster)[:6] == [("Stage", "v2")] * 6
+
+
+def test_what_each_pod_is_told_orders_it_after_what_it_was_told_before() -> None:
+    cluster = changing()
+    cluster.settle()
+    cluster.edit(modelVersion="v3")
+    cluster.settle()
+    in_its_pods(cluster, "v3")
+    assert [each.body["sequence"] for each in orders(cluster)] == [1] * 4 + [2] * 4
+    assert '"sequence": 2' in pointers(cluster)[0]
+    assert orders(cluster)[-1].body["source"] == {"uri": "pvc://weights/v3"}
+
+
+def test_the_status_tells_which_version_serves_and_which_was_good_last() -> None:
+    cluster = at("Fleet", changing())
+    assert cluster.status["serving"]["version"] == "v1"
+    assert cluster.condition("Ready")["reason"] == "Fleet"
+    assert message(cluster).endswith("1 of 2 pods serve it, 1 could at once")
+    at("Observing", cluster)
+    rollout = cluster.status["rollout"]
+    assert (rollout["fromVersion"], rollout["toVersion"]) == ("v1", "v2")
+    assert cluster.status["serving"]["version"] == "v2"
+    assert cluster.status["lastGood"]["version"] == "v1"
+    assert cluster.condition("RouteReady")["reason"] == "Observing"
+    cluster.settle()
+    assert cluster.status["lastGood"] == {**cluster.status["serving"], "rollout": rollout["id"]}
+
+
+def test_a_version_is_observed_for_as_long_as_is_asked() -> None:
+    cluster = at("Observing", changing(observeSeconds=20))
+    began = cluster.now
+    turn_until(cluster, lambda: step(cluster) != "Observing")
+    assert 19 <= (cluster.now - began).total_seconds() <= 22
+    cluster.settle()
+    assert endings(cluster)[0] == ("v2", "Promoted", "Promoted")
+
+
+def test_a_version_that_nobody_wants_observed_is_promoted_when_the_last_pod_serves_it() -> None:
+    cluster = changing(observeSeconds=0)
+    cluster.settle()
+    in_its_pods(cluster, "v2")
+    assert cluster.status["history"][0]["message"] == "its pods serve it"
+
+
+def test_pods_prove_themselves_by_the_golden_prompts_that_were_recorded_with_their_engine() -> None:
+    cluster = serving()
+    prompt = a_golden_prompt()
+    cluster.put(with_golden_prompts(a_model_version("v2"), prompt))
+    cluster.edit(modelVersion="v2")
+    cluster.settle()
+    staged, switched = orders(cluster)[0].body, orders(cluster)[-1].body
+    assert "golden" not in staged
+    assert [each["name"] for each in switched["golden"]] == [prompt["name"]]
+    assert switched["golden"][0]["prompt"] == prompt["prompt"]
+    assert switched["golden"][0]["tolerance"] == 0.5
+    assert switched["golden"][0]["logProbabilities"] == [
+        each / 1000 for each in prompt["logProbabilitiesMilliNats"]
+    ]
+    assert "golden prompts held" in cluster.status["history"][0]["message"]
+
+
+def test_golden_prompts_that_are_skipped_are_not_told() -> None:
+    skip = {"verification": {"goldenPrompts": {"policy": "Skip", "skipReason": "a fire"}}}
+    cluster = serving(**skip)
+    cluster.put(with_golden_prompts(a_model_version("v2"), a_golden_prompt()))
+    cluster.edit(modelVersion="v2")
+    cluster.settle()
+    assert "golden" not in orders(cluster)[-1].body
+    in_its_pods(cluster, "v2")
+
+
+# what goes in new pods after all
+
+FALLBACKS: dict[str, tuple[Callable[[Cluster], None], str]] = {
+    "an engine setting changes too": (
+        lambda cluster: cluster.edit(engine={"device": "CPU", "maxConcurrentSequences": 8}),
+        "settings of the engine or the pods change too",
+    ),
+    "the source is another claim": (
+        lambda cluster: cluster.put(a_model_version("v2", uri="pvc://elsewhere/v2")),
+        "the pods do not mount the claim elsewhere",
+    ),
+    "the source needs a Secret": (
+        lambda cluster: cluster.put(with_secret("v2")),
+        "the pods were not given the Secret hub",
+    ),
+    "it has a draft model": (
+        lambda cluster: cluster.edit(engine={"device": "CPU", "speculative": DRAFT}),
+        "settings of the engine or the pods change too",
+    ),
+    "the engine would get other flags": (
+        lambda cluster: cluster.put(a_model_version("v2", dtype="float32")),
+        "the engine would get other flags",
+    ),
+    "no pod is ready": (
+        lambda cluster: cluster.remove(cluster.pods()[0]) or cluster.remove(cluster.pods()[0]),
+        "no pod serves that could change",
+    ),
+    "nobody wants pods": (lambda cluster: cluster.edit(replicas=0), "no pod serves that could change"),
+    "the runtimes are too old": (
+        lambda cluster: setattr(cluster, "fixed", True),
+        "cannot change what it serves",
+    ),
+    "a pod says that it has to restart": (
+        lambda cluster: cluster.ends.update(v2=("Refused", "RestartRequired", "TokenizerDiffers: 2 tokens")),
+        "TokenizerDiffers: 2 tokens",
+    ),
+}
+DRAFT = {"method": "DraftModel", "draftModelVersion": "v3", "tokens": 3}
+
+
+def with_secret(name: str) -> dict[str, Any]:
+    model = a_model_version(name, uri="hf://org/model@" + "0" * 40)
+    model["spec"]["source"]["secretName"] = "hub"
+    return model
+
+
+@pytest.mark.parametrize("hindrance", FALLBACKS)
+def test_what_cannot_come_in_place_comes_in_new_pods_and_it_is_said_why(hindrance: str) -> None:
+    cluster = serving()
+    hinder, why = FALLBACKS[hindrance]
+    hinder(cluster)
+    cluster.edit(modelVersion="v2")
+    said, noted = [], set()
+    for _ in range(20):
+        plan = cluster.turn()
+        said += [each.message for each in plan.events if each.reason == "RestartRequired"]
+        noted.add(cluster.status.get("rollout", {}).get("notInPlace", ""))
+    cluster.settle()
+    assert cluster.status["serving"]["version"] == "v2" if cluster.pods() else not cluster.answering()
+    assert cluster.versions() == ["v2"]
+    assert [why in each for each in said] == [True]
+    assert any(why in each for each in noted)
+    assert why in cluster.status["history"][0]["message"]
+    assert endings(cluster)[0] == ("v2", "Promoted", "Promoted")
+
+
+def test_the_first_version_comes_in_new_pods_without_a_word() -> None:
+    cluster = serving()
+    assert cluster.status["history"][0]["message"] == "the Service points at it"
+
+
+def test_a_version_that_is_refused_by_the_second_pod_leaves_the_first_as_it_was() -> None:
+    cluster = at("Staging", changing())
+    cluster.turn()
+    cluster.ends["v2"] = ("Refused", "RestartRequired", "InsufficientHostMemory: 3 GiB")
+    for pod in cluster.pods()[1:]:
+        cluster.restart(pod)
+        cluster.runtimes.pop(pod["metadata"]["uid"])
+    cluster.settle()
+    assert cluster.versions() == ["v2"]
+    assert "InsufficientHostMemory" in cluster.status["history"][0]["message"]
+
+
+@pytest.mark.parametrize("strategy", ["BlueGreen", "Swap"])
+@pytest.mark.parametrize("moment", ["Staging", "Canary", "Fleet"])
+def test_another_strategy_takes_over_in_the_midst(moment: str, strategy: str) -> None:
+    cluster = at(moment, changing())
+    cluster.edit(rollout={"strategy": strategy})
+    cluster.settle(60)
+    assert cluster.versions() == ["v2"]
+    assert f"rollout.strategy is {strategy} by now" in cluster.status["history"][0]["message"]
+
+
+# who holds it, and what ends it
+
+
+def test_a_person_promotes_before_the_first_pod_changes() -> None:
+    cluster = at("AwaitingPromotion", changing(promotion="Manual"))
+    assert "lies ready in the running pods and waits to be promoted" in message(cluster)
+    cluster.settle()
+    assert served(cluster) == ["v1", "v1"]
+    assert "Reconciling" not in {each["type"] for each in cluster.status["conditions"]}
+    cluster.annotate(promote="0badc0de")
+    cluster.settle()
+    assert served(cluster) == ["v1", "v1"]
+    cluster.annotate(promote=cluster.status["rollout"]["id"])
+    cluster.settle()
+    in_its_pods(cluster, "v2")
+
+
+def test_a_pause_holds_it_before_the_first_pod_changes() -> None:
+    cluster = at("Staging", changing())
+    cluster.edit(paused=True)
+    cluster.settle()
+    assert step(cluster) == "Paused"
+    assert served(cluster) == ["v1", "v1"]
+    cluster.edit(paused=False)
+    cluster.settle()
+    in_its_pods(cluster, "v2")
+
+
+def test_nothing_is_staged_in_a_pause_that_was_there_before() -> None:
+    cluster = changing()
+    cluster.edit(paused=True)
+    cluster.settle()
+    assert not orders(cluster)
+
+
+def test_a_pause_does_not_hold_what_has_begun() -> None:
+    cluster = at("Fleet", changing())
+    cluster.edit(paused=True)
+    cluster.settle()
+    in_its_pods(cluster, "v2")
+
+
+ENDS: dict[str, tuple[tuple[str, str, str], str]] = {
+    "the files are wrong": (("Refused", "NotFinite", "model.norm.weight"), "HotReloadFailed"),
+    "golden prompts fail": (("RolledBack", "GoldenPromptsFailed", "token 3"), "GoldenPromptsFailed"),
+    "the copy fails": (("RolledBack", "ChecksumMismatch", "page 7"), "HotReloadFailed"),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_what_a_pod_refuses_or_goes_back_from_is_rolled_back(end: str) -> None:
+    cluster = changing()
+    cluster.ends["v2"], reason = ENDS[end]
+    cluster.settle()
+    in_its_pods(cluster, "v1")
+    assert endings(cluster)[0] == ("v2", "RolledBack", reason)
+    assert cluster.ends["v2"][2] in cluster.status["history"][0]["message"]
+    assert cluster.condition("Stalled")["reason"] == "RolledBack"
+    assert "v1, as before, serves on" in cluster.condition("Stalled")["message"]
+    assert cluster.status["phase"] == "Stalled"
+
+
+def test_what_pods_have_staged_is_given_up_with_it() -> None:
+    cluster = changing(3)
+    cluster.ends["v2"] = ("RolledBack", "ChecksumMismatch", "page 7")
+    cluster.settle()
+    assert len([each for each in cluster.log if isinstance(each, CancelReload)]) == 2
+    assert not any(cluster.engine(pod).told().lives for pod in cluster.pods())  # type: ignore[union-attr]
+
+
+def test_what_failed_is_tried_again_and_what_pods_said_then_says_nothing_of_it() -> None:
+    cluster = changing()
+    cluster.ends["v2"] = ("RolledBack", "ChecksumMismatch", "page 7")
+    cluster.settle()
+    cluster.ends.clear()
+    cluster.annotate(retry=cluster.status["history"][0]["id"])
+    cluster.settle()
+    in_its_pods(cluster, "v2")
+    assert [each[1] for each in endings(cluster)] == ["Promoted", "RolledBack", "Promoted"]
+
+
+def test_another_version_than_the_one_that_failed_comes_without_a_word() -> None:
+    cluster = changing()
+    cluster.ends["v2"] = ("RolledBack", "ChecksumMismatch", "page 7")
+    cluster.settle()
+    cluster.edit(modelVersion="v3")
+    cluster.settle()
+    in_its_pods(cluster, "v3")
+
+
+def test_a_first_pod_that_answers_as_another_version_lets_none_follow() -> None:
+    cluster = changing()
+    cluster.lies["v2"] = "v9"
+    at("Canary", cluster)
+    for _ in range(5):
+        cluster.turn()
+    assert served(cluster) == ["v1", "v2"]
+    assert "version v9 answered instead of v2" in message(cluster)
+    cluster.pass_time(seconds=1800)
+    cluster.settle()
+    in_its_pods(cluster, "v1")
+    assert endings(cluster)[0] == ("v2", "RolledBack", "ProgressDeadlineExceeded")
+
+
+def test_a_first_pod_that_the_webhook_does_not_want_changes_back() -> None:
+    cluster = changing(verification={"webhook": {"url": "https://gate.test/"}})
+    cluster.webhook["v2"] = (403, "not on a Friday")
+    cluster.settle()
+    in_its_pods(cluster, "v1")
+    assert endings(cluster)[0] == ("v2", "RolledBack", "VerificationWebhookRefused")
+    assert told(cluster)[-1] == ("Switch", "v1")
+
+
+@pytest.mark.parametrize(("code", "version"), [(0, "v2"), (1, "v1")])
+def test_a_job_tries_the_first_pod_that_changes_and_goes_with_the_rollout(code: int, version: str) -> None:
+    cluster = changing(verification={"job": {"image": "tests:1"}})
+    cluster.trials["v2"] = code
+    turn_until(cluster, lambda: job(cluster) is not None)
+    environment = (job(cluster) or {})["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert {"name": "SLUICEGATE_URL", "value": "http://10.0.0.9:8000/v1"} in environment
+    cluster.settle()
+    in_its_pods(cluster, version)
+    assert job(cluster) is None
+
+
+def test_a_job_that_the_spec_asks_for_no_more_goes_while_the_first_pod_waits_for_it() -> None:
+    cluster = changing(verification={"job": {"image": "tests:1"}})
+    cluster.trials["v2"] = {"phase": "Running"}
+    turn_until(cluster, lambda: job(cluster) is not None)
+    cluster.edit(rollout={**IN_PLACE, "verification": {}})
+    cluster.settle()
+    in_its_pods(cluster, "v2")
+    assert job(cluster) is None
+
+
+def job(cluster: Cluster) -> Any:
+    """The Job of the last rollout to v2."""
+    jobs = [each for each in cluster.of_kind("Job") if tried_version(each) == "v2"]
+    return jobs[-1] if jobs else None
+
+
+def test_pods_that_never_come_to_an_end_are_given_up_at_the_deadline() -> None:
+    cluster = changing()
+    cluster.stuck = True
+    at("Staging", cluster)
+    cluster.pass_time(seconds=1800)
+    cluster.reconcile()
+    assert endings(cluster)[0][:2] != ("v2", "Promoted")
+    cluster.settle()
+    assert endings(cluster)[0] == ("v2", "RolledBack", "ProgressDeadlineExceeded")
+    in_its_pods(cluster, "v1")
+
+
+def test_a_pod_that_ends_on_and_on_with_the_new_version_takes_it_back() -> None:
+    cluster = at("Fleet", changing())
+    cluster.trouble["v2"] = ended("CUDA error", restarts=3)
+    cluster.turn()
+    cluster.turn()
+    cluster.trouble.clear()
+    cluster.settle()
+    assert endings(cluster)[0] == ("v2", "RolledBack", "EngineCrashLooping")
+    in_its_pods(cluster, "v1")
+
+
+@pytest.mark.parametrize("moment", ["Staging", "Canary", "Fleet", "Observing"])
+def test_somebody_ends_it(moment: str) -> None:
+    cluster = at(moment, changing())
+    cluster.annotate(abort=cluster.status["rollout"]["id"])
+    cluster.settle()
+    in_its_pods(cluster, "v1")
+    assert endings(cluster)[0] == ("v2", "RolledBack", "Aborted")
+
+
+# what is observed
+
+
+def test_a_version_that_is_worse_than_the_one_before_changes_back() -> None:
+    cluster = changing(observeSeconds=60)
+    cluster.measured = {"v1": measured(), "v2": measured(800, error=200)}
+    turn_until(cluster, lambda: step(cluster) == "Reverting")
+    assert "RegressionObserved" in message(cluster)
+    assert "Pods have yet to change back: pod-" in message(cluster)
+    assert cluster.status["rollout"]["fromVersion"] == "v1"
+    assert cluster.condition("Ready")["reason"] == "Reverting"
+    cluster.settle()
+    in_its_pods(cluster, "v1")
+    assert endings(cluster)[0] == ("v2", "RolledBack", "RegressionObserved")
+    assert '"sequence": 2' in pointers(cluster)[0]
+
+
+def test_another_version_waits_for_the_end_of_what_is_observed() -> None:
+    cluster = at("Observing", changing())
+    cluster.edit(modelVersion="v3")
+    cluster.turn()
+    assert step(cluster) == "Observing"
+    assert message(cluster).endswith(". v3 comes after that")
+    cluster.settle()
+    in_its_pods(cluster, "v3")
+    assert [each[:2] for each in endings(cluster)] == [
+        ("v3", "Promoted"),
+        ("v2", "Promoted"),
+        ("v1", "Promoted"),
+    ]
+
+
+def test_the_version_before_can_be_had_back_at_once() -> None:
+    cluster = at("Observing", changing(observeSeconds=60))
+    cluster.edit(modelVersion="v1")
+    began = cluster.now
+    cluster.settle()
+    assert (cluster.now - began).total_seconds() < 30
+    in_its_pods(cluster, "v1")
+    assert endings(cluster)[0] == ("v2", "Superseded", "Superseded")
+    assert cluster.condition("Ready")["reason"] == "Serving"
+
+
+# whatever happens, and whenever
+
+CHANGES: dict[str, tuple[Callable[[Cluster], None], str]] = {
+    "nothing": (lambda cluster: None, "v2"),
+    "the first version is wanted again": (lambda cluster: cluster.edit(modelVersion="v1"), "v1"),
+    "a third one is wanted": (lambda cluster: cluster.edit(modelVersion="v3"), "v3"),
+    "one replica more": (lambda cluster: cluster.edit(replicas=3), "v2"),
+    "one replica less": (lambda cluster: cluster.edit(replicas=1), "v2"),
+    "the status is lost": (lambda cluster: cluster.wipe_status(), "v2"),
+    "the operator restarts": (lambda cluster: cluster.restart_operator(), "v2"),
+    "a pod is lost": (lambda cluster: cluster.remove(cluster.pods()[0]), "v2"),
+    "another pod is lost": (lambda cluster: cluster.remove(cluster.pods()[-1]), "v2"),
+    "a pod's container ends": (lambda cluster: ends(cluster, 0), "v2"),
+    "another one's ends": (lambda cluster: ends(cluster, -1), "v2"),
+    "the Service is lost": (lambda cluster: cluster.remove(cluster.service), "v2"),
+    "the pointers are lost": (lambda cluster: lose(cluster, "ConfigMap"), "v2"),
+    "the ReplicaSet is lost": (lambda cluster: lose(cluster, "ReplicaSet"), "v2"),
+}
+
+
+def ends(cluster: Cluster, which: int) -> None:
+    """Its container starts again at once, which the operator is to hear."""
+    pod = cluster.pods()[which]
+    cluster.restart(pod)
+    cluster.runtimes.pop(pod["metadata"]["uid"], None)
+
+
+def lose(cluster: Cluster, kind: str) -> None:
+    for each in cluster.of_kind(kind):
+        cluster.remove(each)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_whatever_happens_at_any_moment_the_version_that_is_wanted_serves_in_the_end(change: str) -> None:
+    happens, version = CHANGES[change]
+    for cluster in moments(changing()):
+        happens(cluster)
+        cluster.settle(60)
+        assert set(served(cluster)) == {version}
+        assert cluster.condition("Ready")["reason"] == "Serving"
+        assert set(cluster.versions()) == {version}
+
+
+@pytest.mark.parametrize("ends_with", ["nothing", *ENDS])
+def test_an_operator_killed_at_any_write_comes_to_the_same_end(ends_with: str) -> None:
+    def begin() -> Cluster:
+        cluster = changing()
+        if ends_with in ENDS:
+            cluster.ends["v2"] = ENDS[ends_with][0]
+        return cluster
+
+    calm = begin()
+    calm.settle()
+    for killed in kills(begin()):
+        killed.settle(60)
+        assert killed.shape() == calm.shape()
+        assert served(killed) == served(calm)
+
+
+def test_a_rollout_whose_record_is_lost_begins_again_or_is_given_up() -> None:
+    for cluster in moments(changing()):
+        lost = cluster.find("ControllerRevision", naming.colour_name("chat", rollout_id(cluster)))
+        if lost is not None:
+            cluster.remove(lost)
+        cluster.settle(60)
+        assert set(served(cluster)) == {"v2"}
+        assert cluster.condition("Ready")["reason"] == "Serving"
+
+
+def rollout_id(cluster: Cluster) -> str:
+    return str((cluster.deployment.get("status") or {}).get("rollout", {}).get("id", "none"))
+
+
+def test_a_colour_whose_record_is_lost_is_known_again_by_its_pointer_and_template() -> None:
+    for cluster in moments(changing()):
+        first = cluster.of_kind("ReplicaSet")[0]["metadata"]["name"]
+        cluster.remove(cluster.one("ControllerRevision", first))
+        cluster.settle(60)
+        assert set(served(cluster)) == {"v2"}
+        assert cluster.condition("Ready")["reason"] == "Serving"
+
+
+def test_a_pod_that_comes_late_with_an_older_pointer_changes_too() -> None:
+    cluster = changing()
+    old = cluster.engine(cluster.pods()[0])
+    cluster.settle()
+    late = cluster.pods()[0]
+    cluster.engines[late["metadata"]["uid"]] = old
+    cluster.runtimes.pop(late["metadata"]["uid"])
+    cluster.turn()
+    cluster.reconcile()
+    assert told(cluster)[-1] == ("Switch", "v2")
+    assert cluster.condition("Ready")["status"] == "False"
+    assert step(cluster) is None
+    cluster.settle()
+    in_its_pods(cluster, "v2")
+
+
+def test_a_pod_that_would_not_change_back_is_told_so_again_and_again() -> None:
+    cluster = at("Fleet", changing())
+    cluster.ends["v1"] = ("RolledBack", "CopyFailed", "cudaErrorUnknown")
+    cluster.edit(modelVersion="v1")
+    for _ in range(30):
+        cluster.turn()
+    again = [each for each in told(cluster) if each == ("Switch", "v1")]
+    assert 2 <= len(again) <= 5
+    assert step(cluster) == "Reverting"
+    cluster.ends.clear()
+    for _ in range(15):
+        cluster.turn()
+    cluster.settle()
+    in_its_pods(cluster, "v1")
+
+
+def test_versions_of_the_same_files_differ_by_what_their_answers_name() -> None:
+    cluster = serving()
+    renamed = a_model_version("v2")
+    renamed["status"]["digest"] = a_model_version("v1")["status"]["digest"]
+    cluster.put(renamed)
+    cluster.edit(modelVersion="v2")
+    cluster.settle()
+    in_its_pods(cluster, "v2")
+
+
+def test_what_is_deleted_in_the_midst_is_told_nothing_more() -> None:
+    cluster = at("Fleet", changing())
+    cluster.delete()
+    assert cluster.plan().actions == ()
+
+
+def test_records_of_what_went_into_pods_are_kept_as_long_as_others() -> None:
+    cluster = changing(historyLimit=1)
+    for version in ("v2", "v3", "v1"):
+        cluster.edit(modelVersion=version)
+        cluster.settle()
+    assert [each[0] for each in endings(cluster)] == ["v1", "v1"]
+    in_its_pods(cluster, "v1")
