@@ -61,6 +61,9 @@ CAN_FAIL = (
     "Paused",
     "Swapping",
     "AwaitingCapacity",
+    "Staging",
+    "Canary",
+    "Fleet",
     "Observing",
 )
 

@@ -18,6 +18,9 @@ _TIME = "Time alone; pods and events below show how far it is."
 ADVICE: Mapping[Reason, str] = {
     Reason.PROVISIONING: _TIME,
     Reason.VERIFYING: _TIME,
+    Reason.STAGING: _TIME,
+    Reason.CANARY: _TIME,
+    Reason.FLEET: _TIME,
     Reason.CUTOVER: _TIME,
     Reason.DISCARDING: _TIME,
     Reason.SWAPPING: "Time alone, at most spec.rollout.drainSeconds; to have the old pods back: kubectl "
@@ -72,6 +75,9 @@ ADVICE: Mapping[Reason, str] = {
     "spec.rollout.progressDeadlineSeconds.",
     Reason.REGRESSION_OBSERVED: "A better version, or other thresholds in "
     "spec.rollout.verification.comparison.",
+    Reason.RESTART_REQUIRED: _TIME,
+    Reason.HOT_RELOAD_FAILED: "Files that the pods take: their words are above. spec.rollout.strategy: BlueGreen "
+    "brings them in new pods.",
     Reason.ROLLED_BACK: "Another spec, or another try: kubectl sluice rollout retry NAME -n NAMESPACE.",
     Reason.ABORTED: "Another spec, or another try: kubectl sluice rollout retry NAME -n NAMESPACE.",
     Reason.IN_USE: "LLMDeployments that no longer name the ModelVersion.",

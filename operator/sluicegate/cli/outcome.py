@@ -25,7 +25,15 @@ _LASTING = frozenset(
 
 # Of pods that keep on ending, the operator itself gives up the rollout soon: its word ends the wait.
 _GIVEN_UP_SOON = frozenset({Reason.ENGINE_CRASH_LOOPING, Reason.ENGINE_OUT_OF_MEMORY})
-_TRIED = frozenset({llmdeployment.Step.PROVISIONING, llmdeployment.Step.VERIFYING})
+_TRIED = frozenset(
+    {
+        llmdeployment.Step.PROVISIONING,
+        llmdeployment.Step.VERIFYING,
+        llmdeployment.Step.STAGING,
+        llmdeployment.Step.CANARY,
+        llmdeployment.Step.FLEET,
+    }
+)
 
 
 class Outcome(StrEnum):

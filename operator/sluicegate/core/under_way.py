@@ -81,7 +81,7 @@ def _how_it_returns(known: World) -> str:
 def _how_held(known: World) -> str:
     freeze = known.seen.defaults.freeze
     by = f"by the operator's SLUICEGATE_FREEZE ({freeze})" if freeze else "by spec.paused"
-    return f"is held {by}: {'it does not take over' if known.target else 'no pods of it are made'}"
+    return f"is held {by}: {'it does not take over' if known.target or known.reload else 'no pods of it are made'}"
 
 
 def _what_waits(known: World, target: Colour) -> str:
