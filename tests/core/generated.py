@@ -288,6 +288,44 @@ def there_is_no_room_for_two(cluster: Cluster, choose: random.Random) -> None:
         cluster.turn()
 
 
+def pods_are_to_change(cluster: Cluster, choose: random.Random) -> None:
+    """Another version comes into running pods: they change, or will not, or cannot, or take their time."""
+    version = choose.choice(VERSIONS)
+    hold = choose.choice(({}, {}, {}, {"promotion": "Manual"}))
+    cluster.edit(
+        modelVersion=version,
+        replicas=choose.choice((1, 2, 3)),
+        engine={"device": "CPU"},
+        paused=choose.random() < 0.1,
+        rollout={"strategy": "HotReload", "capacity": "Surge", **hold},
+    )
+    for _ in range(choose.choice((0, 1, 3, 5, 7, 9))):
+        cluster.turn()
+    match choose.randrange(8):
+        case 0:
+            cluster.ends[version] = ("RolledBack", "ChecksumMismatch", "page 7")
+        case 1:
+            cluster.ends[version] = ("Refused", "RestartRequired", "TokenizerDiffers: x")
+        case 2:
+            cluster.lies[version] = "!HTTP 500"
+        case 3:
+            cluster.stuck = True
+        case 4:
+            cluster.measured = {each: measured() for each in VERSIONS if each != version}
+            cluster.measured[version] = measured(800, error=200)
+        case 5:
+            cluster.fixed = choose.random() < 0.5
+        case 6:
+            cluster.edit(modelVersion=choose.choice(VERSIONS))
+
+
+def containers_start_again(cluster: Cluster, choose: random.Random) -> None:
+    for pod in cluster.pods():
+        if choose.random() < 0.7:
+            cluster.restart(pod)
+            cluster.runtimes.pop(pod["metadata"]["uid"], None)
+
+
 def a_child_is_deleted(cluster: Cluster, choose: random.Random) -> None:
     found = cluster.of_kind(choose.choice(CHILDREN))
     if found:
@@ -388,6 +426,8 @@ DAMAGE = (
     *[a_webhook_is_asked] * 3,
     *[what_takes_over_is_observed] * 8,
     *[there_is_no_room_for_two] * 7,
+    *[pods_are_to_change] * 9,
+    *[containers_start_again] * 2,
     what_failed_is_tried_again,
     a_child_is_deleted,
     *[a_child_is_edited] * 10,
@@ -420,6 +460,8 @@ def heal(cluster: Cluster) -> None:
     cluster.unlikely.clear()
     cluster.trials.clear()
     cluster.webhook.clear()
+    cluster.ends.clear()
+    cluster.stuck = False
     cluster.other_files.clear()
     for model in cluster.of_kind("ModelVersion"):
         if not model["status"].get("digest"):

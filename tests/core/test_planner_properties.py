@@ -21,17 +21,31 @@ from sluicegate.core.model_planner import plan_model_version
 from sluicegate.core.plan import (
     Apply,
     Ask,
+    CancelReload,
     Consult,
     Create,
     Delete,
     Inquire,
     Plan,
+    Reload,
     Replace,
     Score,
     SetFinalizers,
 )
 from sluicegate.core.planner import plan_deployment
 
+CALLS_AND_WRITES = (
+    Create,
+    Apply,
+    Replace,
+    Delete,
+    Ask,
+    Score,
+    Consult,
+    Inquire,
+    Reload,
+    CancelReload,
+)
 PAIRS = 16_000
 EACH_AT_LEAST = 50
 LONGEST_WAY = 60
@@ -75,7 +89,7 @@ class Tally:
         self.seen.update({type(action).__name__ for action in plan.actions})
         status = plan.status or {}
         told = (*status.get("conditions", ()), *status.get("history", ()))
-        self.seen.update({each["reason"] for each in told})
+        self.seen.update({each["reason"] for each in told} | {event.reason for event in plan.events})
 
     def rare(self, names: set[str]) -> dict[str, int]:
         return {name: self.seen[name] for name in sorted(names) if self.seen[name] < EACH_AT_LEAST}
@@ -125,7 +139,7 @@ def test_every_generated_world_comes_to_rest_ready_or_stalled() -> None:
         again = plan_deployment(cluster.seen(), cluster.now + timedelta(days=1))
         assert (again.actions, again.events) == ((), ()), (number, harm)
         pool = [*pool, *passed][-40:]
-    actions = {kind.__name__ for kind in (Create, Apply, Replace, Delete, Ask, Score, Consult, Inquire)}
+    actions = {kind.__name__ for kind in CALLS_AND_WRITES}
     reasons = {str(reason) for reason in Reason if reason not in INSPECTION_REASONS}
     assert tally.rare(actions | reasons) == {}
 

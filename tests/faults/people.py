@@ -9,29 +9,30 @@ from __future__ import annotations
 import sys
 
 from tests.sim.faults import Channel
-from tests.sim.minds import CALM, DEEDS
+from tests.sim.minds import CALM, DEEDS, IN_PLACE
 from tests.sim.runner import Run, numbers, play, reference
 from tests.sim.stage import Stage
 
 
-def moments() -> range:
-    """The numbers of the writes of a rollout that nobody meddles with."""
-    return numbers(reference(CALM), Channel.WRITE)
+def moments(mind: str) -> range:
+    """The numbers of the writes of the same rollout when nobody meddles with it."""
+    calm = f"{IN_PLACE}{CALM}" if mind.startswith(IN_PLACE) else CALM
+    return numbers(reference(calm), Channel.WRITE)
 
 
-def problems(deed: str, number: int) -> list[str]:
+def problems(mind: str, number: int) -> list[str]:
     """What goes wrong where somebody does this at that write."""
-    act, _ = DEEDS[deed]
+    act, _ = DEEDS[mind.removeprefix(IN_PLACE)]
 
     def disturb(stage: Stage) -> None:
         stage.script.at(Channel.WRITE, number, lambda: act(stage))
 
-    return play(Run(deed), None, disturb).problems
+    return play(Run(mind), None, disturb).problems
 
 
 def main() -> int:
-    deed, number = sys.argv[1:]
-    found = problems(deed, int(number))
+    mind, number = sys.argv[1:]
+    found = problems(mind, int(number))
     print(*found or ["all is well"], sep="\n")  # noqa: T201
     return int(bool(found))
 

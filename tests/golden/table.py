@@ -138,6 +138,42 @@ def _swapping() -> Cluster:
     return a_settled_cluster(ADeployment().with_replicas(2).with_spec(rollout=rollout))
 
 
+def a_version_that_comes_into_the_running_pods() -> Iterator[Cluster]:
+    cluster = _in_place()
+    yield cluster
+    cluster.edit(modelVersion="v2")
+    yield from _goes_on(cluster)
+
+
+def a_version_that_the_first_pod_goes_back_from() -> Iterator[Cluster]:
+    cluster = _in_place()
+    yield cluster
+    cluster.ends["v2"] = ("RolledBack", "ChecksumMismatch", "model.norm.weight differs")
+    cluster.edit(modelVersion="v2")
+    yield from _goes_on(cluster)
+
+
+def a_version_that_is_worse_in_the_running_pods() -> Iterator[Cluster]:
+    cluster = _in_place()
+    yield cluster
+    cluster.measured = {"v1": measured(), "v2": measured(800, error=200)}
+    cluster.edit(modelVersion="v2")
+    yield from _goes_on(cluster)
+
+
+def a_version_that_cannot_come_into_the_running_pods() -> Iterator[Cluster]:
+    cluster = _in_place()
+    yield cluster
+    cluster.ends["v2"] = ("Refused", "RestartRequired", "TokenizerDiffers: 2 of 258 tokens")
+    cluster.edit(modelVersion="v2")
+    yield from _goes_on(cluster)
+
+
+def _in_place() -> Cluster:
+    rollout = {"strategy": "HotReload", "observeSeconds": 20}
+    return a_settled_cluster(ADeployment().with_replicas(3).with_spec(rollout=rollout))
+
+
 def a_version_that_waits_for_room() -> Iterator[Cluster]:
     chat = ADeployment(spec={"modelVersion": "v1", "rollout": {"capacity": "Wait"}})
     cluster = a_settled_cluster(chat.with_replicas(2))
@@ -163,6 +199,10 @@ ROLLOUTS: tuple[Rollout, ...] = (
     a_version_that_takes_the_place_of_the_one_before,
     a_version_that_fails_in_the_place_of_the_one_before,
     a_version_that_waits_for_room,
+    a_version_that_comes_into_the_running_pods,
+    a_version_that_the_first_pod_goes_back_from,
+    a_version_that_is_worse_in_the_running_pods,
+    a_version_that_cannot_come_into_the_running_pods,
 )
 
 

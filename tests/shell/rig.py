@@ -25,14 +25,14 @@ from tests.sim.server.kinds import read_crds
 
 from sluicegate.core import naming
 from sluicegate.core.objects import Manifest
-from sluicegate.core.plan import Ask, Consult, Inquire, Score
+from sluicegate.core.plan import Ask, CancelReload, Consult, Inquire, Reload, Score
 from sluicegate.core.template import POINTER_KEY
 from sluicegate.kube.client import Client, WatchEvent
 from sluicegate.kube.resources import CONFIG_MAP, LLM_DEPLOYMENT, MODEL_VERSION, Resource
 from sluicegate.kube.transport import Transport
 from sluicegate.shell.lease import Timing
 from sluicegate.shell.operator import Operator, Options, Surroundings
-from sluicegate.shell.pods import Report, Scored
+from sluicegate.shell.pods import NoAnswer, Report, Scored
 from sluicegate.shell.webhooks import Said
 
 NAMESPACE = "models"
@@ -82,6 +82,12 @@ class AnsweringPods:
         name, rollout, _ = inquire.pod.rsplit("-", 2)
         pointer = await self._pointer(name, rollout)
         return Report(pointer["digest"], ready=True, in_flight=0)
+
+    async def reload(self, reload: Reload) -> Report:
+        raise NoAnswer("HTTP 404 Not Found")
+
+    async def cancel(self, cancel: CancelReload) -> Report:
+        raise NoAnswer("HTTP 404 Not Found")
 
     async def _pointer(self, deployment: str, rollout: str) -> Manifest:
         await asyncio.sleep(0.01)

@@ -37,7 +37,10 @@ class World:
         self.answer: Handler = generates("v1")
         self.pods = HttpPods()
         self.webhooks = HttpWebhooks()
-        self.calls = RuntimeCalls(self.pods, self.webhooks, lambda: self.now, self.requeued.put_nowait)
+        self.leads = True
+        self.calls = RuntimeCalls(
+            self.pods, self.webhooks, lambda: self.now, self.requeued.put_nowait, lambda: self.leads
+        )
         self.url = ""
 
     async def handle(self, request: web.Request) -> web.StreamResponse:

@@ -38,7 +38,9 @@ class World:
         self.answer: Handler = says(200)
         self.pods = HttpPods()
         self.webhooks = HttpWebhooks()
-        self.calls = RuntimeCalls(self.pods, self.webhooks, lambda: START, self.requeued.put_nowait)
+        self.calls = RuntimeCalls(
+            self.pods, self.webhooks, lambda: START, self.requeued.put_nowait, lambda: True
+        )
         self.consult = Consult("webhook/1", "", QUESTION, 5, "why")
 
     async def handle(self, request: web.Request) -> web.StreamResponse:

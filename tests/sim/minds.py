@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from tests.sim.stage import Stage, a_deployment
@@ -12,10 +12,12 @@ from tests.sim.workloads import (
     V1,
     V2,
     V3,
+    Begin,
     Reached,
     Workload,
     a_cluster_with,
     another_version,
+    in_place,
     rolled_back,
     rollout_of,
     say,
@@ -29,6 +31,8 @@ Deed = Callable[[Stage], None]
 
 HELD_SECONDS = 20.0
 GIVEN = a_cluster_with(V1, V2, V3, a_deployment(rollout={"observeSeconds": 5}))
+IN_PLACE = "in-place-"
+"""Before the name of a deed: the rollout goes into the running pods."""
 
 
 def wants(version: str) -> Deed:
@@ -110,25 +114,18 @@ OUTAGES = {"wants-no-replicas": 120.0, "deletes-the-deployment": 120.0, "loses-a
 """Seconds for which requests may fail: nobody is to answer them, or who was asked is gone."""
 
 CALM = "nobody-minds"
-MINDS = {
-    each.name: each
-    for each in (
-        Workload(CALM, GIVEN, TWO, another_version, serves("v2", 2)),
-        *(
-            Workload(
-                deed,
-                GIVEN,
-                TWO,
-                another_version,
-                end,
-                outage_seconds=OUTAGES.get(deed, 0.0),
-                seconds=150,
-            )
-            for deed, (_, end) in DEEDS.items()
-        ),
-    )
-}
-"""By name: the rollout that nobody meddles with, and the same with the end of each deed."""
+
+
+def _minds(prefix: str, given: Begin) -> Iterator[Workload]:
+    yield Workload(f"{prefix}{CALM}", given, TWO, another_version, serves("v2", 2))
+    for deed, (_, end) in DEEDS.items():
+        outage = OUTAGES.get(deed, 0.0)
+        name = f"{prefix}{deed}"
+        yield Workload(name, given, TWO, another_version, end, outage_seconds=outage, seconds=150)
+
+
+MINDS = {each.name: each for each in (*_minds("", GIVEN), *_minds(IN_PLACE, in_place))}
+"""By name: the rollouts that nobody meddles with, and the same with the end of each deed."""
 
 
 def _later(stage: Stage, seconds: float, deed: Deed) -> None:

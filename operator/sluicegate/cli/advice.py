@@ -76,8 +76,8 @@ ADVICE: Mapping[Reason, str] = {
     Reason.REGRESSION_OBSERVED: "A better version, or other thresholds in "
     "spec.rollout.verification.comparison.",
     Reason.RESTART_REQUIRED: _TIME,
-    Reason.HOT_RELOAD_FAILED: "Files that the pods take: their words are above. spec.rollout.strategy: BlueGreen "
-    "brings them in new pods.",
+    Reason.HOT_RELOAD_FAILED: "Files that the pods take: their words are above. With "
+    "spec.rollout.strategy: BlueGreen they come in new pods.",
     Reason.ROLLED_BACK: "Another spec, or another try: kubectl sluice rollout retry NAME -n NAMESPACE.",
     Reason.ABORTED: "Another spec, or another try: kubectl sluice rollout retry NAME -n NAMESPACE.",
     Reason.IN_USE: "LLMDeployments that no longer name the ModelVersion.",

@@ -81,7 +81,8 @@ def _how_it_returns(known: World) -> str:
 def _how_held(known: World) -> str:
     freeze = known.seen.defaults.freeze
     by = f"by the operator's SLUICEGATE_FREEZE ({freeze})" if freeze else "by spec.paused"
-    return f"is held {by}: {'it does not take over' if known.target or known.reload else 'no pods of it are made'}"
+    comes = known.target or known.reload
+    return f"is held {by}: {'it does not take over' if comes else 'no pods of it are made'}"
 
 
 def _what_waits(known: World, target: Colour) -> str:

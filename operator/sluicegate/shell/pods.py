@@ -119,7 +119,7 @@ class HttpPods:
         headers = {"Authorization": f"Bearer {token}"}
         try:
             async with self._session.request(method, url, headers=headers, json=body) as response:
-                if response.status in _NOT_NOW:
+                if method == "POST" and response.status in _NOT_NOW:
                     refused = await response.json()
                     raise NoAnswer(f"{refused['reason']}: {refused['error']}")
                 response.raise_for_status()
