@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from itertools import groupby
 from typing import Any
 
 import pytest
 from tests.builders import (
+    READY,
     ADeployment,
     a_golden_prompt,
     a_model_version,
@@ -20,7 +23,8 @@ from tests.core.journeys import a_settled_cluster, kills, moments
 from tests.core.measured import measured
 
 from sluicegate.core import naming
-from sluicegate.core.plan import Apply, Ask, CancelReload, Create, Delete, Reload
+from sluicegate.core.conditions import timestamp
+from sluicegate.core.plan import Apply, Ask, CancelReload, Create, Delete, Inquire, Reload
 
 IN_PLACE = {"strategy": "HotReload", "observeSeconds": 5}
 
@@ -649,3 +653,18 @@ def test_records_of_what_went_into_pods_are_kept_as_long_as_others() -> None:
         cluster.settle()
     assert [each[0] for each in endings(cluster)] == ["v1", "v1"]
     in_its_pods(cluster, "v1")
+
+
+def test_what_a_pod_said_before_it_became_ready_again_says_nothing() -> None:
+    cluster = at("Fleet", changing())
+    first = cluster.pods()[0]
+    old = replace(cluster.engine(first), pointer=cluster.engine(cluster.pods()[1]).pointer, sequence=0)
+    cluster.engines[first["metadata"]["uid"]] = replace(old, order=None)
+    again = {**READY["conditions"][0], "lastTransitionTime": timestamp(cluster.now + timedelta(seconds=1))}
+    cluster.set_pod(first, {**READY, "conditions": [again]})
+    cluster.pass_time(seconds=2)
+    cluster.reconcile()
+    asked = [each.pod_uid for each in cluster.log[-2:] if isinstance(each, Inquire)]
+    assert first["metadata"]["uid"] in asked
+    cluster.settle()
+    in_its_pods(cluster, "v2")

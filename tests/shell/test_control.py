@@ -84,9 +84,8 @@ async def test_a_cancel_is_posted_without_a_body() -> None:
     [
         (409, {"error": "7 is not after 8", "reason": "SequenceStale"}, "SequenceStale: 7 is not after 8"),
         (503, {"error": "it starts", "reason": "NotServing"}, "NotServing: it starts"),
-        (400, {"error": "no digest", "reason": "Malformed"}, "Malformed: no digest"),
         (503, {}, "the answer lacks reason"),
-        (404, {}, "HTTP 404 Not Found"),
+        (500, {}, "HTTP 500 Internal Server Error"),
     ],
 )
 async def test_what_a_pod_does_not_take_is_said_in_its_words(
@@ -96,6 +95,28 @@ async def test_what_a_pod_does_not_take_is_said_in_its_words(
         world.answer = says(code, **body)
         status = await told(world, a_reload(world))
         assert (status.digest, status.error) == (None, error)
+
+
+@pytest.mark.parametrize("code", [400, 404])
+async def test_a_runtime_that_knows_no_such_order_has_to_restart_for_it(code: int) -> None:
+    async with a_world() as world:
+        world.answer = says(code, error="no digest", reason="Malformed")
+        status = await told(world, a_reload(world))
+        assert (status.error, status.sequence) == (None, 0)
+        assert status.reload is not None
+        assert (status.reload.digest, status.reload.outcome) == ("sha256:2", "Refused")
+        assert status.reload.reason == "RestartRequired"
+        assert f"its runtime takes no such order: HTTP {code} " in status.reload.message
+        assert "Malformed" in status.reload.message
+
+
+@pytest.mark.parametrize("code", [400, 404])
+async def test_a_runtime_that_cannot_give_up_an_order_is_told_so_again(code: int) -> None:
+    async with a_world() as world:
+        world.answer = says(code)
+        status = await told(world, a_cancel(world))
+        assert status.error is not None
+        assert status.error.startswith(f"HTTP {code}")
 
 
 @pytest.mark.parametrize("order", [a_reload, a_cancel])

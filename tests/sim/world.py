@@ -107,8 +107,7 @@ class World:
     async def reload(self, reload: Reload) -> Report:
         """Tells one pod to change what it serves. Raises NoAnswer."""
         runtime = await self._controlled(reload)
-        refused = "HTTP 404 Not Found" if self.runtimes.fixed else None
-        refused = refused or self.runtimes.order(runtime, reload.body, _now())
+        refused = self.runtimes.order(runtime, reload.body, _now())
         if refused is not None:
             raise NoAnswer(refused)
         return self._told(await self._controlled(reload))
@@ -139,7 +138,7 @@ class World:
             vllm=VLLM,
             measured={version: self.measured[version] for version in versions},
             version=runtime.version,
-            sequence=None if self.runtimes.fixed else engine.sequence,
+            sequence=engine.sequence,
             reload=engine.told(),
         )
 

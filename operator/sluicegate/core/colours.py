@@ -163,7 +163,7 @@ def _record(revision: Manifest | None, pointer: Manifest | None, replica_set: Ma
     """What was recorded at creation, which nobody can edit; of a lost record, what the rest still says."""
     if revision is not None:
         data = _json(revision.get("data"))
-        made, reload = _content(data), data.get("reloads")
+        made, reload = _content(data), _json(data.get("reloads"))
         told = _json(_noted(revision, naming.RELOADED))
         now = _content(told) if told else made
         return Record(

@@ -23,6 +23,10 @@ class NoAnswer(Exception):  # noqa: N818
     """Why there is no answer that can be used, in words that stay the same when it happens again."""
 
 
+class NoSuchOrder(NoAnswer):
+    """A pod does not know of such orders, and never will."""
+
+
 @dataclass(frozen=True)
 class Report:
     """What a pod says of itself: the digest of the weights it serves, its requests in flight, its vLLM.
@@ -108,7 +112,10 @@ class HttpPods:
         return await self._control("GET", f"{inquire.url}/status", inquire.token)
 
     async def reload(self, reload: Reload) -> Report:
-        return await self._control("POST", f"{reload.url}/reload", reload.token, reload.body)
+        try:
+            return await self._control("POST", f"{reload.url}/reload", reload.token, reload.body)
+        except NoSuchOrder as refused:
+            return _never(reload, f"its runtime takes no such order: {refused}")
 
     async def cancel(self, cancel: CancelReload) -> Report:
         return await self._control("POST", f"{cancel.url}/cancel", cancel.token)
@@ -119,6 +126,10 @@ class HttpPods:
         headers = {"Authorization": f"Bearer {token}"}
         try:
             async with self._session.request(method, url, headers=headers, json=body) as response:
+                if method == "POST" and response.status in _NO_SUCH_ORDER:
+                    raise NoSuchOrder(
+                        f"HTTP {response.status} {(await response.text())[:WORDS_LIMIT]}".strip()
+                    )
                 if method == "POST" and response.status in _NOT_NOW:
                     refused = await response.json()
                     raise NoAnswer(f"{refused['reason']}: {refused['error']}")
@@ -154,8 +165,18 @@ class HttpPods:
             return response.headers[VERSION_HEADER], scoring.scores(await response.json(), text.tokens)
 
 
+WORDS_LIMIT = 256
 # What a pod says of an order that it does not take now: it is at another one, knows a later one, or starts.
-_NOT_NOW = frozenset({400, 409, 503})
+_NOT_NOW = frozenset({409, 503})
+# What one says that does not know of such orders, or not in these words: another version of the runtime.
+_NO_SUCH_ORDER = frozenset({400, 404})
+
+
+def _never(order: Reload, why: str) -> Report:
+    """What a pod would say that has to restart for it."""
+    body = order.body
+    told = Reloading(body["digest"], body["sequence"], body["mode"], "Refused", "RestartRequired", why)
+    return Report(None, ready=False, in_flight=0, sequence=0, reload=told)
 
 
 def _report(body: Any) -> Report:

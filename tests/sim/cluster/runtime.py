@@ -48,8 +48,6 @@ class Runtimes:
     def __init__(self, server: ApiServer) -> None:
         self._server = server
         self.running: dict[str, Runtime] = {}
-        self.fixed = False
-        """Whether they are too old to change what they serve."""
         self._addresses: dict[str, str] = {}
         self._left: dict[str, Engine] = {}
         self._at_it: set[str] = set()
@@ -57,7 +55,7 @@ class Runtimes:
     def take_over(self, other: Runtimes) -> None:
         """Go on where others were."""
         self.running, self._addresses = dict(other.running), dict(other._addresses)
-        self.fixed, self._left, self._at_it = other.fixed, dict(other._left), set(other._at_it)
+        self._left, self._at_it = dict(other._left), set(other._at_it)
 
     def sync(self, now: float, trouble: Mapping[str, str]) -> float | None:
         """Returns when one of them goes on next."""
