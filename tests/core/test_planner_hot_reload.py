@@ -207,6 +207,17 @@ def test_golden_prompts_that_are_skipped_are_not_told() -> None:
     in_its_pods(cluster, "v2")
 
 
+def test_without_golden_prompts_that_are_required_no_pod_changes() -> None:
+    cluster = changing(verification={"goldenPrompts": {"policy": "Required"}})
+    for _ in range(6):
+        cluster.turn()
+    assert told(cluster) == [("Stage", "v2")] * 2
+    assert cluster.condition("Stalled")["reason"] == "GoldenPromptsMissing"
+    cluster.put(with_golden_prompts(a_model_version("v2"), a_golden_prompt()))
+    cluster.settle()
+    in_its_pods(cluster, "v2")
+
+
 # what goes in new pods after all
 
 FALLBACKS: dict[str, tuple[Callable[[Cluster], None], str]] = {
@@ -628,6 +639,17 @@ def test_a_pod_that_would_not_change_back_is_told_so_again_and_again() -> None:
         cluster.turn()
     cluster.settle()
     in_its_pods(cluster, "v1")
+
+
+def test_a_pod_that_does_not_say_what_it_serves_is_asked_now_and_then() -> None:
+    cluster = changing()
+    cluster.settle()
+    mute = cluster.pods()[0]["metadata"]["uid"]
+    cluster.runtimes[mute] = replace(cluster.runtimes[mute], error="the connection broke", at=cluster.now)
+    plan = cluster.plan()
+    assert (plan.actions, plan.requeue_after) == ((), timedelta(seconds=10))
+    cluster.pass_time(seconds=10)
+    assert [type(each) for each in cluster.plan().actions] == [Inquire]
 
 
 def test_versions_of_the_same_files_differ_by_what_their_answers_name() -> None:

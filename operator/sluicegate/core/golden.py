@@ -68,6 +68,14 @@ def to_prove(known: World, colour: Colour) -> tuple[dict[str, Any], ...]:
     )
 
 
+def lacking(known: World, colour: Colour) -> Problem | None:
+    """Why its pods could not prove themselves, where they have to."""
+    asked, engine = known.deployment.spec.rollout.verification.golden_prompts, _engine(known, colour)
+    if asked.policy is not GoldenPolicy.REQUIRED or _comparable(_recorded(known, colour), engine):
+        return None
+    return _not_comparable(asked.policy, colour, engine).problem
+
+
 def _comparable(recorded: tuple[GoldenPrompt, ...], engine: str | None) -> tuple[GoldenPrompt, ...]:
     return tuple(prompt for prompt in recorded if prompt.recorded_with == engine)
 

@@ -32,7 +32,7 @@ from sluicegate.core.world import World
 STAGES_AT_A_TIME = 4
 """Pods that read the new files at the same time: each reads all of them, often from one disk."""
 PATIENCE = timedelta(seconds=10)
-"""After how long a pod that would not change back is told so again."""
+"""After how long a pod that would not change back, or does not answer, is told so or asked again."""
 WHY_LIMIT = 512
 """Bytes of the reason why a version does not come in place."""
 
@@ -225,7 +225,15 @@ def trouble(known: World) -> Problem | None:
         return None
     pods = sorted(host.lasting_pods, key=name)
     found = (_refusal(known, pod, reload) or _crash(known, pod, reload) for pod in pods)
-    return next(filter(None, found), None) or gate(known).problem
+    return next(filter(None, found), None) or _unprovable(known) or gate(known).problem
+
+
+def _unprovable(known: World) -> Problem | None:
+    """Why no pod may change yet: none of the golden prompts that are required could be told it."""
+    reload, host = known.reload, known.host
+    if reload is None or host is None or not fleet(known, reload, host).staged:
+        return None
+    return golden.lacking(known, replace(reload, pods=host.pods))
 
 
 def _refusal(known: World, pod: Manifest, reload: Colour) -> Problem | None:
@@ -276,8 +284,13 @@ def _forward(known: World, reload: Colour, found: Fleet) -> Iterator[Action]:
     free = STAGES_AT_A_TIME - len(found.at(Standing.STAGING))
     for pod in found.at(Standing.OLD)[: max(0, free)]:
         yield from _tell(known, pod, reload, Mode.STAGE)
-    if found.staged and (found.begun or not (known.paused or awaits_promotion(known, reload))):
+    if found.staged and (found.begun or _may_begin(known, reload)):
         yield from _next(known, reload, found)
+
+
+def _may_begin(known: World, reload: Colour) -> bool:
+    """Whether nobody holds the first pod, which serves from the moment that it has changed."""
+    return not (known.paused or awaits_promotion(known, reload) or _unprovable(known))
 
 
 def _next(known: World, reload: Colour, found: Fleet) -> Iterator[Action]:
@@ -305,7 +318,7 @@ def _back(known: World, serving: Colour) -> Iterator[Action]:
     strays = [] if occupied else [uid(pod) for pod in astray(known)]
     for pod, heard in ready:
         if heard is None:
-            yield from _listen(known, pod)
+            yield from _listen(known, pod, _patience(known, pod))
         elif _is_at_something_else(heard, serving):
             yield from control.cancel(known, pod, "it is not to come any more")
         elif uid(pod) in strays[:1]:
@@ -331,8 +344,14 @@ def _change_back(known: World, pod: Manifest, heard: RuntimeStatus, serving: Col
         yield from _tell(known, pod, serving, Mode.SWITCH)
 
 
-def _listen(known: World, pod: Manifest) -> Iterator[Action]:
-    if control.due(known, pod):
+def _patience(known: World, pod: Manifest) -> timedelta:
+    """How often a pod is asked that has yet to say what it serves, where nothing waits for that."""
+    last = known.seen.runtimes.get(uid(pod))
+    return PATIENCE if last is not None and last.error is not None else control.RETRY
+
+
+def _listen(known: World, pod: Manifest, every: timedelta = control.RETRY) -> Iterator[Action]:
+    if control.due(known, pod, every):
         yield from control.inquire(known, pod, "what it serves changes")
 
 
@@ -359,7 +378,9 @@ def _moments_back(known: World, serving: Colour) -> Iterator[timedelta]:
     strays = astray(known)
     for pod in serving.ready_pods:
         heard = control.heard(known, pod)
-        if heard is None or (heard.reload and heard.reload.lives):
+        if heard is None:
+            yield _patience(known, pod)
+        elif heard.reload and heard.reload.lives:
             yield control.RETRY
         elif pod in strays:
             yield PATIENCE if heard.reload and heard.reload.outcome in _FAILED else control.RETRY
