@@ -208,7 +208,8 @@ def test_golden_prompts_that_are_skipped_are_not_told() -> None:
 
 
 def test_without_golden_prompts_that_are_required_no_pod_changes() -> None:
-    cluster = changing(verification={"goldenPrompts": {"policy": "Required"}})
+    cluster, policy = serving(), {"verification": {"goldenPrompts": {"policy": "Required"}}}
+    cluster.edit(modelVersion="v2", rollout={**IN_PLACE, **policy})
     for _ in range(6):
         cluster.turn()
     assert told(cluster) == [("Stage", "v2")] * 2
@@ -690,3 +691,37 @@ def test_what_a_pod_said_before_it_became_ready_again_says_nothing() -> None:
     assert first["metadata"]["uid"] in asked
     cluster.settle()
     in_its_pods(cluster, "v2")
+
+
+def test_a_rollout_whose_pods_and_colour_are_gone_is_superseded_by_one_of_new_pods() -> None:
+    cluster = at("Staging", changing())
+    first = cluster.of_kind("ReplicaSet")[0]["metadata"]["name"]
+    for each in (*cluster.pods(), *cluster.of_kind("ConfigMap"), *cluster.of_kind("ReplicaSet")):
+        cluster.remove(each)
+    cluster.remove(cluster.one("ControllerRevision", first))
+    cluster.settle()
+    assert cluster.versions() == ["v2"]
+    assert [each[:2] for each in endings(cluster)] == [("v2", "Promoted"), ("v2", "Superseded")]
+
+
+def test_pods_without_an_address_are_told_nothing() -> None:
+    for cluster in moments(changing()):
+        for pod in cluster.pods():
+            cluster.set_pod(pod, {"conditions": READY["conditions"]})
+        told = [each for each in cluster.plan().actions if isinstance(each, Reload | Inquire | CancelReload)]
+        assert told == []
+
+
+def test_a_draft_model_comes_with_its_pods_only() -> None:
+    cluster = Cluster(
+        ADeployment()
+        .with_engine(speculative={"method": "DraftModel", "draftModelVersion": "v3", "tokens": 3})
+        .with_spec(rollout=IN_PLACE)
+        .build(),
+        *(a_model_version(name) for name in ("v1", "v2", "v3")),
+    )
+    cluster.settle()
+    cluster.edit(modelVersion="v2")
+    cluster.settle()
+    assert cluster.versions() == ["v2"]
+    assert "it has a draft model" in cluster.status["history"][0]["message"]

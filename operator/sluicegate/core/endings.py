@@ -13,7 +13,7 @@ from sluicegate.core import hot_reload, in_place, naming, observation, progress,
 from sluicegate.core.colours import Colour
 from sluicegate.core.conditions import shortened, timestamp
 from sluicegate.core.problem import Problem
-from sluicegate.core.world import World
+from sluicegate.core.world import Change, World
 
 MESSAGE_LIMIT = 512
 """Bytes of a record's message."""
@@ -42,54 +42,40 @@ def concluded(known: World) -> World:
 
 def _reloaded(known: World) -> World:
     """The world, in which what came to nothing in running pods is over, and they serve what they did."""
-    reload, ending = known.reload, _end_in_place(known)
-    if reload is None or ending is None:
+    change = known.change
+    ending = _end_in_place(known, change) if change else None
+    if change is None or ending is None:
         return known
-    host = known.host
+    reload, outcome = change.reload, ending.outcome
     known = replace(known, reload=None, ended=reload, endings={reload.id: ending})
-    if ending.outcome is Outcome.PROMOTED:
+    if outcome is Outcome.PROMOTED:
         return known
     over = replace(reload, record=replace(reload.record, ending=ending))
-    if host is not None:
-        back = in_place.given_back(host, (over,), known.now)
-        known = replace(known, colours={**known.colours, back.id: back})
-        target = known.target if known.target is not host else back
-        known = replace(known, target=target if target and known.wants(target) else _wanted(known, back))
-    if ending.outcome is Outcome.ROLLED_BACK and known.wants(reload):
-        return replace(known, target=None, failed=reload)
-    return known
+    back = in_place.given_back(change.host, (over,), known.now)
+    failed = outcome is Outcome.ROLLED_BACK and known.wants(reload)
+    return replace(
+        known,
+        colours={**known.colours, back.id: back},
+        target=back if known.wants(back) and not failed else None,
+        failed=reload if failed else known.failed,
+    )
 
 
-def _wanted(known: World, colour: Colour) -> Colour | None:
-    return colour if known.wants(colour) else None
-
-
-def _end_in_place(known: World) -> Ending | None:
-    reload = known.reload
-    if reload is None:
-        return None
-    if not known.wants(reload) and not (known.taken and not _asks_for_the_one_before(known, reload)):
+def _end_in_place(known: World, change: Change) -> Ending | None:
+    reload, host = change.reload, change.host
+    if not known.wants(reload) and not (change.taken and not known.wants(change.before)):
         text = "the spec asked for something else before it was promoted"
         return _ending(known, Outcome.SUPERSEDED, Reason.SUPERSEDED, text)
-    failure = (
-        observation.failure(known, known.host) if known.host and known.taken else _failure_in_place(known)
-    )
+    failure = observation.failure(known, host) if change.taken else _failure_in_place(known, reload)
     if failure is not None:
         return _ending(known, Outcome.ROLLED_BACK, failure.reason, failure.message)
-    why = observation.success(known, known.host) if known.host and known.taken else None
+    why = observation.success(known, host) if change.taken else None
     told = replace(reload.record, verification=rollout.verification(known, reload))
     return _promoted(known, replace(reload, record=told), why) if why else None
 
 
-def _asks_for_the_one_before(known: World, reload: Colour) -> bool:
-    return known.host is not None and known.wants(in_place.before(known.host, reload))
-
-
-def _failure_in_place(known: World) -> Problem | None:
+def _failure_in_place(known: World, reload: Colour) -> Problem | None:
     """Why a version that was to come into running pods does not."""
-    reload = known.reload
-    if reload is None:
-        return None
     if known.deployment.metadata.annotations.get(naming.ABORT) == reload.id:
         return Problem(Reason.ABORTED, "somebody ended it before it took over")
     found, limit = hot_reload.trouble(known), progress.deadline(known, reload)

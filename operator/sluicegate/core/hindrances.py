@@ -10,7 +10,7 @@ from sluicegate.core.objects import Manifest, name
 from sluicegate.core.pointer import Pointer
 from sluicegate.core.target import asked_for
 from sluicegate.core.template import TOKEN_VARIABLES
-from sluicegate.core.world import World
+from sluicegate.core.world import Change, World
 
 RESTART_REQUIRED = "RestartRequired"
 """Of a pod: that nothing but another pod can serve the version."""
@@ -53,14 +53,14 @@ def _secrets(colour: Colour) -> set[str]:
     return {each["valueFrom"]["secretKeyRef"]["name"] for each in tokens}
 
 
-def met(known: World, reload: Colour) -> str | None:
+def met(known: World, change: Change) -> str | None:
     """Why a rollout that has begun cannot go on in the running pods."""
-    spec, host = known.deployment.spec, known.host
+    spec, host = known.deployment.spec, change.host
     if spec.rollout.strategy is not Strategy.HOT_RELOAD:
         return f"rollout.strategy is {spec.rollout.strategy} by now"
-    if spec.replicas == 0 or host is None or host is not known.serving:
+    if spec.replicas == 0 or host is not known.serving:
         return _NOBODY
-    return next(filter(None, (_without_hope(known, pod, reload) for pod in host.ready_pods)), None)
+    return next(filter(None, (_without_hope(known, pod, change.reload) for pod in host.ready_pods)), None)
 
 
 def _without_hope(known: World, pod: Manifest, reload: Colour) -> str | None:

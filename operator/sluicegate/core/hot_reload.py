@@ -27,7 +27,7 @@ from sluicegate.core.observed import Answer, RuntimeStatus
 from sluicegate.core.plan import Action, Ask, Mode
 from sluicegate.core.problem import Problem
 from sluicegate.core.template import served_model_name
-from sluicegate.core.world import World
+from sluicegate.core.world import Change, World
 
 STAGES_AT_A_TIME = 4
 """Pods that read the new files at the same time: each reads all of them, often from one disk."""
@@ -78,9 +78,9 @@ class Fleet:
         return self.enough and len(self.at(Standing.NEW)) == len(self.pods)
 
 
-def fleet(known: World, reload: Colour, host: Colour) -> Fleet:
-    ready = sorted(host.ready_pods, key=name)
-    pods = tuple((pod, _standing(known, pod, reload)) for pod in ready)
+def fleet(known: World, change: Change) -> Fleet:
+    ready = sorted(change.host.ready_pods, key=name)
+    pods = tuple((pod, _standing(known, pod, change.reload)) for pod in ready)
     return Fleet(pods, bool(pods) and len(pods) >= known.deployment.spec.replicas)
 
 
@@ -125,15 +125,16 @@ def _asks(known: World) -> bool:
 def resolved(known: World) -> World:
     """The world, in which the rollout has become one of new pods where it has to, and where all pods have
     changed their colour names what they serve."""
-    reload, host = known.reload, known.host
-    if reload is None or known.taken or not known.wants(reload):
+    change = known.changing
+    if change is None or not known.wants(change.reload):
         return known
-    if why := hindrances.met(known, reload):
+    reload, host = change.reload, change.host
+    if why := hindrances.met(known, change):
         colour = replace(reload, record=replace(reload.record, not_in_place=shortened(why, WHY_LIMIT)))
-        back = {} if host is None else {host.id: in_place.given_back(host, (colour,), known.now)}
-        colours = {**known.colours, **back, colour.id: colour}
+        back = in_place.given_back(host, (colour,), known.now)
+        colours = {**known.colours, back.id: back, colour.id: colour}
         return replace(known, reload=None, colours=colours, target=colour)
-    if host is None or not fleet(known, reload, host).changed or not gate(known).opens:
+    if not fleet(known, change).changed or not gate(known).opens:
         return known
     heard = filter(None, (control.heard(known, pod) for pod in host.ready_pods))
     number = max(in_place.sequence_of(reload), *(each.sequence or 0 for each in heard))
@@ -143,19 +144,23 @@ def resolved(known: World) -> World:
 
 def step(known: World) -> Step | None:
     """Where a change in place stands, or None where there is none."""
-    reload, host = known.reload, known.host
-    if reload is None or host is None:
-        return Step.REVERTING if returning(known) else None
-    if known.taken:
-        return Step.OBSERVING
-    found = fleet(known, reload, host)
+    change = known.changing
+    if change is None:
+        return _afterwards(known)
+    found = fleet(known, change)
     if found.begun:
         return Step.FLEET if gate(known).opens else Step.CANARY
     if known.paused:
         return Step.PAUSED
     if not found.staged:
         return Step.STAGING
-    return Step.AWAITING_PROMOTION if awaits_promotion(known, reload) else Step.CANARY
+    return Step.AWAITING_PROMOTION if awaits_promotion(known, change.reload) else Step.CANARY
+
+
+def _afterwards(known: World) -> Step | None:
+    if known.taken:
+        return Step.OBSERVING
+    return Step.REVERTING if returning(known) else None
 
 
 def awaits_promotion(known: World, reload: Colour) -> bool:
@@ -179,7 +184,7 @@ def _goes_into(reload: Colour, colour: Colour) -> bool:
 def astray(known: World) -> list[Manifest]:
     """Pods of the colour that serves which say that they serve something else than it."""
     serving = known.serving
-    if serving is None or (known.reload is not None and not known.taken):
+    if serving is None or known.changing is not None:
         return []
     if not in_place.sequence(serving.record.content):
         return []
@@ -189,11 +194,8 @@ def astray(known: World) -> list[Manifest]:
 
 def canary(known: World) -> Colour | None:
     """The rollout with the first pod that serves what it brought."""
-    reload, host = known.reload, known.host
-    if reload is None or host is None:
-        return None
-    changed = fleet(known, reload, host).at(Standing.NEW)[:1]
-    return replace(reload, pods=tuple(changed)) if changed else None
+    changed = fleet(known, known.change).at(Standing.NEW)[:1] if known.change else []
+    return replace(known.change.reload, pods=tuple(changed)) if known.change and changed else None
 
 
 def gate(known: World) -> Gate:
@@ -220,45 +222,42 @@ def _unanswered(first: Colour, answer: Answer | None) -> Problem | None:
 
 def trouble(known: World) -> Problem | None:
     """What is in the way of a version that comes in place, most telling first."""
-    reload, host = known.reload, known.host
-    if reload is None or host is None:
-        return None
-    pods = sorted(host.lasting_pods, key=name)
-    found = (_refusal(known, pod, reload) or _crash(known, pod, reload) for pod in pods)
+    change = known.changing
+    pods = sorted(change.host.lasting_pods, key=name) if change else []
+    found = (_refusal(known, pod, change) or _crash(known, pod, change) for pod in pods if change)
     return next(filter(None, found), None) or _unprovable(known) or gate(known).problem
 
 
 def _unprovable(known: World) -> Problem | None:
     """Why no pod may change yet: none of the golden prompts that are required could be told it."""
-    reload, host = known.reload, known.host
-    if reload is None or host is None or not fleet(known, reload, host).staged:
-        return None
-    return golden.lacking(known, replace(reload, pods=host.pods))
+    change = known.changing
+    staged = change is not None and fleet(known, change).staged
+    return golden.lacking(known, replace(change.reload, pods=change.host.pods)) if change and staged else None
 
 
-def _refusal(known: World, pod: Manifest, reload: Colour) -> Problem | None:
+def _refusal(known: World, pod: Manifest, change: Change) -> Problem | None:
     """What a pod has against the new version: it serves the old one then, proven."""
     heard = control.heard(known, pod)
     told = heard.reload if heard else None
-    if told is None or told.outcome not in _FAILED or not in_place.concerns(told, reload):
+    if told is None or told.outcome not in _FAILED or not in_place.concerns(told, change.reload):
         return None
     golden_prompts = told.reason == Reason.GOLDEN_PROMPTS_FAILED
     reason = Reason.GOLDEN_PROMPTS_FAILED if golden_prompts else Reason.HOT_RELOAD_FAILED
     return Problem(reason, f"pod {name(pod)}: {told.reason}: {told.message}", final=True)
 
 
-def _crash(known: World, pod: Manifest, reload: Colour) -> Problem | None:
+def _crash(known: World, pod: Manifest, change: Change) -> Problem | None:
     """What ends a pod again and again that had changed, or was about to, when it was last heard."""
     last = known.seen.runtimes.get(uid(pod))
     told = last.reload if last else None
-    at_it = told is not None and told.mode == Mode.SWITCH and in_place.concerns(told, reload)
-    changed = last is not None and (at_it or control.serves(last, reload))
+    at_it = told is not None and told.mode == Mode.SWITCH and in_place.concerns(told, change.reload)
+    changed = last is not None and (at_it or control.serves(last, change.reload))
     return diagnose(None, (pod,)) if changed else None
 
 
-def how_far(known: World, reload: Colour, host: Colour) -> str:
+def how_far(known: World, change: Change) -> str:
     """How far the pods are, for people."""
-    found, wanted = fleet(known, reload, host), known.deployment.spec.replicas
+    found, wanted = fleet(known, change), known.deployment.spec.replicas
     changed, staged = len(found.at(Standing.NEW)), len(found.at(Standing.STAGED))
     return f"{changed} of {wanted} pods serve it, {staged} could at once"
 
@@ -270,8 +269,8 @@ def calls(known: World) -> Iterator[Action]:
     """What pods of the colour that serves are told and asked, so that they serve what they should."""
     if known.deployment.spec.replicas == 0:
         return
-    if known.reload is not None and known.host is not None and not known.taken:
-        yield from _forward(known, known.reload, fleet(known, known.reload, known.host))
+    if known.changing is not None:
+        yield from _forward(known, known.changing.reload, fleet(known, known.changing))
     elif known.serving is not None and in_place.sequence(known.serving.record.content):
         yield from _back(known, known.serving)
 
@@ -364,8 +363,8 @@ def moments(known: World) -> Iterator[timedelta]:
     """In how much time a pod is asked or told again."""
     if known.deployment.spec.replicas == 0:
         return
-    if known.reload is not None and known.host is not None and not known.taken:
-        found = fleet(known, known.reload, known.host)
+    if known.changing is not None:
+        found = fleet(known, known.changing)
         if found.at(Standing.UNHEARD, Standing.OCCUPIED, Standing.OLD, Standing.STAGING, Standing.SWITCHING):
             yield control.RETRY
         if canary(known) is not None and not gate(known).opens:

@@ -7,7 +7,7 @@ colour what it served before, with a greater sequence than the pods were told: w
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -32,10 +32,12 @@ def concerns(told: Reloading, reload: Colour) -> bool:
     return told.digest == reload.digest and told.sequence >= sequence_of(reload)
 
 
-def under_way(everything: Iterable[Colour]) -> Colour | None:
-    """The rollout that goes into running pods now, the last to be made."""
-    going = [each for each in everything if each.record.in_place and each.record.ending is None]
-    return going[-1] if going else None
+def under_way(everything: Mapping[str, Colour]) -> Colour | None:
+    """The rollout that goes into running pods now, the last to be made; none where their colour is gone."""
+    lasting = {id for id, colour in everything.items() if not colour.over}
+    going = [each for each in everything.values() if each.record.in_place and each.record.ending is None]
+    known = [each for each in going if each.record.reload and each.record.reload.colour in lasting]
+    return known[-1] if known else None
 
 
 def taken(colour: Colour, reload: Colour, number: int, now: datetime) -> Colour:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from sluicegate.api.reasons import Reason
-from sluicegate.core import control, hot_reload, in_place, naming, progress, rollout
+from sluicegate.core import control, hot_reload, naming, progress, rollout
 from sluicegate.core.colours import Colour
 from sluicegate.core.comparison import Finding, Sample, compare, sample
 from sluicegate.core.diagnosis import diagnose
@@ -35,9 +35,7 @@ def _since(known: World, observed: Colour) -> datetime:
 
 def _before(known: World) -> Colour | None:
     """What can serve again: other pods, or what the same ones served before."""
-    if known.reload is not None and known.watched is not None:
-        return in_place.before(known.watched, known.reload)
-    return known.previous
+    return known.taken.before if known.taken else known.previous
 
 
 def success(known: World, observed: Colour) -> str | None:
@@ -68,11 +66,11 @@ def failure(known: World, observed: Colour) -> Problem | None:
     until = end(known)
     if until is None:
         return None
-    rollout_id = known.reload.id if known.reload else observed.id
+    rollout_id = known.taken.reload.id if known.taken else observed.id
     if known.deployment.metadata.annotations.get(naming.ABORT) == rollout_id:
         return Problem(Reason.ABORTED, "somebody ended it while it was observed")
     before = known.previous
-    can_go_back = known.taken or (before is not None and bool(before.ready_pods or observed.record.swaps))
+    can_go_back = bool(known.taken or (before and (before.ready_pods or observed.record.swaps)))
     found = _trouble(known, observed)
     if not observed.ready_pods and (can_go_back or known.now >= until):
         return found or Problem(Reason.NO_READY_REPLICAS, f"no pod of {observed.version} is ready any more")

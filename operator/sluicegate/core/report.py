@@ -194,7 +194,7 @@ def problem_of(known: World) -> Problem | None:
         return known.seen.obstacle
     if found := _loss(known) or known.problem:
         return found
-    if known.reload is not None and not known.taken:
+    if known.changing is not None:
         return hot_reload.trouble(known)
     if known.target is None or hot_reload.astray(known):
         return None

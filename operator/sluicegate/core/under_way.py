@@ -54,8 +54,8 @@ def _words(known: World, step: Step) -> str:
             return _how_held(known)
         case Step.AWAITING_PROMOTION if comes is not None:
             return f"{_what_waits(known, comes)}: {_how_to_promote(known.deployment, comes)}"
-        case Step.STAGING | Step.CANARY | Step.FLEET if known.reload and known.host:
-            return f"{text}; {hot_reload.how_far(known, known.reload, known.host)}"
+        case Step.STAGING | Step.CANARY | Step.FLEET if known.changing:
+            return f"{text}; {hot_reload.how_far(known, known.changing)}"
         case Step.PROVISIONING | Step.VERIFYING:
             return f"{text}{_why_new_pods(known)}"
         case Step.OBSERVING if known.watched is not None:

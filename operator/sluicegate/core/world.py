@@ -20,6 +20,24 @@ from sluicegate.core.target import asked_for, target_of
 
 
 @dataclass(frozen=True)
+class Change:
+    """A rollout that goes into running pods, and the colour that they are of."""
+
+    reload: Colour
+    host: Colour
+
+    @property
+    def taken(self) -> bool:
+        """Whether it is through with the pods, and the record of their colour names what it brought."""
+        return self.host.record.rollout == self.reload.id
+
+    @property
+    def before(self) -> Colour:
+        """The same pods, and what they served before."""
+        return in_place.before(self.host, self.reload)
+
+
+@dataclass(frozen=True)
 class World:
     """`wanted` is the target's hash, or None where the model is not known well enough to make pods.
 
@@ -60,27 +78,30 @@ class World:
     @property
     def last_good(self) -> Colour | None:
         """The promoted colour that serves, or else the one that was promoted last."""
-        if self.reload is not None and self.host is not None and self.taken:
-            return in_place.before(self.host, self.reload)
-        return self.previous or self.serving or self.promoted_last
+        before = self.taken.before if self.taken else self.previous
+        return before or self.serving or self.promoted_last
 
     @property
-    def host(self) -> Colour | None:
-        """The colour whose pods the reload goes into."""
-        reload = self.reload.record.reload if self.reload else None
-        return self.colours.get(reload.colour) if reload else None
+    def change(self) -> Change | None:
+        """What goes into running pods."""
+        into = self.reload.record.reload if self.reload else None
+        host = self.colours.get(into.colour) if into else None
+        return Change(self.reload, host) if self.reload and host else None
 
     @property
-    def taken(self) -> bool:
-        """Whether the reload is through with the pods, and the pointer names what it brought."""
-        return (
-            self.reload is not None and self.host is not None and self.host.record.rollout == self.reload.id
-        )
+    def changing(self) -> Change | None:
+        """The same, while pods are yet to change."""
+        return None if self.taken else self.change
+
+    @property
+    def taken(self) -> Change | None:
+        """The same, when they all have."""
+        return self.change if self.change and self.change.taken else None
 
     @property
     def watched(self) -> Colour | None:
         """The colour that serves what is yet to be promoted."""
-        return self.host if self.taken else self.observed
+        return self.taken.host if self.taken else self.observed
 
     def wants(self, colour: Colour) -> bool:
         """Whether a colour is what the spec asks for."""
@@ -211,7 +232,7 @@ class World:
 
 def world(seen: SeenDeployment, deployment: LLMDeployment, now: datetime) -> World:
     everything = colours(seen)
-    reload = in_place.under_way(everything.values())
+    reload = in_place.under_way(everything)
     found = {
         id: in_place.given_back(colour, everything.values(), now)
         for id, colour in everything.items()
