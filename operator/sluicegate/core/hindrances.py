@@ -6,7 +6,7 @@ from sluicegate.api.v1alpha1.rollout import Strategy
 from sluicegate.core import control, in_place
 from sluicegate.core.colours import Colour
 from sluicegate.core.fingerprint import flags
-from sluicegate.core.objects import Manifest, name
+from sluicegate.core.objects import Manifest
 from sluicegate.core.pointer import Pointer
 from sluicegate.core.target import asked_for
 from sluicegate.core.template import TOKEN_VARIABLES
@@ -68,9 +68,9 @@ def _without_hope(known: World, pod: Manifest, reload: Colour) -> str | None:
     if heard is None:
         return None
     if heard.sequence is None:
-        return f"the runtime of pod {name(pod)} cannot change what it serves"
+        return "the pods' runtime cannot change what it serves"
     told = heard.reload
     if told is None or not in_place.concerns(told, reload):
         return None
     hopeless = (told.outcome, told.reason) == ("Refused", RESTART_REQUIRED)
-    return f"pod {name(pod)}: {told.message}" if hopeless else None
+    return told.message if hopeless else None
