@@ -290,16 +290,14 @@ def there_is_no_room_for_two(cluster: Cluster, choose: random.Random) -> None:
 
 def pods_are_to_change(cluster: Cluster, choose: random.Random) -> None:
     """Another version comes into running pods: they change, or will not, or cannot, or take their time."""
-    version = choose.choice(VERSIONS)
-    hold = choose.choice(({}, {}, {}, {"promotion": "Manual"}))
-    cluster.edit(
-        modelVersion=version,
-        replicas=choose.choice((1, 2, 3)),
-        engine={"device": "CPU"},
-        paused=choose.random() < 0.1,
-        rollout={"strategy": "HotReload", "capacity": "Surge", **hold},
-    )
-    for _ in range(choose.choice((0, 1, 3, 5, 7, 9))):
+    version, policy = choose.choice(VERSIONS), {"strategy": "HotReload", "capacity": "Surge"}
+    replicas = choose.choice((1, 2, 3, 3))
+    cluster.edit(replicas=replicas, engine={"device": "CPU"}, paused=False, rollout=policy)
+    for _ in range(12):
+        cluster.turn()
+    hold = choose.choice(({}, {}, {}, {}, {"promotion": "Manual"}))
+    cluster.edit(modelVersion=version, paused=choose.random() < 0.1, rollout={**policy, **hold})
+    for _ in range(choose.choice((0, 1, 3, 5, 6, 7, 9))):
         cluster.turn()
     match choose.randrange(8):
         case 0:

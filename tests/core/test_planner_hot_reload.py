@@ -493,9 +493,9 @@ def test_a_version_that_is_worse_than_the_one_before_changes_back() -> None:
     cluster.measured = {"v1": measured(), "v2": measured(800, error=200)}
     turn_until(cluster, lambda: step(cluster) == "Reverting")
     assert "RegressionObserved" in message(cluster)
-    assert "Pods have yet to change back: pod-" in message(cluster)
+    assert "pods have yet to change back: pod-" in message(cluster)
     assert cluster.status["rollout"]["fromVersion"] == "v1"
-    assert cluster.condition("Ready")["reason"] == "Reverting"
+    assert cluster.condition("Stalled")["reason"] == "RolledBack"
     cluster.settle()
     in_its_pods(cluster, "v1")
     assert endings(cluster)[0] == ("v2", "RolledBack", "RegressionObserved")

@@ -22,7 +22,7 @@ from sluicegate.core import hot_reload, naming, progress, rollout
 from sluicegate.core.colours import Colour
 from sluicegate.core.conditions import Verdict, conditions, shortened, timestamp
 from sluicegate.core.diagnosis import diagnose
-from sluicegate.core.objects import Manifest
+from sluicegate.core.objects import Manifest, name
 from sluicegate.core.plan import Event, Plan
 from sluicegate.core.problem import Problem
 from sluicegate.core.under_way import STEPS, deadline, moving_colour, under_way
@@ -155,14 +155,14 @@ def _loss(known: World) -> Problem | None:
     if lost is None or ending is None:
         return None
     what = f"the rollout of {lost.version} failed: {ending.reason}: {ending.message}"
-    if hot_reload.returning(known):
-        return Problem(Reason.REVERTING, f"{what}. {under_way(known).message}", stalled=False)
     if known.reverted is not None and known.previous is not None:
         return _way_back(what, known.previous)
-    if rollout.step(known):
+    if rollout.step(known) and not hot_reload.returning(known):
         return Problem(Reason.DISCARDING, f"{what}. Its pods are removed", stalled=False)
     meta = known.deployment.metadata
     serving = _who_serves(known.serving, known.deployment.spec.replicas)
+    if pods := ", ".join(name(pod) for pod in hot_reload.astray(known)):
+        serving = f"pods have yet to change back: {pods}"
     if known.serving is known.failed:
         serving = "it serves on, for nothing is there to go back to"
     advice = f"Change the spec, or try again: kubectl sluice rollout retry {meta.name} -n {meta.namespace}"
