@@ -459,7 +459,7 @@ def heal(cluster: Cluster) -> None:
     cluster.trials.clear()
     cluster.webhook.clear()
     cluster.ends.clear()
-    cluster.stuck = False
+    cluster.stuck = cluster.fixed = False
     cluster.other_files.clear()
     for model in cluster.of_kind("ModelVersion"):
         if not model["status"].get("digest"):

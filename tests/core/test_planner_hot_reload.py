@@ -725,3 +725,15 @@ def test_a_draft_model_comes_with_its_pods_only() -> None:
     cluster.settle()
     assert cluster.versions() == ["v2"]
     assert "it has a draft model" in cluster.status["history"][0]["message"]
+
+
+def test_a_colour_that_is_gone_back_to_has_its_pods_changed_back_before_it_serves() -> None:
+    cluster = at("Fleet", changing())
+    cluster.edit(rollout={"strategy": "BlueGreen", "observeSeconds": 60})
+    first = cluster.pods()[0]["metadata"]["uid"]
+    turn_until(cluster, lambda: step(cluster) == "Observing")
+    cluster.engines[first] = replace(cluster.engine(cluster.pods()[-1]), sequence=1)
+    cluster.runtimes.pop(first)
+    cluster.edit(modelVersion="v1")
+    cluster.settle()
+    in_its_pods(cluster, "v1")

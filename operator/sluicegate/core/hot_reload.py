@@ -184,12 +184,19 @@ def _goes_into(reload: Colour, colour: Colour) -> bool:
 def astray(known: World) -> list[Manifest]:
     """Pods of the colour that serves which say that they serve something else than it."""
     serving = known.serving
-    if serving is None or known.changing is not None:
-        return []
-    if not in_place.sequence(serving.record.content):
-        return []
-    heard = ((pod, control.heard(known, pod)) for pod in sorted(serving.ready_pods, key=name))
-    return [pod for pod, status in heard if status is not None and not control.serves(status, serving)]
+    return _strays(known, serving) if serving in _kept_right(known) else []
+
+
+def _kept_right(known: World) -> list[Colour]:
+    """The colours whose pods are told to change where they serve something else: where any ever changed."""
+    colours = () if known.changing else filter(None, (known.serving, known.target))
+    found = {colour.id: colour for colour in colours if in_place.sequence(colour.record.content)}
+    return list(found.values())
+
+
+def _strays(known: World, colour: Colour) -> list[Manifest]:
+    heard = ((pod, control.heard(known, pod)) for pod in sorted(colour.ready_pods, key=name))
+    return [pod for pod, status in heard if status is not None and not control.serves(status, colour)]
 
 
 def canary(known: World) -> Colour | None:
@@ -271,8 +278,8 @@ def calls(known: World) -> Iterator[Action]:
         return
     if known.changing is not None:
         yield from _forward(known, known.changing.reload, fleet(known, known.changing))
-    elif known.serving is not None and in_place.sequence(known.serving.record.content):
-        yield from _back(known, known.serving)
+    for colour in _kept_right(known):
+        yield from _back(known, colour)
 
 
 def _forward(known: World, reload: Colour, found: Fleet) -> Iterator[Action]:
@@ -310,18 +317,18 @@ def _questions(known: World, first: Colour) -> Iterator[Action]:
         yield Ask(_subject(first), url, served_model_name(known.deployment), "the first pod has to answer")
 
 
-def _back(known: World, serving: Colour) -> Iterator[Action]:
+def _back(known: World, colour: Colour) -> Iterator[Action]:
     """What pods were told and is no longer to be ends: what goes on at once, then one pod after another."""
-    ready = [(pod, control.heard(known, pod)) for pod in serving.ready_pods]
-    occupied = any(heard and _is_at_something_else(heard, serving) for _, heard in ready)
-    strays = [] if occupied else [uid(pod) for pod in astray(known)]
+    ready = [(pod, control.heard(known, pod)) for pod in colour.ready_pods]
+    occupied = any(heard and _is_at_something_else(heard, colour) for _, heard in ready)
+    strays = [] if occupied else [uid(pod) for pod in _strays(known, colour)]
     for pod, heard in ready:
         if heard is None:
             yield from _listen(known, pod, _patience(known, pod))
-        elif _is_at_something_else(heard, serving):
+        elif _is_at_something_else(heard, colour):
             yield from control.cancel(known, pod, "it is not to come any more")
         elif uid(pod) in strays[:1]:
-            yield from _change_back(known, pod, heard, serving)
+            yield from _change_back(known, pod, heard, colour)
 
 
 def _is_at_something_else(heard: RuntimeStatus, serving: Colour) -> bool:
@@ -369,13 +376,13 @@ def moments(known: World) -> Iterator[timedelta]:
             yield control.RETRY
         if canary(known) is not None and not gate(known).opens:
             yield control.RETRY
-    elif known.serving is not None and in_place.sequence(known.serving.record.content):
-        yield from _moments_back(known, known.serving)
+    for colour in _kept_right(known):
+        yield from _moments_back(known, colour)
 
 
-def _moments_back(known: World, serving: Colour) -> Iterator[timedelta]:
-    strays = astray(known)
-    for pod in serving.ready_pods:
+def _moments_back(known: World, colour: Colour) -> Iterator[timedelta]:
+    strays = _strays(known, colour)
+    for pod in colour.ready_pods:
         heard = control.heard(known, pod)
         if heard is None:
             yield _patience(known, pod)
