@@ -291,13 +291,13 @@ def there_is_no_room_for_two(cluster: Cluster, choose: random.Random) -> None:
 def pods_are_to_change(cluster: Cluster, choose: random.Random) -> None:
     """Another version comes into running pods: they change, or will not, or cannot, or take their time."""
     version, policy = choose.choice(VERSIONS), {"strategy": "HotReload", "capacity": "Surge"}
-    replicas = choose.choice((1, 2, 3, 3))
+    replicas = choose.choice((1, 2, 3, 3, 3))
     cluster.edit(replicas=replicas, engine={"device": "CPU"}, paused=False, rollout=policy)
     for _ in range(12):
         cluster.turn()
     hold = choose.choice(({}, {}, {}, {}, {"promotion": "Manual"}))
     cluster.edit(modelVersion=version, paused=choose.random() < 0.1, rollout={**policy, **hold})
-    for _ in range(choose.choice((0, 1, 3, 5, 6, 7, 9))):
+    for _ in range(choose.choice((0, 1, 4, 5, 5, 6, 7))):
         cluster.turn()
     match choose.randrange(8):
         case 0:
@@ -424,7 +424,7 @@ DAMAGE = (
     *[a_webhook_is_asked] * 3,
     *[what_takes_over_is_observed] * 8,
     *[there_is_no_room_for_two] * 7,
-    *[pods_are_to_change] * 9,
+    *[pods_are_to_change] * 22,
     *[containers_start_again] * 2,
     what_failed_is_tried_again,
     a_child_is_deleted,

@@ -19,6 +19,7 @@ from tests.builders import (
     with_golden_prompts,
 )
 from tests.core.cluster import Cluster
+from tests.core.engines import Order
 from tests.core.journeys import a_settled_cluster, kills, moments
 from tests.core.measured import measured
 
@@ -300,6 +301,19 @@ def test_a_version_that_is_refused_by_the_second_pod_leaves_the_first_as_it_was(
     cluster.settle()
     assert cluster.versions() == ["v2"]
     assert "InsufficientHostMemory" in cluster.status["history"][0]["message"]
+
+
+@pytest.mark.parametrize("moment", ["Staging", "Canary", "Fleet", "Observing"])
+def test_at_zero_nothing_is_left_to_change(moment: str) -> None:
+    cluster = at(moment, changing())
+    cluster.edit(replicas=0)
+    cluster.settle()
+    assert (cluster.pods(), cluster.versions()) == ((), ["v2"])
+    assert cluster.condition("Ready")["reason"] == "ScaledToZero"
+    assert cluster.status["lastGood"]["version"] == "v2"
+    cluster.edit(replicas=2)
+    cluster.settle()
+    in_its_pods(cluster, "v2")
 
 
 @pytest.mark.parametrize("strategy", ["BlueGreen", "Swap"])
@@ -626,6 +640,18 @@ def test_a_pod_that_comes_late_with_an_older_pointer_changes_too() -> None:
     in_its_pods(cluster, "v2")
 
 
+def test_a_pod_that_comes_late_is_no_fault_of_the_version_that_is_observed() -> None:
+    cluster = changing(observeSeconds=20)
+    old = cluster.engine(cluster.pods()[0])
+    at("Observing", cluster)
+    late = cluster.pods()[0]["metadata"]["uid"]
+    cluster.engines[late] = old
+    cluster.runtimes.pop(late)
+    cluster.settle()
+    in_its_pods(cluster, "v2")
+    assert endings(cluster)[0] == ("v2", "Promoted", "Promoted")
+
+
 def test_a_pod_that_would_not_change_back_is_told_so_again_and_again() -> None:
     cluster = at("Fleet", changing())
     cluster.ends["v1"] = ("RolledBack", "CopyFailed", "cudaErrorUnknown")
@@ -708,8 +734,10 @@ def test_pods_without_an_address_are_told_nothing() -> None:
     for cluster in moments(changing()):
         for pod in cluster.pods():
             cluster.set_pod(pod, {"conditions": READY["conditions"]})
-        told = [each for each in cluster.plan().actions if isinstance(each, Reload | Inquire | CancelReload)]
-        assert told == []
+        for version in ("v2", "v3"):
+            cluster.edit(modelVersion=version)
+            actions = cluster.reconcile().actions
+            assert not any(isinstance(each, Reload | Inquire | CancelReload) for each in actions)
 
 
 def test_a_draft_model_comes_with_its_pods_only() -> None:
@@ -727,13 +755,27 @@ def test_a_draft_model_comes_with_its_pods_only() -> None:
     assert "it has a draft model" in cluster.status["history"][0]["message"]
 
 
-def test_a_colour_that_is_gone_back_to_has_its_pods_changed_back_before_it_serves() -> None:
+def test_a_colour_that_can_serve_again_has_its_pods_changed_back() -> None:
     cluster = at("Fleet", changing())
     cluster.edit(rollout={"strategy": "BlueGreen", "observeSeconds": 60})
-    first = cluster.pods()[0]["metadata"]["uid"]
+    cluster.reconcile()
+    old = cluster.pods()
     turn_until(cluster, lambda: step(cluster) == "Observing")
-    cluster.engines[first] = replace(cluster.engine(cluster.pods()[-1]), sequence=1)
-    cluster.runtimes.pop(first)
+    turn_until(cluster, lambda: {cluster.served(pod) for pod in old} == {"v1"})
+    assert step(cluster) == "Observing"
     cluster.edit(modelVersion="v1")
     cluster.settle()
     in_its_pods(cluster, "v1")
+
+
+def test_a_pod_that_is_at_something_else_gives_it_up_first() -> None:
+    cluster = at("Staging", changing())
+    pod = cluster.pods()[0]["metadata"]["uid"]
+    body = {"version": "v3", "digest": "sha256:3", "source": {}, "sequence": 1, "mode": "Stage"}
+    cluster.engines[pod] = replace(cluster.engines[pod], order=Order(body, 0.0, ready=False))
+    cluster.runtimes.clear()
+    cluster.reconcile()
+    cluster.reconcile()
+    assert any(isinstance(each, CancelReload) for each in cluster.log)
+    cluster.settle()
+    in_its_pods(cluster, "v2")

@@ -188,8 +188,9 @@ def astray(known: World) -> list[Manifest]:
 
 
 def _kept_right(known: World) -> list[Colour]:
-    """The colours whose pods are told to change where they serve something else: where any ever changed."""
-    colours = () if known.changing else filter(None, (known.serving, known.target))
+    """Who serves, shall serve or can serve again, where any pod ever changed: there none may serve something
+    else."""
+    colours = () if known.changing else filter(None, (known.serving, known.target, known.previous))
     found = {colour.id: colour for colour in colours if in_place.sequence(colour.record.content)}
     return list(found.values())
 
