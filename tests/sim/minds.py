@@ -17,8 +17,8 @@ from tests.sim.workloads import (
     Workload,
     a_cluster_with,
     another_version,
+    changed_back,
     in_place,
-    rolled_back,
     rollout_of,
     say,
     serves,
@@ -79,7 +79,7 @@ def loses_a_pod(stage: Stage) -> None:
 
 
 def promoted_or_not(stage: Stage) -> bool:
-    return serves("v2", 2)(stage) or rolled_back(stage)
+    return serves("v2", 2)(stage) or changed_back(stage)
 
 
 def none_left(stage: Stage) -> bool:

@@ -282,6 +282,11 @@ def rolled_back(stage: Stage) -> bool:
     return alone and stage.reason("Stalled") == "RolledBack"
 
 
+def changed_back(stage: Stage) -> bool:
+    """Whether it says so, and no pod has yet to change."""
+    return rolled_back(stage) and not rollout_of(stage)
+
+
 def all_gone(stage: Stage) -> bool:
     kinds = (LLM_DEPLOYMENT, MODEL_VERSION, REPLICA_SET, POD)
     return not any(stage.names(kind) for kind in kinds)
@@ -391,8 +396,8 @@ WORKLOADS = {
         _in_place(
             "hot-reload-in-new-pods", a_version_that_pods_cannot_change_to, serves("v2", 2), seconds=90
         ),
-        _in_place("hot-reload-rolled-back", a_version_that_pods_go_back_from, rolled_back),
-        _in_place("hot-reload-regression", a_worse_version, rolled_back, seconds=90),
+        _in_place("hot-reload-rolled-back", a_version_that_pods_go_back_from, changed_back),
+        _in_place("hot-reload-regression", a_worse_version, changed_back, seconds=90),
         _in_place(
             "hot-reload-crash",
             a_pod_ends_that_has_changed,
