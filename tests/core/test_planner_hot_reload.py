@@ -779,3 +779,15 @@ def test_a_pod_that_is_at_something_else_gives_it_up_first() -> None:
     assert any(isinstance(each, CancelReload) for each in cluster.log)
     cluster.settle()
     in_its_pods(cluster, "v2")
+
+
+def test_no_pod_changes_while_another_could_not() -> None:
+    cluster = at("Staging", changing())
+    mute = cluster.pods()[1]
+    cluster.set_pod(mute, {"conditions": READY["conditions"]})
+    cluster.runtimes.pop(mute["metadata"]["uid"])
+    for _ in range(6):
+        cluster.reconcile()
+        cluster.pass_time(seconds=2)
+    assert ("Switch", "v2") not in told(cluster)
+    assert step(cluster) == "Staging"
