@@ -25,12 +25,12 @@ def end(known: World) -> datetime | None:
     seconds = known.deployment.spec.rollout.observe_seconds
     if known.watched is None or seconds == 0 or known.deployment.spec.replicas == 0:
         return None
-    return _since(known, known.watched) + timedelta(seconds=seconds)
+    return _since(known) + timedelta(seconds=seconds)
 
 
-def _since(known: World, observed: Colour) -> datetime:
+def _since(known: World) -> datetime:
     """Since when it answers: the Service moved to it, or the last of its pods changed in place."""
-    return datetime.fromisoformat(observed.record.since if known.taken else known.exposure.since)
+    return datetime.fromisoformat(known.taken.host.record.since if known.taken else known.exposure.since)
 
 
 def _before(known: World) -> Colour | None:
@@ -46,12 +46,7 @@ def success(known: World, observed: Colour) -> str | None:
     if observed.record.swaps:
         answers = observed.ready_pods and not _unheard(known, observed)
         return "not observed: it took the place of the pods before it, and answers" if answers else None
-    if (
-        known.now < until
-        or not observed.ready_pods
-        or _unheard(known, observed)
-        or not _all_heard(known, observed)
-    ):
+    if known.now < until or not observed.ready_pods or _unheard(known, observed) or not _all_heard(known):
         return None
     seconds = known.deployment.spec.rollout.observe_seconds
     return f"observed for {seconds} s; {finding(known, observed).note}"
@@ -97,9 +92,9 @@ def finding(known: World, observed: Colour) -> Finding:
     return compare(before, _sample(known, observed), limits)
 
 
-def _all_heard(known: World, observed: Colour) -> bool:
+def _all_heard(known: World) -> bool:
     """Whether every ready pod of both was asked since, by this operator: one that was away has yet to."""
-    since = _since(known, observed)
+    since = _since(known)
     return all(heard is not None and heard.at >= since for _, heard in _pods(known))
 
 

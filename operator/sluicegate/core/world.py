@@ -259,7 +259,8 @@ def world(seen: SeenDeployment, deployment: LLMDeployment, now: datetime) -> Wor
         reload=reload,
     )
     coming = reload is not None and is_wanted(reload) and not known.taken
-    target = None if coming else _target(filter(is_wanted, found.values()), exposed)
+    matching = (each for each in found.values() if is_wanted(each) and not each.record.in_place)
+    target = None if coming else _target(matching, exposed)
     failed = None if target or coming else _failed(filter(is_wanted, everything.values()), deployment)
     return replace(known, target=target, failed=failed)
 
@@ -282,8 +283,7 @@ def _is_wanted(wanted: str | None, asked: str) -> Callable[[Colour], bool]:
 
 def _target(matching: Iterable[Colour], exposed: Exposure) -> Colour | None:
     """The colour that is to serve. One that failed or was superseded does not come back."""
-    colours = (each for each in matching if not each.record.in_place)
-    able = (each for each in colours if each.record.ending is None or _is(Outcome.PROMOTED)(each))
+    able = (each for each in matching if each.record.ending is None or _is(Outcome.PROMOTED)(each))
     return max(able, key=lambda colour: colour.id == exposed.rollout, default=None)
 
 
