@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,19 +15,61 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
+class Source:
+    """Where the files come from; `endpoint` is the address of a hub that is not the usual one."""
+
+    uri: str
+    endpoint: str | None = None
+
+    def as_json(self) -> dict[str, str]:
+        return {"uri": self.uri} | ({"endpoint": self.endpoint} if self.endpoint else {})
+
+
+@dataclass(frozen=True)
 class Target:
-    """One model: the name of its ModelVersion and the digest of its files, "sha256:<64 hex>"."""
+    """One model: the name of its ModelVersion, the digest of its files, "sha256:<64 hex>", and their source.
+
+    The source is None where nobody has told it: the files must be there then.
+    """
 
     version: str
     digest: str
+    source: Source | None = None
+
+    @staticmethod
+    def parse(data: Any) -> Target:
+        """The target in {"version", "digest", "source"}. Raises ValueError, which says what is wrong."""
+        if not isinstance(data, Mapping):
+            raise ValueError('must be an object with "version" and "digest"')
+        version, digest = data.get("version"), data.get("digest")
+        if not isinstance(version, str) or not version.isprintable() or not version.isascii() or not version:
+            raise ValueError('"version" must name a ModelVersion')
+        if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+            raise ValueError('"digest" must read sha256: and 64 hexadecimal digits')
+        match data.get("source"):
+            case None:
+                return Target(version, digest)
+            case {"uri": str(uri), "endpoint": str() | None as endpoint}:
+                return Target(version, digest, Source(uri, endpoint))
+            case {"uri": str(uri), **rest} if "endpoint" not in rest:
+                return Target(version, digest, Source(uri))
+        raise ValueError('"source" must have a "uri"')
+
+    def as_json(self) -> dict[str, Any]:
+        source = {"source": self.source.as_json()} if self.source else {}
+        return {"version": self.version, "digest": self.digest, **source}
 
 
 @dataclass(frozen=True)
 class Pointer:
-    """The model to serve, and the draft model of speculative decoding where there is one."""
+    """The model to serve, and the draft model of speculative decoding where there is one.
+
+    `sequence` is that of the reload which the operator moved the pointer for, 0 before any.
+    """
 
     model: Target
     draft: Target | None = None
+    sequence: int = 0
 
 
 def read_pointer(path: Path) -> Pointer:
@@ -39,8 +82,10 @@ def read_pointer(path: Path) -> Pointer:
         raise _invalid(path, f"cannot be read as JSON ({error})") from None
     if not isinstance(data, dict):
         raise _invalid(path, "is not a JSON object")
-    draft = data.get("draft")
-    return Pointer(_target(path, data), None if draft is None else _target(path, draft))
+    draft, sequence = data.get("draft"), data.get("sequence", 0)
+    if type(sequence) is not int or sequence < 0:
+        raise _invalid(path, '"sequence" must be an integer of at least 0')
+    return Pointer(_target(path, data), None if draft is None else _target(path, draft), sequence)
 
 
 def snapshot_directory(models: Path, target: Target) -> Path:
@@ -59,12 +104,10 @@ def snapshot_directory(models: Path, target: Target) -> Path:
 
 
 def _target(path: Path, data: Any) -> Target:
-    version, digest = (data.get("version"), data.get("digest")) if isinstance(data, dict) else (None, None)
-    if not isinstance(version, str) or not version.isprintable() or not version.isascii() or not version:
-        raise _invalid(path, '"version" must name a ModelVersion')
-    if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
-        raise _invalid(path, '"digest" must read sha256: and 64 hexadecimal digits')
-    return Target(version, digest)
+    try:
+        return Target.parse(data)
+    except ValueError as error:
+        raise _invalid(path, str(error)) from None
 
 
 def _invalid(path: Path, what: str) -> FatalError:

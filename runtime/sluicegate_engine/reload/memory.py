@@ -1,0 +1,55 @@
+"""Whether the container has the memory that staging takes: the kernel would kill it in the middle else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sluicegate_engine.reload.refusal import restart_required
+
+_RESERVE = 128 << 20
+_UNLIMITED = 1 << 60
+"""Version 1 of cgroups says so by a number near 2⁶³."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """Bytes that the container may have, and that it holds without what the kernel can take back at once."""
+
+    limit: int
+    held: int
+
+    @property
+    def free(self) -> int:
+        return self.limit - self.held
+
+
+def container_room(root: Path = Path("/sys/fs/cgroup")) -> Room | None:
+    """What the control group says of this container; None where nothing bounds it."""
+    for folder, limit, usage, reclaimable in (
+        (root, "memory.max", "memory.current", "inactive_file"),
+        (root / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        try:
+            most, held = (folder / limit).read_text().strip(), int((folder / usage).read_text())
+            statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        except (OSError, ValueError):
+            continue
+        if not most.isdigit() or int(most) > _UNLIMITED:
+            return None
+        return Room(int(most), held - int(statistics.get(reclaimable, 0)))
+    return None
+
+
+def require_room(room: Room | None, needed: int) -> None:
+    """Raises RefusedError RestartRequired InsufficientHostMemory."""
+    if room is not None and needed + _RESERVE > room.free:
+        raise restart_required(
+            "InsufficientHostMemory",
+            f"staging takes {_mib(needed)}, and of the container's {_mib(room.limit)} are {_mib(room.free)} "
+            f"free, {_mib(_RESERVE)} of them in reserve; give resources.memory more",
+        )
+
+
+def _mib(count: int) -> str:
+    return f"{count >> 20:,} MiB"
