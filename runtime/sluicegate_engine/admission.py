@@ -18,6 +18,8 @@ class Admission(StrEnum):
     """Nobody passes, and those that wait are turned away."""
     OPEN = "Open"
     """Requests pass in their order."""
+    HOLDING = "Holding"
+    """Requests wait, as many as the queue holds, and none passes. Those that have passed go on."""
     DRAINING = "Draining"
     """As Open, and every answer asks its client to connect elsewhere."""
     REFUSING = "Refusing"
@@ -100,16 +102,22 @@ class Queue:
         self._admission = admission
         if admission is Admission.CLOSED:
             self._turn_away_waiting()
+        self._admit_next()
 
     def judge(self, sequences: int = 1) -> Verdict:
         """What a request would be told now."""
         if self._admission in (Admission.CLOSED, Admission.REFUSING):
             return Verdict.UNAVAILABLE
-        if not self._waiting and self._has_room(sequences):
+        holding = self._admission is Admission.HOLDING
+        if not holding and not self._waiting and self._has_room(sequences):
             return Verdict.ADMITTED
-        return Verdict.QUEUED if len(self._waiting) < self._max_queued else Verdict.FULL
+        if len(self._waiting) < self._max_queued:
+            return Verdict.QUEUED
+        return Verdict.UNAVAILABLE if holding else Verdict.FULL
 
     def _admit_next(self) -> None:
+        if self._admission is Admission.HOLDING:
+            return
         while self._waiting and self._has_room(next(iter(self._waiting)).sequences):
             ticket = self._pop_first(Verdict.ADMITTED)
             self._start(ticket)

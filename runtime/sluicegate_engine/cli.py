@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--host", default="0.0.0.0", help="address to listen at")
     run.add_argument("--serving-port", type=int, default=8000, help="vLLM's port")
     run.add_argument("--probe-port", type=int, default=9400, help="port of /ready, /livez and /metrics")
-    run.add_argument("--control-port", type=int, default=9401, help="port of /status and /drain")
+    run.add_argument("--control-port", type=int, default=9401, help="port of /status, /drain and /reload")
     run.add_argument(
         "--control-token-file", type=Path, required=True, help="bearer token of the control port"
     )
@@ -67,10 +67,25 @@ def _parser() -> argparse.ArgumentParser:
         "--stop-seconds", type=float, default=10, help="time for vLLM to end before it is killed"
     )
     run.add_argument(
+        "--hold-seconds", type=float, default=30, help="time a reload may hold new requests; 503 beyond"
+    )
+    run.add_argument("--store-url", default="http://127.0.0.1:9403", help="where the store takes orders")
+    run.add_argument(
+        "--record",
+        type=Path,
+        default=Path("/tmp/sluicegate-committed.json"),
+        help="file of what reloads committed; has to outlive the container, not the pod",
+    )
+    run.add_argument(
         "--termination-log", type=Path, default=Path("/dev/termination-log"), help="file for the last words"
     )
     run.add_argument(
         "--engine-module", default="vllm.entrypoints.openai.api_server", help="Python module of the server"
+    )
+    run.add_argument(
+        "--worker-extension",
+        default="sluicegate_engine.reload.worker.ReloadExtension",
+        help="Python class of what reloads do in vLLM's workers",
     )
     return parser
 

@@ -10,24 +10,37 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from sluicegate_engine.link import SupervisorLink
+from sluicegate_engine.reload.order import MalformedError, parse_order
+from sluicegate_engine.reload.reloads import OrderError, Reloads
 from sluicegate_engine.status import Status
+
+_ORDER_BYTES = 16 << 20
+"""Golden prompts come with the order."""
 
 
 class ControlServer:
-    """GET /status and POST /drain. `drain` is called for each order; ordering twice does no harm."""
+    """GET /status, and POST /drain, /reload and /cancel; ordering twice does no harm."""
 
     def __init__(
-        self, status: Status, link: SupervisorLink, token_file: Path, drain: Callable[[], None]
+        self,
+        status: Status,
+        link: SupervisorLink,
+        token_file: Path,
+        drain: Callable[[], None],
+        reloads: Reloads,
     ) -> None:
         self._status = status
         self._link = link
         self._token_file = token_file
         self._drain = drain
+        self._reloads = reloads
 
     def application(self) -> web.Application:
-        app = web.Application(middlewares=[self._guard()])
+        app = web.Application(middlewares=[self._guard()], client_max_size=_ORDER_BYTES)
         app.router.add_get("/status", self._show)
         app.router.add_post("/drain", self._order_drain)
+        app.router.add_post("/reload", self._order_reload)
+        app.router.add_post("/cancel", self._order_cancel)
         return app
 
     def _guard(self) -> Middleware:
@@ -55,6 +68,19 @@ class ControlServer:
         self._drain()
         return web.json_response(self._describe(), status=202)
 
+    async def _order_reload(self, request: web.Request) -> web.Response:
+        try:
+            self._reloads.begin(parse_order(await request.read()))
+        except MalformedError as error:
+            return web.json_response({"error": str(error), "reason": "Malformed"}, status=400)
+        except OrderError as error:
+            return web.json_response({"error": str(error), "reason": error.reason}, status=error.status)
+        return web.json_response(self._describe(), status=202)
+
+    async def _order_cancel(self, _: web.Request) -> web.Response:
+        self._reloads.cancel()
+        return web.json_response(self._describe(), status=202)
+
     def _describe(self) -> dict[str, object]:
         status, report = self._status, self._link.report
         return {
@@ -68,4 +94,6 @@ class ControlServer:
             "since": status.since.isoformat(timespec="milliseconds"),
             "message": status.message,
             "measured": self._link.measured,
+            "sequence": status.sequence,
+            "reload": status.reload.describe() if status.reload else None,
         }

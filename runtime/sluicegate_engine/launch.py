@@ -83,6 +83,7 @@ def engine_command(settings: Settings, pointer: Pointer) -> list[str]:
         f"--host={settings.host}",
         f"--port={settings.serving_port}",
         f"--middleware={_MIDDLEWARE}",
+        f"--worker-extension-cls={settings.worker_extension}",
         # Several would each have a queue of their own.
         "--api-server-count=1",
         "--no-trust-remote-code",

@@ -1,16 +1,18 @@
 """The line between the supervisor and the gate inside vLLM: newline-separated JSON over a Unix socket.
 
 The supervisor listens, since it is there first; the gate connects and tries again for as long as it lives.
-Each side sends its whole state, never a difference, so a lost or doubled message does no harm.
+Each side sends its whole state, never a difference, so a lost or doubled message does no harm. Beside that
+the supervisor gives orders, each of which is answered once; when the line is lost, so are the answers.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +37,7 @@ class Command:
         return _line({"admission": self.admission, "version": self.version})
 
     @staticmethod
-    def decode(line: bytes) -> Command:
-        data = json.loads(line)
+    def decode(data: Mapping[str, Any]) -> Command:
         return Command(Admission(data["admission"]), data["version"])
 
 
@@ -75,6 +76,10 @@ class Report:
         )
 
 
+class OrderFailedError(ConnectionError):
+    """An order was not carried out, or nobody knows whether it was."""
+
+
 class SupervisorLink:
     """The supervisor's end. `report` is the gate's last word, kept after the gate is gone.
 
@@ -85,6 +90,8 @@ class SupervisorLink:
         self._command = command
         self._writer: asyncio.StreamWriter | None = None
         self._changed = asyncio.Condition()
+        self._numbers = count(1)
+        self._orders: dict[int, asyncio.Future[Any]] = {}
         self.report: Report | None = None
         self.measured: Mapping[str, object] = {}
 
@@ -104,6 +111,18 @@ class SupervisorLink:
                 await self._changed.wait()
             return self.report
 
+    async def order(self, name: str, arguments: Mapping[str, Any]) -> Any:
+        """Have the gate do something, and return its answer. Raises OrderFailedError."""
+        if self._writer is None:
+            raise OrderFailedError(f"{name}: the engine's server is not there")
+        number = next(self._numbers)
+        answer = self._orders[number] = asyncio.get_running_loop().create_future()
+        self._writer.write(_line({"order": number, "name": name, "arguments": arguments}))
+        try:
+            return await answer
+        finally:
+            del self._orders[number]
+
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writer = writer
         writer.write(self._command.encode())
@@ -115,11 +134,29 @@ class SupervisorLink:
         finally:
             if self._writer is writer:
                 self._writer = None
+                self._give_up_orders()
             writer.close()
+
+    def _give_up_orders(self) -> None:
+        for answer in self._orders.values():
+            if not answer.done():
+                answer.set_exception(OrderFailedError("the engine's server was lost meanwhile"))
+
+    def _take_answer(self, said: Mapping[str, Any]) -> None:
+        answer = self._orders.get(said["answered"])
+        if answer is None or answer.done():
+            return
+        if "failed" in said:
+            answer.set_exception(OrderFailedError(said["failed"]))
+        else:
+            answer.set_result(said["result"])
 
     async def _hear(self, said: Mapping[str, Any]) -> None:
         if "measured" in said:
             self.measured = said["measured"]
+            return
+        if "answered" in said:
+            self._take_answer(said)
             return
         async with self._changed:
             self.report = Report.decode(said)
@@ -135,11 +172,14 @@ class GateLink:
         obey: Callable[[Command | None], None],
         report: Callable[[], Report],
         measured: Callable[[], Mapping[str, object]],
+        carry_out: Callable[[str, Mapping[str, Any]], Awaitable[Any]],
     ) -> None:
         self._path = path
         self._obey = obey
         self._report = report
         self._measured = measured
+        self._carry_out = carry_out
+        self._under_way: set[asyncio.Task[None]] = set()
         self._to_report = asyncio.Event()
         self._to_measure = asyncio.Event()
 
@@ -164,12 +204,29 @@ class GateLink:
         )
         try:
             async for line in reader:
-                self._obey(Command.decode(line))
-                self.changed()
+                self._hear(json.loads(line), writer)
         finally:
             for sender in senders:
                 sender.cancel()
             writer.close()
+
+    def _hear(self, said: Mapping[str, Any], writer: asyncio.StreamWriter) -> None:
+        if "order" in said:
+            # Not ended with the line: the engine would go on with it all the same.
+            task = asyncio.create_task(self._answer(said, writer))
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
+        else:
+            self._obey(Command.decode(said))
+            self.changed()
+
+    async def _answer(self, said: Mapping[str, Any], writer: asyncio.StreamWriter) -> None:
+        answer: dict[str, object] = {"answered": said["order"]}
+        try:
+            answer["result"] = await self._carry_out(said["name"], said["arguments"])
+        except Exception as error:
+            answer["failed"] = f"{said['name']}: {type(error).__name__}: {error}"
+        writer.write(_line(answer))
 
     def _say_report(self) -> bytes:
         return self._report().encode()

@@ -9,15 +9,17 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.registry import Collector
 
 from sluicegate_engine.link import SupervisorLink
+from sluicegate_engine.reload.reloads import Reloads
 from sluicegate_engine.status import Phase, Status
 
 
 class Metrics(Collector):
     """Reads the gate's last report at each scrape."""
 
-    def __init__(self, status: Status, link: SupervisorLink) -> None:
+    def __init__(self, status: Status, link: SupervisorLink, reloads: Reloads) -> None:
         self._status = status
         self._link = link
+        self._reloads = reloads
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -49,6 +51,7 @@ class Metrics(Collector):
             "sluicegate_ready", "1 while new requests are welcome.", int(self._status.ready)
         )
         yield self._phase()
+        yield from self._of_reloads()
         target = self._status.target
         if target is not None:
             yield InfoMetricFamily(
@@ -56,6 +59,20 @@ class Metrics(Collector):
                 "The model version that answers.",
                 {"version": target.version, "digest": target.digest},
             )
+
+    def _of_reloads(self) -> Iterable[Metric]:
+        outcomes = CounterMetricFamily(
+            "sluicegate_reloads", "Reloads that ended, by outcome.", labels=["outcome"]
+        )
+        for outcome, count in self._reloads.outcomes.items():
+            outcomes.add_metric([outcome], count)
+        seconds = CounterMetricFamily(
+            "sluicegate_reload_seconds", "Time that reloads spent, by phase.", labels=["phase"]
+        )
+        for phase, spent in self._reloads.seconds.items():
+            seconds.add_metric([phase], spent)
+        yield outcomes
+        yield seconds
 
     def _phase(self) -> Metric:
         phases = GaugeMetricFamily("sluicegate_phase", "1 for the phase the pod is in.", labels=["phase"])

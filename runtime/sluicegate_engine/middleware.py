@@ -22,9 +22,11 @@ from sluicegate_engine.gate_settings import KEY_HEADER, VERSION_HEADER, GateSett
 from sluicegate_engine.inbox import BodyError, Inbox, Limits
 from sluicegate_engine.link import Command, GateLink, Report
 from sluicegate_engine.measurement import Clock, Measurements, Pace
+from sluicegate_engine.reload.engine_orders import EngineOrders
 from sluicegate_engine.routes import Route, classify
 
 _CLOSE: Headers = [(b"connection", b"close")]
+_STAYING = (Admission.OPEN, Admission.HOLDING)
 _REFUSALS = {
     Verdict.FULL: (429, "QueueFull", "the queue of this replica is full; try again", b"1"),
     Verdict.UNAVAILABLE: (503, "Unavailable", "this replica takes no requests now; try again", b"2"),
@@ -49,7 +51,14 @@ class Gate:
         self._outcomes: Counter[str] = Counter()
         self._rejections: Counter[str] = Counter()
         self._measurements = Measurements()
-        self._link = GateLink(Path(self._settings.link), self._obey, self._report, self._measurements.encode)
+        self._orders = EngineOrders()
+        self._link = GateLink(
+            Path(self._settings.link),
+            self._obey,
+            self._report,
+            self._measurements.encode,
+            self._orders.carry_out,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -61,6 +70,7 @@ class Gate:
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Keep the supervisor's line for as long as the application lives."""
+        self._orders.attach(scope.get("app"))
         link = asyncio.create_task(self._link.run())
         try:
             await self._app(scope, receive, send)
@@ -156,7 +166,7 @@ class Gate:
 
     def _stamp(self) -> Headers:
         stamp = [(VERSION_HEADER.encode(), self._version.encode())]
-        return stamp if self._queue.admission is Admission.OPEN else stamp + _CLOSE
+        return stamp if self._queue.admission in _STAYING else stamp + _CLOSE
 
     def _count(self, version: str, outcome: Outcome, pace: Pace | None = None) -> None:
         self._outcomes[outcome.value] += 1

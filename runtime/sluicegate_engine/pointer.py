@@ -88,12 +88,17 @@ def read_pointer(path: Path) -> Pointer:
     return Pointer(_target(path, data), None if draft is None else _target(path, draft), sequence)
 
 
+def has_snapshot(models: Path, target: Target) -> bool:
+    """Whether the store has put the target's files under its root."""
+    return _directory(models, target).is_dir()
+
+
 def snapshot_directory(models: Path, target: Target) -> Path:
     """The directory with the target's files under the store's root.
 
     Raises FatalError SnapshotMissing where the store has not put it there: it appears whole or not at all.
     """
-    directory = models / "snapshots" / target.digest.removeprefix("sha256:")
+    directory = _directory(models, target)
     if not directory.is_dir():
         raise FatalError(
             "SnapshotMissing",
@@ -101,6 +106,10 @@ def snapshot_directory(models: Path, target: Target) -> Path:
             "the store container must have finished before the engine starts",
         )
     return directory
+
+
+def _directory(models: Path, target: Target) -> Path:
+    return models / "snapshots" / target.digest.removeprefix("sha256:")
 
 
 def _target(path: Path, data: Any) -> Target:

@@ -34,7 +34,8 @@ class ProbeServer:
 
     async def _ready(self, _: web.Request) -> web.Response:
         status = self._status
-        body = {"ready": status.ready, "reason": status.reason, "message": status.message}
+        reason = "Reloading" if status.held_too_long else status.reason
+        body = {"ready": status.ready, "reason": reason, "message": status.message}
         return web.json_response(body, status=200 if status.ready else 503)
 
     async def _livez(self, _: web.Request) -> web.Response:

@@ -13,7 +13,8 @@ class Settings:
     `linger_seconds`: how long requests are still taken after the pod has turned not ready, because the news
     takes that long to reach everybody who sends. `drain_seconds`: how long the requests taken may then
     need. `stop_seconds`: how long vLLM may need to end before it is killed. The pod's grace period is longer
-    than all three.
+    than all three. `hold_seconds`: how long a reload may hold new requests before they are turned away.
+    `record` is the file of what this pod has committed by reloads, `store_url` where its store takes orders.
     """
 
     pointer: Path
@@ -29,6 +30,10 @@ class Settings:
     drain_seconds: float
     linger_seconds: float
     stop_seconds: float
+    hold_seconds: float
+    store_url: str
+    record: Path
     termination_log: Path
     engine_module: str
+    worker_extension: str
     engine_flags: tuple[str, ...]

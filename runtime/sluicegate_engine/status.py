@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from sluicegate_engine.pointer import Target
+from sluicegate_engine.reload.progress import ReloadProgress
 
 
 class Phase(StrEnum):
@@ -25,11 +26,16 @@ class Status:
     """The phase, since when, and why.
 
     `target` is None until the pointer is read, and `vllm`, the engine's version, until it has answered.
+    `sequence` is that of the reload which `target` came by, 0 where it came by none; `reload` the last reload
+    here. `held_too_long`: a reload has held new requests for longer than it may.
     """
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
-        self._clock = clock
+        self.clock = clock
         self.target: Target | None = None
+        self.sequence = 0
+        self.reload: ReloadProgress | None = None
+        self.held_too_long = False
         self.vllm: str | None = None
         self.phase = Phase.STARTING
         self.reason = Phase.STARTING.value
@@ -39,8 +45,8 @@ class Status:
     @property
     def ready(self) -> bool:
         """True while new requests are welcome."""
-        return self.phase is Phase.SERVING
+        return self.phase is Phase.SERVING and not self.held_too_long
 
     def enter(self, phase: Phase, message: str = "", reason: str = "") -> None:
         self.phase, self.message, self.reason = phase, message, reason or phase.value
-        self.since = self._clock()
+        self.since = self.clock()

@@ -33,6 +33,12 @@ from sluicegate_engine.pointer import Target, read_pointer
 from sluicegate_engine.probe_server import ProbeServer
 from sluicegate_engine.process import Engine
 from sluicegate_engine.reaper import Reaper
+from sluicegate_engine.reload.committed import newest, read_committed
+from sluicegate_engine.reload.proof import Prover
+from sluicegate_engine.reload.ranks import Ranks
+from sluicegate_engine.reload.reloads import Reloads
+from sluicegate_engine.reload.store import StoreClient
+from sluicegate_engine.reload.transaction import Pod
 from sluicegate_engine.settings import Settings
 from sluicegate_engine.status import Phase, Status
 from sluicegate_engine.warmup import engine_version, warm_up
@@ -64,22 +70,30 @@ class Supervisor:
         self._handle_signals()
         with tempfile.TemporaryDirectory(prefix="sluicegate-") as directory:
             socket = Path(directory) / "gate"
-            async with aiohttp.ClientSession() as session, self._ports(session, socket):
-                life = asyncio.create_task(self._live(session, socket))
-                kill = asyncio.create_task(self._kill_ordered.wait())
-                await asyncio.wait((life, kill), return_when=asyncio.FIRST_COMPLETED)
-                kill.cancel()
-                if life.done():
-                    return life.result()
-                life.cancel()
-                await asyncio.wait((life,))
-                await self._kill_engine()
-                return _FORCED_CODE
+            async with aiohttp.ClientSession() as session:
+                reloads = Reloads(self._pod(session))
+                async with self._ports(session, socket, reloads):
+                    return await self._supervise(self._live(session, socket, reloads))
 
-    async def _live(self, session: aiohttp.ClientSession, socket: Path) -> int:
+    async def _supervise(self, living: Coroutine[Any, Any, int]) -> int:
+        """Live to the end, or until told a second time to end."""
+        life = asyncio.create_task(living)
+        kill = asyncio.create_task(self._kill_ordered.wait())
+        await asyncio.wait((life, kill), return_when=asyncio.FIRST_COMPLETED)
+        kill.cancel()
+        if life.done():
+            return life.result()
+        life.cancel()
+        await asyncio.wait((life,))
+        await self._kill_engine()
+        return _FORCED_CODE
+
+    async def _live(self, session: aiohttp.ClientSession, socket: Path, reloads: Reloads) -> int:
         try:
-            if await self._before(self._drain_ordered, self._bring_up(session, socket)):
-                await self._unless_dead(self._drain_ordered.wait())
+            if await self._before(self._drain_ordered, self._bring_up(session, socket, reloads)):
+                await self._unless_dead(self._before(self._drain_ordered, reloads.fail()))
+                self._enter(Phase.DRAINING, "still serving until everybody who sends knows")
+                await self._unless_dead(reloads.end())
                 await self._unless_dead(self._drain())
             else:
                 self._enter(Phase.DRAINING, "ordered to end before the engine was ready")
@@ -91,11 +105,12 @@ class Supervisor:
         _LOG.info("ended in order")
         return 0
 
-    async def _bring_up(self, session: aiohttp.ClientSession, socket: Path) -> bool:
+    async def _bring_up(self, session: aiohttp.ClientSession, socket: Path, reloads: Reloads) -> bool:
         settings = self._settings
-        pointer = read_pointer(settings.pointer)
-        self._status.target = pointer.model
+        pointer = newest(read_pointer(settings.pointer), read_committed(settings.record))
+        self._status.target, self._status.sequence = pointer.model, pointer.sequence
         self._command(Admission.CLOSED)
+        await reloads.fetch_missing(pointer.model)
         gate = GateSettings(
             str(socket), self._key, pointer.model.version, settings.max_concurrent, settings.max_queued
         )
@@ -125,7 +140,6 @@ class Supervisor:
     async def _drain(self) -> None:
         """Serve on while the news spreads, then refuse and let what was taken finish, at most so long."""
         settings = self._settings
-        self._enter(Phase.DRAINING, "still serving until everybody who sends knows")
         self._command(Admission.DRAINING)
         await asyncio.sleep(settings.linger_seconds)
         self._enter(Phase.DRAINING, "refusing new requests; those in flight finish")
@@ -155,6 +169,21 @@ class Supervisor:
     def _leave(self, last_words: str) -> None:
         if not write_statement(self._settings.termination_log, last_words):
             _LOG.warning("the termination message could not be written to %s", self._settings.termination_log)
+
+    def _pod(self, session: aiohttp.ClientSession) -> Pod:
+        """What reloads work on."""
+        settings = self._settings
+        return Pod(
+            self._status,
+            self._link,
+            Ranks(self._link.order),
+            StoreClient(session, settings.store_url),
+            Prover(session, self._base_url, settings.served_model_name, self._key),
+            settings.models,
+            settings.record,
+            settings.hold_seconds,
+            quiesce_seconds=settings.drain_seconds,
+        )
 
     async def _kill_engine(self) -> None:
         _LOG.warning("told to end a second time: killing the engine")
@@ -212,13 +241,15 @@ class Supervisor:
         return f"http://{host}:{settings.serving_port}"
 
     @asynccontextmanager
-    async def _ports(self, session: aiohttp.ClientSession, socket: Path) -> AsyncIterator[None]:
+    async def _ports(
+        self, session: aiohttp.ClientSession, socket: Path, reloads: Reloads
+    ) -> AsyncIterator[None]:
         """The ports that answer from the first second to the last, and the gate's socket."""
         settings = self._settings
-        metrics = Metrics(self._status, self._link)
+        metrics = Metrics(self._status, self._link, reloads)
         probe = ProbeServer(self._status, metrics, session, self._base_url, self._key)
         control = ControlServer(
-            self._status, self._link, settings.control_token_file, self._drain_ordered.set
+            self._status, self._link, settings.control_token_file, self._drain_ordered.set, reloads
         )
         server = await self._link.listen(socket)
         applications = (probe.application(), control.application())

@@ -7,6 +7,7 @@ parallelism on CPU, for one) never becomes ready.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 import aiohttp
 
@@ -31,8 +32,7 @@ async def warm_up(session: aiohttp.ClientSession, base_url: str, model: str, key
         "ignore_eos": True,
     }
     try:
-        async with asyncio.timeout(_ANSWER_SECONDS):
-            status, answer = await _post(session, f"{base_url}/v1/completions", request, key)
+        status, answer = await ask(session, f"{base_url}/v1/completions", request, key)
     except (TimeoutError, aiohttp.ClientError, ValueError) as error:
         raise _failed(f"got no answer ({type(error).__name__}: {error})") from None
     if status != 200:
@@ -58,8 +58,19 @@ async def engine_version(session: aiohttp.ClientSession, base_url: str, key: str
     return None
 
 
+async def ask(
+    session: aiohttp.ClientSession, url: str, request: Mapping[str, object], key: str
+) -> tuple[int, object]:
+    """Post a request past the gate. Returns the HTTP status and the answer's JSON.
+
+    Raises TimeoutError, aiohttp.ClientError, and ValueError for an answer that is not JSON.
+    """
+    async with asyncio.timeout(_ANSWER_SECONDS):
+        return await _post(session, url, request, key)
+
+
 async def _post(
-    session: aiohttp.ClientSession, url: str, request: dict[str, object], key: str
+    session: aiohttp.ClientSession, url: str, request: Mapping[str, object], key: str
 ) -> tuple[int, object]:
     # The gate reports an instant before the server accepts connections.
     deadline = asyncio.get_running_loop().time() + _CONNECT_SECONDS

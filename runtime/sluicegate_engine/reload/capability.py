@@ -24,15 +24,17 @@ class Way(StrEnum):
 
 @dataclass(frozen=True)
 class EngineFacts:
-    """What the engine says of itself. `bytes` is the size of one rank's parameters."""
+    """What the engine says of itself. `element_bytes` is what one value of a weight takes.
+
+    `other_parallel` is pipeline, data and context parallelism, multiplied.
+    """
 
     architecture: str
     quantization: str | None
     device: str
-    dtype: str
+    element_bytes: int
     tensor_parallel: int
     other_parallel: int
-    """Pipeline, data and context parallelism, multiplied."""
     compiled: bool
     speculation: str | None
     adapters: bool

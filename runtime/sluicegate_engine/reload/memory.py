@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from sluicegate_engine.reload.refusal import restart_required
+from sluicegate_engine.reload.snapshot import Tensor
 
 _RESERVE = 128 << 20
 _UNLIMITED = 1 << 60
@@ -39,6 +41,15 @@ def container_room(root: Path = Path("/sys/fs/cgroup")) -> Room | None:
             return None
         return Room(int(most), held - int(statistics.get(reclaimable, 0)))
     return None
+
+
+def staging_bytes(tensors: Iterable[Tensor], element_bytes: int) -> int:
+    """What all ranks together take to stage these tensors, a value of which takes `element_bytes` in memory.
+
+    Of the largest, which are the embeddings, the CPU backend keeps a repacked copy beside the plain one.
+    """
+    sizes = [tensor.elements * element_bytes for tensor in tensors]
+    return sum(sizes) + 2 * max(sizes)
 
 
 def require_room(room: Room | None, needed: int) -> None:

@@ -39,8 +39,12 @@ class Tensor:
         return f"{self.dtype}{list(self.shape)}"
 
     @property
+    def elements(self) -> int:
+        return math.prod(self.shape)
+
+    @property
     def bytes(self) -> int:
-        return math.prod(self.shape) * _BYTES[self.dtype]
+        return self.elements * _BYTES[self.dtype]
 
 
 @dataclass(frozen=True)
