@@ -77,6 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     stays.add_argument("--root", required=True, type=Path, help="the store's volume")
     stays.add_argument("--host", default="0.0.0.0", help="address of the probe port")
     stays.add_argument("--port", type=int, default=9402, help="probe port")
+    stays.add_argument(
+        "--orders-port", type=int, default=9403, help="port on loopback for the engine's orders"
+    )
     for command in (looks, stays):
         command.add_argument(
             "--sources", type=Path, default=Path("/sources"), help="where claims are mounted"
@@ -115,8 +118,8 @@ def _serve(options: argparse.Namespace) -> None:
     with volume_errors():
         store = Store(options.root)
     _give_the_hub_library_a_home(store.root / "incoming")
-    sidecar = Sidecar(store, options.sources, os.environ)
-    asyncio.run(serve(sidecar, options.pointer, options.host, options.port))
+    sidecar = Sidecar(store, options.pointer, options.sources, os.environ)
+    asyncio.run(serve(sidecar, options.host, options.port, options.orders_port))
 
 
 def _refuse(error: StoreError, termination_log: Path | None) -> int:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -95,6 +95,14 @@ class Store:
             return None
         os.link(blob, target)
         return FileEntry(file.name, file.size, file.sha256)
+
+    def retain(self, digests: Iterable[str]) -> None:
+        """Remove all models but these, with what only they held. Only while nothing is being fetched."""
+        wanted = {_hex(digest) for digest in digests}
+        for snapshot in self._snapshots.iterdir():
+            if snapshot.name not in wanted:
+                self._discard(snapshot)
+        self.drop_unused()
 
     def drop_unused(self) -> None:
         """Remove the contents that no snapshot holds. Only while nothing is being fetched."""

@@ -1,4 +1,7 @@
-"""The process beside the engine in a model pod: fills the store from the pointer, says when it is done."""
+"""The process beside the engine in a model pod: fills the store from the pointer, says when it is done.
+
+Later it brings further models on the engine container's order, on a port that nobody outside the pod reaches.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ TOKEN_VARIABLE = "HF_TOKEN"
 DRAFT_TOKEN_VARIABLE = "HF_TOKEN_DRAFT"
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 60.0
+LOOPBACK = "127.0.0.1"
 Sleep = Callable[[float], Awaitable[None]]
 _log = logging.getLogger(__name__)
 
@@ -61,9 +65,16 @@ class Sidecar:
     """Ingest of a pointer's models, and the state that /ready shows. Tokens are in the environment."""
 
     def __init__(
-        self, store: Store, mounts: Path, environment: Mapping[str, str], sleep: Sleep = asyncio.sleep
+        self,
+        store: Store,
+        pointer: Path,
+        mounts: Path,
+        environment: Mapping[str, str],
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._store = store
+        self._pointer = pointer
+        self._writing = asyncio.Lock()
         self._mounts = mounts
         self._environment = environment
         self._sleep = sleep
@@ -78,37 +89,35 @@ class Sidecar:
         application.router.add_get("/ready", self._answer)
         return application
 
-    async def run(self, pointer: Path) -> None:
+    def orders(self) -> web.Application:
+        """The HTTP application for the engine's container: POST /ingest."""
+        application = web.Application()
+        application.router.add_post("/ingest", self._obey)
+        return application
+
+    async def run(self) -> None:
         """Return when all models are in place. Raises StoreError where waiting cannot help."""
-        for target in await asyncio.to_thread(self._begin, pointer):
-            self._version = target.version
-            await self._ingest(target)
-        await asyncio.to_thread(self._end)
+        async with self._writing:
+            for target in await asyncio.to_thread(self._begin):
+                self._version = target.version
+                await self._ingest(target)
+            await asyncio.to_thread(self._end)
         self._ready, self._error = True, None
         self._progress.begin("Ready", 0)
 
-    def _begin(self, pointer: Path) -> list[Target]:
+    def _begin(self) -> list[Target]:
         with volume_errors():
             self._store.clean_incoming()
-            return read_pointer(pointer.read_bytes())
+            return read_pointer(self._pointer.read_bytes())
 
     def _end(self) -> None:
         with volume_errors():
             self._store.drop_unused()
 
     async def _ingest(self, target: Target) -> None:
-        settings = SourceSettings(self._mounts, self._environment.get(target.token_variable) or None)
         for wait in _waits():
             try:
-                await asyncio.to_thread(
-                    ingest,
-                    self._store,
-                    target.uri,
-                    target.endpoint,
-                    target.digest,
-                    settings,
-                    self._progress,
-                )
+                await asyncio.to_thread(self._bring, target, self._progress)
             except StoreError as error:
                 self._error = error.body()
                 if not error.retryable:
@@ -121,6 +130,34 @@ class Sidecar:
                 _log.info("%s is in place: %s", shorten(target.version), target.digest)
                 self._error = None
                 return
+
+    def _bring(self, target: Target, progress: Progress) -> None:
+        settings = SourceSettings(self._mounts, self._environment.get(target.token_variable) or None)
+        ingest(self._store, target.uri, target.endpoint, target.digest, settings, progress)
+
+    async def _obey(self, request: web.Request) -> web.Response:
+        """Answer when the model is in place, or with the reason why not. One order after the other."""
+        try:
+            order = await request.json()
+            target, keep = _target(order, TOKEN_VARIABLE), {str(digest) for digest in order["keep"]}
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return web.json_response(
+                {"error": "the order names no version, digest, source.uri and keep"}, status=400
+            )
+        async with self._writing:
+            try:
+                await asyncio.to_thread(self._make_room_and_bring, target, keep)
+            except StoreError as error:
+                _log.warning("%s: %s", error.reason, error.message)
+                return web.json_response({"error": error.body()}, status=422)
+        _log.info("%s is in place on order: %s", shorten(target.version), target.digest)
+        return web.json_response({"ready": True})
+
+    def _make_room_and_bring(self, target: Target, keep: set[str]) -> None:
+        with volume_errors():
+            pointed = {each.digest for each in read_pointer(self._pointer.read_bytes())}
+            self._store.retain(keep | pointed)
+        self._bring(target, Progress())
 
     async def _answer(self, _: web.Request) -> web.Response:
         return web.json_response(
@@ -143,13 +180,18 @@ def _waits() -> Iterator[float]:
         wait = min(2 * wait, LONGEST_WAIT_SECONDS)
 
 
-async def serve(sidecar: Sidecar, pointer: Path, host: str, port: int) -> None:
-    """Answer on the port from the start, fill the store, then stay. Raises StoreError on a terminal error."""
-    runner = web.AppRunner(sidecar.application(), access_log=None)
-    await runner.setup()
+async def serve(sidecar: Sidecar, host: str, port: int, orders_port: int) -> None:
+    """Answer on the ports from the start, fill the store, then stay. Raises StoreError on a terminal one."""
+    probe, orders = (
+        web.AppRunner(application, access_log=None)
+        for application in (sidecar.application(), sidecar.orders())
+    )
     try:
-        await web.TCPSite(runner, host, port).start()
-        await sidecar.run(pointer)
+        for runner, address in ((probe, (host, port)), (orders, (LOOPBACK, orders_port))):
+            await runner.setup()
+            await web.TCPSite(runner, *address).start()
+        await sidecar.run()
         await asyncio.Event().wait()
     finally:
-        await runner.cleanup()
+        await probe.cleanup()
+        await orders.cleanup()

@@ -12,8 +12,11 @@ from sluicegate_engine.asgi import App, Message
 
 
 @asynccontextmanager
-async def serve(app: App, host: str, port: int) -> AsyncIterator[None]:
-    """Listen, run the application's lifespan around the serving, and end requests with it."""
+async def serve(app: App, application: object, host: str, port: int) -> AsyncIterator[None]:
+    """Listen, run the application's lifespan around the serving, and end requests with it.
+
+    `application` is what Starlette tells middlewares: the innermost one.
+    """
     runner = web.AppRunner(_application(app), access_log=None, handler_cancellation=False)
     await runner.setup()
     started = asyncio.Event()
@@ -27,7 +30,7 @@ async def serve(app: App, host: str, port: int) -> AsyncIterator[None]:
     async def send(message: Message) -> None:
         started.set()
 
-    lifespan = asyncio.create_task(_swallow(app({"type": "lifespan"}, receive, send)))
+    lifespan = asyncio.create_task(_swallow(app({"type": "lifespan", "app": application}, receive, send)))
     await started.wait()
     await web.TCPSite(runner, host, port, shutdown_timeout=1).start()
     yield

@@ -4,7 +4,7 @@ It loads the real gate the way vLLM does (--middleware, settings by environment)
 process of its own with vLLM's title. tests/engine/contract.py holds it to what the real vLLM does.
 
 FAKE_VLLM in the environment picks a misbehaviour: crash-at-start, hang-at-start, abort-warm-up,
-ignore-sigterm, write-secrets, fork-a-helper.
+ignore-sigterm, write-secrets, fork-a-helper, or one of fake_engine.MISBEHAVIOURS.
 """
 
 from __future__ import annotations
@@ -18,9 +18,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Coroutine
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from tests.engine.asgi_host import serve
+from tests.engine.fake_engine import FakeEngine
 
 from sluicegate_engine.asgi import Receive, Scope, Send
 
@@ -30,7 +33,9 @@ SECONDS_PER_TOKEN = 0.01
 class FakeVllm:
     """The application: completions that take their time, whole or as a stream."""
 
-    def __init__(self, core: subprocess.Popen[bytes], misbehaviour: str) -> None:
+    def __init__(self, core: subprocess.Popen[bytes], engine: FakeEngine, misbehaviour: str) -> None:
+        self.state = SimpleNamespace(engine_client=engine)
+        self._engine = engine
         self._core = core
         self._misbehaviour = misbehaviour
         self.aborting = asyncio.Event()
@@ -42,6 +47,9 @@ class FakeVllm:
             await receive()
         elif scope["path"] == "/v1/completions" and scope["method"] == "POST":
             await self._complete(json.loads((await receive())["body"]), receive, send)
+        elif scope["path"] == "/tokenize":
+            words = json.loads((await receive())["body"])["prompt"]
+            await _answer(send, json.dumps({"tokens": list(words.encode())}).encode())
         elif scope["path"] == "/version":
             await _answer(send, b'{"version":"0.32.0"}')
         elif scope["path"] == "/metrics":
@@ -62,33 +70,41 @@ class FakeVllm:
             await _until_gone(receive, self._answer_whole(request, send))
 
     async def _answer_whole(self, request: dict[str, Any], send: Send) -> None:
-        reason = await self._generate(request["max_tokens"])
-        if self._misbehaviour == "abort-warm-up":
+        letter, aborts = self._engine.letter(str(request["prompt"])), self._engine.aborts
+        reason = await self._generate(request["max_tokens"], aborts)
+        if self._misbehaviour == "abort-warm-up" or self._engine.mute:
             reason = "abort"
-        choice = {"text": "a" * request["max_tokens"], "finish_reason": reason}
+        choice: dict[str, Any] = {"text": letter * request["max_tokens"], "finish_reason": reason}
+        if "prompt_logprobs" in request:
+            likely = {"logprob": -ord(letter) / 100}
+            choice["prompt_logprobs"] = [None, *({str(t): likely} for t in request["prompt"][1:])]
         status = 500 if reason == "dead" else 200
         body = {"choices": [choice], "usage": {"completion_tokens": request["max_tokens"]}}
         await _answer(send, json.dumps(body, separators=(",", ":")).encode(), status)
 
     async def _stream(self, request: dict[str, Any], send: Send) -> None:
         headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
+        letter, aborts = self._engine.letter(str(request["prompt"])), self._engine.aborts
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         for n in range(request["max_tokens"]):
-            reason = await self._generate(1)
+            reason = await self._generate(1, aborts)
             if reason == "dead":
                 await _event(send, b'{"error": {"message": "EngineCore encountered an issue", "code": 500}}')
                 break
             last = reason == "abort" or n == request["max_tokens"] - 1
-            choice = {"text": "a", "finish_reason": reason if last else None}
+            choice = {"text": letter, "finish_reason": reason if last else None}
             await _event(send, json.dumps({"choices": [choice]}, separators=(",", ":")).encode())
             if last:
                 break
         await _event(send, b"[DONE]")
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _generate(self, tokens: int) -> str:
+    async def _generate(self, tokens: int, aborts: int) -> str:
         for _ in range(tokens):
             await asyncio.sleep(SECONDS_PER_TOKEN)
+            if self._engine.aborts > aborts:
+                return "abort"
+            await self._engine.running.wait()
             if self._core.poll() is not None:
                 return "dead"
             if self.aborting.is_set():
@@ -142,7 +158,7 @@ def start_core(misbehaviour: str) -> subprocess.Popen[bytes]:
 
 async def main() -> None:
     parser = argparse.ArgumentParser()
-    for flag in ("--model", "--served-model-name", "--host", "--middleware"):
+    for flag in ("--model", "--served-model-name", "--host", "--middleware", "--worker-extension-cls"):
         parser.add_argument(flag, required=True)
     parser.add_argument("--port", type=int, required=True)
     given, _ = parser.parse_known_args()
@@ -158,8 +174,9 @@ async def main() -> None:
         core.kill()
         return
     module, _, name = given.middleware.rpartition(".")
-    app = FakeVllm(core, misbehaviour)
-    async with serve(getattr(importlib.import_module(module), name)(app), given.host, given.port):
+    app = FakeVllm(core, FakeEngine(Path(given.model), misbehaviour), misbehaviour)
+    gate = getattr(importlib.import_module(module), name)(app)
+    async with serve(gate, app, given.host, given.port):
         await end.wait()
         app.aborting.set()
         await asyncio.sleep(SECONDS_PER_TOKEN * 5)

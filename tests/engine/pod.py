@@ -90,6 +90,12 @@ class Pod:
         found: dict[str, Any] = json.loads((await self.get(f"{self.control}/status", headers=headers))[1])
         return found
 
+    async def order(self, path: str, body: object = None) -> tuple[int, dict[str, Any]]:
+        """Post to the control port."""
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        async with self.http.post(f"{self.control}{path}", headers=headers, json=body) as answer:
+            return answer.status, await answer.json()
+
     async def until(self, reason: str, seconds: float = 20) -> None:
         """Wait until /ready gives this reason."""
         deadline = time.monotonic() + seconds
@@ -129,6 +135,16 @@ class Pod:
     async def exit_code(self, seconds: float = 10) -> int:
         return await asyncio.wait_for(self.process.wait(), seconds)
 
+    async def until_reload(self, seconds: float = 20, **wanted: object) -> dict[str, Any]:
+        """Wait until what /status tells of the reload has these values, and return it."""
+        deadline = time.monotonic() + seconds
+        while True:
+            told: dict[str, Any] = (await self.status())["reload"] or {}
+            if wanted.items() <= told.items():
+                return told
+            assert time.monotonic() < deadline, f"{told}; the log ends: {self.log[-4000:]}"
+            await asyncio.sleep(0.01)
+
     async def complete(self, prompt: str = "Hello", tokens: int = 5, **more: Any) -> aiohttp.ClientResponse:
         """A completion, its answer's headers being there."""
         request = {"model": "chat", "prompt": prompt, "max_tokens": tokens, "ignore_eos": True, **more}
@@ -155,11 +171,11 @@ async def start_pod(
     flags: Sequence[str] = (),
     draft: Path | None = None,
     environment: dict[str, str] | None = None,
-    options: Mapping[str, float] | None = None,
+    options: Mapping[str, object] | None = None,
 ) -> Pod:
     """Start a supervisor around `module`.
 
-    `options` are numbers of its command line, such as {"max_queued": 1}.
+    `options` are of its command line, such as {"max_queued": 1}.
     """
     _write_files(directory, model, draft)
     ports = free_ports(3)
@@ -193,7 +209,9 @@ def _write_files(directory: Path, model: Path, draft: Path | None) -> None:
     (directory / "token").write_text(TOKEN + "\n")
 
 
-def _arguments(directory: Path, module: str, ports: Sequence[int], options: Mapping[str, float]) -> list[str]:
+def _arguments(
+    directory: Path, module: str, ports: Sequence[int], options: Mapping[str, object]
+) -> list[str]:
     """The supervisor's own flags; `ports` are for serving, probes and control."""
     chosen: dict[str, object] = {
         "pointer": directory / "pointer.json",
@@ -205,6 +223,7 @@ def _arguments(directory: Path, module: str, ports: Sequence[int], options: Mapp
         "max-concurrent": 2,
         "max-queued": 2,
         "linger-seconds": 0.3,
+        "record": directory / "committed.json",
         "termination-log": directory / "termination-log",
         "engine-module": module,
         **{name.replace("_", "-"): value for name, value in options.items()},

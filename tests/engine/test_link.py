@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from sluicegate_engine.admission import Admission
-from sluicegate_engine.link import Command, GateLink, Report, SupervisorLink
+from sluicegate_engine.link import Command, GateLink, OrderFailedError, Report, SupervisorLink
 
 
 class GateEnd:
@@ -16,7 +20,9 @@ class GateEnd:
         self.report = Report(Admission.CLOSED, "")
         self.measured: dict[str, object] = {}
         self.lost = asyncio.Event()
-        self.link = GateLink(path, self.obey, lambda: self.report, lambda: self.measured)
+        self.orders: list[tuple[str, dict[str, Any]]] = []
+        self.ordered, self.answer = asyncio.Event(), asyncio.Event()
+        self.link = GateLink(path, self.obey, lambda: self.report, lambda: self.measured, self.carry_out)
         self.task = asyncio.create_task(self.link.run())
 
     def obey(self, command: Command | None) -> None:
@@ -24,6 +30,16 @@ class GateEnd:
             self.lost.set()
         else:
             self.report = Report(command.admission, command.version, in_flight=3, outcomes={"served": 5})
+
+    async def carry_out(self, name: str, arguments: Mapping[str, Any]) -> object:
+        """Answers with how many orders came before, when the test lets it; "fail" raises."""
+        self.orders.append((name, dict(arguments)))
+        count = len(self.orders)
+        self.ordered.set()
+        await self.answer.wait()
+        if name == "fail":
+            raise ValueError("no such thing")
+        return count
 
     async def stop(self) -> None:
         self.task.cancel()
@@ -96,4 +112,36 @@ async def test_measurements_arrive_beside_reports_however_long_they_are(tmp_path
     await until_measured(link, gate.measured)
     assert await has(link, Admission.OPEN) == gate.report
     await gate.stop()
+    server.close()
+
+
+async def test_each_order_gets_its_own_answer_in_whatever_order_they_come(tmp_path: Path) -> None:
+    link = SupervisorLink(Command(Admission.OPEN, "v1"))
+    server = await link.listen(tmp_path / "s")
+    gate = GateEnd(tmp_path / "s")
+    await has(link, Admission.OPEN)
+    calls = [asyncio.create_task(link.order(name, {"n": name})) for name in ("one", "fail", "two")]
+    await asyncio.sleep(0)
+    gate.answer.set()
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert (answers[0], answers[2]) == (1, 3)
+    assert isinstance(answers[1], OrderFailedError)
+    assert "no such thing" in str(answers[1])
+    assert gate.orders == [(name, {"n": name}) for name in ("one", "fail", "two")]
+    await gate.stop()
+    server.close()
+
+
+async def test_an_order_fails_when_the_gate_is_not_there_or_goes(tmp_path: Path) -> None:
+    link = SupervisorLink(Command(Admission.OPEN, "v1"))
+    with pytest.raises(OrderFailedError):
+        await link.order("one", {})
+    server = await link.listen(tmp_path / "s")
+    gate = GateEnd(tmp_path / "s")
+    await has(link, Admission.OPEN)
+    call = asyncio.create_task(link.order("one", {}))
+    await asyncio.wait_for(gate.ordered.wait(), 5)
+    await gate.stop()
+    with pytest.raises(OrderFailedError):
+        await asyncio.wait_for(call, 5)
     server.close()

@@ -46,6 +46,10 @@ def part(version: str, digest: str, uri: str, endpoint: str | None = None) -> di
     return {"version": version, "digest": digest, "source": {"uri": uri, "endpoint": endpoint}}
 
 
+def a_sidecar(tmp_path: Path, at: Path, tokens: dict[str, str] | None = None, **more: Any) -> Sidecar:
+    return Sidecar(Store(tmp_path / "models"), at, tmp_path, tokens or {}, **more)
+
+
 async def answer(client: TestClient[Any, Any]) -> dict[str, Any]:
     response = await client.get("/ready")
     return {"status": response.status, **await response.json()}
@@ -67,10 +71,10 @@ async def test_ready_tells_the_phase_and_bytes_while_files_are_copied(tmp_path, 
         return real(*arguments)
 
     monkeypatch.setattr(module, "ingest", held)
-    sidecar = Sidecar(Store(tmp_path / "models"), tmp_path, {})
+    sidecar = a_sidecar(tmp_path, pointer(tmp_path, digest))
     async with TestClient(TestServer(sidecar.application())) as client:
         assert (await answer(client))["phase"] == "Pending"
-        running = asyncio.create_task(sidecar.run(pointer(tmp_path, digest)))
+        running = asyncio.create_task(sidecar.run())
         await copying.wait()
 
         assert await answer(client) == {
@@ -101,9 +105,9 @@ async def test_a_source_that_is_away_is_asked_again_and_the_reason_is_shown(tmp_
 
     monkeypatch.setattr(module, "ingest", flaky)
     sleeps = Sleeps()
-    sidecar = Sidecar(Store(tmp_path / "models"), tmp_path, {}, sleeps)
+    sidecar = a_sidecar(tmp_path, pointer(tmp_path, digest), sleep=sleeps)
     async with TestClient(TestServer(sidecar.application())) as client:
-        running = asyncio.create_task(sidecar.run(pointer(tmp_path, digest)))
+        running = asyncio.create_task(sidecar.run())
         await sleeps.asleep.wait()
         body = await answer(client)
         assert (body["status"], body["phase"]) == (503, "Waiting")
@@ -117,10 +121,10 @@ async def test_a_source_that_is_away_is_asked_again_and_the_reason_is_shown(tmp_
 
 async def test_a_terminal_error_is_raised_and_stays_visible(tmp_path):
     a_model().write(tmp_path / "claim" / "m")
-    sidecar = Sidecar(Store(tmp_path / "models"), tmp_path, {}, Sleeps())
+    sidecar = a_sidecar(tmp_path, pointer(tmp_path, f"sha256:{'0' * 64}"), sleep=Sleeps())
     async with TestClient(TestServer(sidecar.application())) as client:
         with pytest.raises(StoreError):
-            await sidecar.run(pointer(tmp_path, f"sha256:{'0' * 64}"))
+            await sidecar.run()
 
         body = await answer(client)
     assert (body["status"], body["phase"], body["error"]["reason"]) == (503, "Failed", "DigestMismatch")
@@ -151,7 +155,7 @@ async def test_each_hub_is_sent_the_token_of_its_own_model(start_hub, tmp_path):
     (tmp_path / "pointer.json").write_text(json.dumps({**parts[0], "draft": parts[1]}))
     tokens = {"HF_TOKEN": "token-of-model", "HF_TOKEN_DRAFT": "token-of-draft"}
 
-    await Sidecar(Store(tmp_path / "models"), tmp_path, tokens).run(tmp_path / "pointer.json")
+    await a_sidecar(tmp_path, tmp_path / "pointer.json", tokens).run()
 
     for name, running in hubs.items():
         assert {sent for _, _, sent in running.hub.requests} == {f"Bearer token-of-{name}"}
@@ -162,8 +166,7 @@ async def test_a_draft_without_a_secret_is_asked_for_without_the_models_token(st
     digest, hub = look(tmp_path).manifest.digest, start_hub("hub")
     draft = on_a_hub(hub, "draft", 2, tmp_path)
 
-    sidecar = Sidecar(Store(tmp_path / "models"), tmp_path, {"HF_TOKEN": "secret"})
-    await sidecar.run(pointer(tmp_path, digest, draft=draft))
+    await a_sidecar(tmp_path, pointer(tmp_path, digest, draft=draft), {"HF_TOKEN": "secret"}).run()
 
     assert {sent for _, _, sent in hub.hub.requests} == {None}
 
@@ -175,10 +178,71 @@ async def test_what_an_earlier_try_left_goes_when_all_is_in_place(tmp_path):
     left.parent.mkdir()
     left.write_bytes(b"x")
 
-    await Sidecar(store, tmp_path, {}).run(pointer(tmp_path, look(tmp_path).manifest.digest))
+    await a_sidecar(tmp_path, pointer(tmp_path, look(tmp_path).manifest.digest)).run()
 
     assert not left.exists()
     assert len(list((store.root / "blobs").glob("*/*/*"))) == len(set(a_model().files.values()))
+
+
+async def order(sidecar: Sidecar, body: object) -> tuple[int, dict[str, Any]]:
+    """What POST /ingest answers."""
+    async with TestClient(TestServer(sidecar.orders())) as client:
+        response = await client.post("/ingest", json=body)
+        return response.status, await response.json()
+
+
+def two_models(tmp_path: Path) -> list[str]:
+    """Digests of models on the claim at m and n."""
+    for seed, name in enumerate("mn"):
+        a_model(seed).write(tmp_path / "claim" / name)
+    return [look(tmp_path, f"pvc://claim/{name}").manifest.digest for name in "mn"]
+
+
+async def test_a_model_is_brought_on_order(tmp_path):
+    first, second = two_models(tmp_path)
+    sidecar = a_sidecar(tmp_path, pointer(tmp_path, first))
+    await sidecar.run()
+
+    answered = await order(sidecar, {**part("v2", second, "pvc://claim/n"), "keep": [first]})
+
+    assert answered == (200, {"ready": True})
+    assert Store(tmp_path / "models").verified(second, Progress())
+
+
+async def test_an_order_makes_room_of_all_but_what_the_engine_and_the_pointer_name(tmp_path):
+    first, second = two_models(tmp_path)
+    a_model(7).write(tmp_path / "claim" / "o")
+    third = look(tmp_path, "pvc://claim/o").manifest.digest
+    sidecar = a_sidecar(tmp_path, pointer(tmp_path, first))
+    await sidecar.run()
+    await order(sidecar, {**part("v2", second, "pvc://claim/n"), "keep": []})
+
+    await order(sidecar, {**part("v3", third, "pvc://claim/o"), "keep": [third]})
+
+    store = Store(tmp_path / "models")
+    assert [bool(store.snapshot(digest)) for digest in (first, second, third)] == [True, False, True]
+    kept = {path.stat().st_ino for path in store.root.glob("snapshots/*/*")}
+    assert {path.stat().st_ino for path in store.root.glob("blobs/sha256/*/*")} == kept
+
+
+@pytest.mark.parametrize(
+    ("uri", "reason"),
+    [("pvc://elsewhere/m", "SourceNotFound"), ("pvc://claim/n", "DigestMismatch")],
+)
+async def test_an_order_that_cannot_be_followed_is_answered_with_the_reason(tmp_path, uri, reason):
+    first, _ = two_models(tmp_path)
+    sidecar = a_sidecar(tmp_path, pointer(tmp_path, first))
+    await sidecar.run()
+
+    status, said = await order(sidecar, {**part("v2", f"sha256:{'1' * 64}", uri), "keep": []})
+
+    assert (status, said["error"]["reason"]) == (422, reason)
+
+
+async def test_an_order_that_is_none_is_refused(tmp_path):
+    sidecar = a_sidecar(tmp_path, pointer(tmp_path, f"sha256:{'0' * 64}"))
+
+    assert (await order(sidecar, {"version": "v"}))[0] == 400
 
 
 def on_a_hub(running: RunningHub, name: str, seed: int, tmp_path: Path) -> dict[str, Any]:

@@ -1,0 +1,123 @@
+"""A stand-in for vLLM's engine client: two ranks whose weights are a letter, the last byte of their file.
+
+FAKE_VLLM picks how a reload goes wrong; see `MISBEHAVIOURS`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+MISBEHAVIOURS = (
+    "fail-to-stage",
+    "stage-for-ever",
+    "fail-to-switch",
+    "switch-wrongly",
+    "mute-once-switched",
+    "fail-to-restore",
+    "switch-for-ever",
+)
+"""All but the first two are of the last rank."""
+Answer = dict[str, Any]
+
+
+def letter_of(directory: Path) -> str:
+    """The weights in this folder; "a" where it holds none."""
+    file = directory / "model.safetensors"
+    return chr(file.read_bytes()[-1]) if file.exists() else "a"
+
+
+class Rank:
+    """One rank: the letter that serves, the one that doesn't, and whether they changed places."""
+
+    def __init__(self, letter: str, misbehaviour: str) -> None:
+        self.serving = letter
+        self.other: str | None = None
+        self.switched = False
+        self.misbehaviour = misbehaviour
+
+    def describe(self) -> Answer:
+        return {
+            "architecture": "LlamaForCausalLM",
+            "quantization": None,
+            "device": "cpu",
+            "element_bytes": 4,
+            "tensor_parallel": 2,
+            "other_parallel": 1,
+            "compiled": False,
+            "speculation": None,
+            "adapters": False,
+        }
+
+    def stage(self, directory: str) -> Answer:
+        self.other = letter_of(Path(directory))
+        return {}
+
+    def staging(self) -> Answer:
+        if self.misbehaviour == "fail-to-stage":
+            return {"ok": False, "reason": "NotFinite", "message": "weight holds NaN"}
+        return {"staged": self.misbehaviour != "stage-for-ever"}
+
+    def checksum(self, staged: bool) -> Answer:
+        return {"digest": self.other if staged else self.serving}
+
+    def switch(self) -> Answer:
+        if self.misbehaviour == "fail-to-switch":
+            return {"ok": False, "reason": "WorkerFailed", "message": "out of luck"}
+        assert self.other is not None
+        self.serving, self.other, self.switched = self.other, self.serving, True
+        if self.misbehaviour in ("switch-wrongly", "fail-to-restore"):
+            self.serving = "?"
+        return {}
+
+    def restore(self) -> Answer:
+        if self.misbehaviour != "fail-to-restore" and self.switched:
+            assert self.other is not None
+            self.serving, self.other, self.switched = self.other, self.serving, False
+        return {}
+
+    def release(self) -> Answer:
+        self.other, self.switched = None, False
+        return {}
+
+
+class FakeEngine:
+    """What vLLM calls an EngineClient, as far as the gate uses it."""
+
+    def __init__(self, directory: Path, misbehaviour: str) -> None:
+        letter = letter_of(directory)
+        self.ranks = [Rank(letter, ""), Rank(letter, misbehaviour)]
+        self.misbehaviour = misbehaviour
+        self.running = asyncio.Event()
+        self.running.set()
+        self.aborts = 0
+        self._cache: dict[str, str] = {}
+
+    def letter(self, prompt: str) -> str:
+        """What the answer to a prompt consists of; from the cache where it has been asked before."""
+        return self._cache.setdefault(prompt, self.ranks[-1].serving)
+
+    @property
+    def mute(self) -> bool:
+        return self.misbehaviour == "mute-once-switched" and self.ranks[-1].switched
+
+    async def pause_generation(self, *, mode: str, clear_cache: bool) -> None:
+        assert (mode, clear_cache) == ("abort", True)
+        self.running.clear()
+        self._cache.clear()
+        self.aborts += 1
+
+    async def resume_generation(self) -> None:
+        self.running.set()
+
+    async def collective_rpc(
+        self, method: str, timeout: float | None = None, kwargs: dict[str, Any] | None = None
+    ) -> list[Answer]:
+        assert timeout is None
+        name = method.removeprefix("sluicegate_")
+        if name == "switch" and self.misbehaviour == "switch-for-ever":
+            await asyncio.Event().wait()
+        tell: list[Callable[..., Answer]] = [getattr(rank, name) for rank in self.ranks]
+        return [{"ok": True, **each(**(kwargs or {}))} for each in tell]
