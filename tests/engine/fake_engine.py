@@ -112,12 +112,10 @@ class FakeEngine:
     async def resume_generation(self) -> None:
         self.running.set()
 
-    async def collective_rpc(
-        self, method: str, timeout: float | None = None, kwargs: dict[str, Any] | None = None
-    ) -> list[Answer]:
-        assert timeout is None
+    async def collective_rpc(self, method: str, **options: Any) -> list[Answer]:
+        assert options.keys() == {"kwargs"}, "a timeout would shift all later answers"
         name = method.removeprefix("sluicegate_")
         if name == "switch" and self.misbehaviour == "switch-for-ever":
             await asyncio.Event().wait()
         tell: list[Callable[..., Answer]] = [getattr(rank, name) for rank in self.ranks]
-        return [{"ok": True, **each(**(kwargs or {}))} for each in tell]
+        return [{"ok": True, **each(**options["kwargs"])} for each in tell]

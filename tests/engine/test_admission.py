@@ -129,3 +129,31 @@ def test_any_order_of_events_keeps_the_bounds_and_loses_nobody() -> None:
         present = [t for t in present if t.verdict is not Verdict.FULL]
     assert woken == sorted(woken)
     assert len(woken) > 500
+
+
+def test_while_holding_nobody_starts_and_as_many_wait_as_may() -> None:
+    queue, woken = open_queue(max_concurrent=2, max_queued=2), list[int]()
+    running = offer(queue)
+    queue.switch(Admission.HOLDING)
+    held = [offer(queue, woken, n) for n in range(3)]
+    assert [ticket.verdict for ticket in held] == [Verdict.QUEUED, Verdict.QUEUED, Verdict.UNAVAILABLE]
+    queue.leave(running)
+    assert (queue.in_flight, woken) == (0, [])
+
+
+def test_who_was_held_starts_in_order_when_the_gate_opens() -> None:
+    queue, woken = open_queue(max_concurrent=1, max_queued=2), list[int]()
+    queue.switch(Admission.HOLDING)
+    held = [offer(queue, woken, n) for n in range(2)]
+    queue.switch(Admission.OPEN)
+    assert (woken, held[0].verdict) == ([0], Verdict.ADMITTED)
+    queue.leave(held[0])
+    assert woken == [0, 1]
+
+
+def test_who_is_held_is_turned_away_when_the_gate_closes() -> None:
+    queue, woken = open_queue(), list[int]()
+    queue.switch(Admission.HOLDING)
+    held = offer(queue, woken)
+    queue.switch(Admission.CLOSED)
+    assert (held.verdict, woken) == (Verdict.UNAVAILABLE, [0])

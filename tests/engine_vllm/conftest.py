@@ -32,7 +32,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def start(tmp_path: Path, model: Path) -> AsyncIterator[Start]:
     pods: list[Pod] = []
 
-    async def begin(*flags: str, draft: Path | None = None, weights: Path = model, **options: float) -> Pod:
+    async def begin(*flags: str, draft: Path | None = None, weights: Path = model, **options: object) -> Pod:
         directory = tmp_path / str(len(pods))
         directory.mkdir()
         pod = await start_pod(

@@ -71,7 +71,7 @@ def parse_order(body: bytes) -> Order:
     sequence = data.get("sequence")
     if type(sequence) is not int or sequence < 1:
         raise MalformedError('"sequence" must be a positive integer')
-    golden = data.get("golden") or []
+    golden = [] if data.get("golden") is None else data["golden"]
     if not isinstance(golden, list):
         raise MalformedError('"golden" must be a list')
     return Order(target, sequence, Mode(data["mode"]), tuple(_golden(each) for each in golden))
