@@ -11,8 +11,10 @@ import hmac
 import os
 import time
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from sluicegate_engine.admission import Admission, Queue, Verdict
 from sluicegate_engine.answer import Answer, Outcome
@@ -22,7 +24,7 @@ from sluicegate_engine.gate_settings import KEY_HEADER, VERSION_HEADER, GateSett
 from sluicegate_engine.inbox import BodyError, Inbox, Limits
 from sluicegate_engine.link import Command, GateLink, Report
 from sluicegate_engine.measurement import Clock, Measurements, Pace
-from sluicegate_engine.reload.engine_orders import EngineOrders
+from sluicegate_engine.reload.engine_orders import QUIET, EngineOrders
 from sluicegate_engine.routes import Route, classify
 
 _CLOSE: Headers = [(b"connection", b"close")]
@@ -52,12 +54,13 @@ class Gate:
         self._rejections: Counter[str] = Counter()
         self._measurements = Measurements()
         self._orders = EngineOrders()
+        self._left = asyncio.Event()
         self._link = GateLink(
             Path(self._settings.link),
             self._obey,
             self._report,
             self._measurements.encode,
-            self._orders.carry_out,
+            self._carry_out,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -148,6 +151,7 @@ class Gate:
                 outcome, pace.streamed = answer.outcome(inbox.gone), answer.streams
         finally:
             self._queue.leave(ticket)
+            self._left.set()
             self._count(version, outcome, pace)
 
     async def _reject(self, verdict: Verdict, answer: Answer) -> None:
@@ -179,6 +183,14 @@ class Gate:
         else:
             self._version = command.version
             self._queue.switch(command.admission)
+
+    async def _carry_out(self, name: str, arguments: Mapping[str, Any]) -> Any:
+        if name != QUIET:
+            return await self._orders.carry_out(name, arguments)
+        while self._queue.in_flight:
+            self._left.clear()
+            await self._left.wait()
+        return None
 
     def _report(self) -> Report:
         return Report(

@@ -13,6 +13,7 @@ from tests.engine.gate import CHUNK, JSON, KEY, STREAM, Engine, Fixture, admitte
 from sluicegate_engine.admission import Admission
 from sluicegate_engine.asgi import Receive, Scope, Send
 from sluicegate_engine.gate_settings import KEY_HEADER, VERSION_HEADER
+from sluicegate_engine.reload.engine_orders import QUIET
 
 
 async def test_an_answer_passes_with_the_version_on_it(gate: Fixture, engine: Engine) -> None:
@@ -302,3 +303,37 @@ async def test_websockets_are_refused(gate: Fixture) -> None:
 
     await gate.gate({"type": "websocket", "path": "/v1/realtime", "headers": []}, asyncio.Queue().get, send)
     assert [message["type"] for message in said] == ["websocket.close"]
+
+
+async def test_a_held_request_is_answered_by_the_version_that_it_is_let_in_to(engine: Engine) -> None:
+    gate = Fixture(engine, max_concurrent=1, max_queued=1)
+    first = await admitted(gate)
+    gate.command(Admission.HOLDING)
+    held, beyond = await admitted(gate), await admitted(gate)
+    await engine.answer(0)
+    assert (await first.done()).headers[VERSION_HEADER] == "v1"
+    assert "connection" not in first.headers
+    await settle()
+    assert (len(engine.bodies), beyond.status, beyond.headers["retry-after"]) == (1, 503, "2")
+    gate.command(Admission.OPEN, "v2")
+    await settle()
+    await engine.answer(1)
+    assert (await held.done()).headers[VERSION_HEADER] == "v2"
+
+
+async def test_the_gate_tells_once_nothing_is_in_flight(engine: Engine) -> None:
+    gate = Fixture(engine, max_concurrent=2, max_queued=1)
+    calls = [await admitted(gate) for _ in range(2)]
+    gate.command(Admission.HOLDING)
+    held = await admitted(gate)
+    quiet = asyncio.create_task(gate.gate._carry_out(QUIET, {}))
+    for n, call in enumerate(calls):
+        await settle()
+        assert not quiet.done()
+        await engine.answer(n)
+        await call.done()
+    await settle()
+    assert quiet.done()
+    await gate.gate._carry_out(QUIET, {})
+    held.disconnect()
+    await held.done()

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+QUIET = "quiet"
+"""Answered by the gate itself, once none of its requests is in flight."""
 PAUSE = "pause"
 RESUME = "resume"
 RANK_ORDERS = frozenset({"describe", "stage", "staging", "checksum", "switch", "restore", "release"})

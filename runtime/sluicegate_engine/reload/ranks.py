@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sluicegate_engine.reload.capability import EngineFacts
-from sluicegate_engine.reload.engine_orders import PAUSE, RESUME
+from sluicegate_engine.reload.engine_orders import PAUSE, QUIET, RESUME
 from sluicegate_engine.reload.refusal import RefusedError
 
 Call = Callable[[str, Mapping[str, Any]], Awaitable[Any]]
@@ -49,6 +49,10 @@ class Ranks:
 
     async def release(self) -> None:
         await self._tell("release")
+
+    async def quiet(self) -> None:
+        """Wait until no client's request is in the engine. It lasts while the gate lets none pass."""
+        await self._call(QUIET, {})
 
     async def pause(self) -> None:
         """Abort what is left in the engine, empty its caches, and let it begin nothing."""

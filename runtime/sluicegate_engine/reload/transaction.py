@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from sluicegate_engine.admission import Admission
 from sluicegate_engine.fatal import FatalError
-from sluicegate_engine.link import Command, Report, SupervisorLink
+from sluicegate_engine.link import Command, SupervisorLink
 from sluicegate_engine.pointer import Target, snapshot_directory
 from sluicegate_engine.reload.capability import EngineFacts, way_for
 from sluicegate_engine.reload.committed import Committed, write_committed
@@ -160,7 +160,7 @@ class Transaction:
         self._progress.enter(ReloadPhase.QUIESCING)
         try:
             async with asyncio.timeout(self._pod.quiesce_seconds):
-                await self._unless_cancelled(self._pod.link.wait_until(_is_quiet))
+                await self._unless_cancelled(self._pod.ranks.quiet())
         except TimeoutError:
             _LOG.warning("requests in flight are aborted: they have not ended in time for the reload")
 
@@ -188,7 +188,7 @@ class Transaction:
         """Abort what is left, empty the engine's caches, and let it begin nothing."""
         await self._pod.ranks.pause()
         async with asyncio.timeout(_ABORTED_SECONDS):
-            await self._pod.link.wait_until(_is_quiet)
+            await self._pod.ranks.quiet()
 
     async def _prove(self) -> None:
         await self._pod.prover.generate()
@@ -244,10 +244,6 @@ class Transaction:
     def _stop_if_cancelled(self) -> None:
         if self._cancelled.is_set():
             raise RefusedError(CANCELLED, "it was given up on order")
-
-
-def _is_quiet(report: Report) -> bool:
-    return report.admission in (Admission.HOLDING, Admission.CLOSED) and not report.in_flight
 
 
 def _require_equal(wanted: Sequence[str], found: Sequence[str]) -> None:

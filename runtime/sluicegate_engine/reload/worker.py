@@ -2,6 +2,8 @@
 
 With several ranks vLLM matches answers to calls by their order alone, so an exception or a timeout would
 shift all later answers for ever. No method raises: each returns a dict whose "ok" tells.
+
+What it needs of vLLM it imports when it is asked: a vLLM that lacks it serves, and is not changed in place.
 """
 
 from __future__ import annotations
@@ -13,13 +15,12 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vllm.config import CompilationMode
+from sluicegate_engine.reload.refusal import RefusedError, restart_required
 
-from sluicegate_engine.reload.checksums import digest, fingerprints
-from sluicegate_engine.reload.exchange import Exchange
-from sluicegate_engine.reload.refusal import RefusedError
+if TYPE_CHECKING:
+    from sluicegate_engine.reload.exchange import Exchange
 
 Answer = dict[str, Any]
 _NICE = 10
@@ -32,13 +33,15 @@ def never_raises(method: Callable[..., Answer | None]) -> Callable[..., Answer]:
     def answered(*arguments: Any, **options: Any) -> Answer:
         try:
             return {"ok": True, **(method(*arguments, **options) or {})}
-        except BaseException as error:
+        except Exception as error:
             return _failure(error)
 
     return answered
 
 
-def _failure(error: BaseException) -> Answer:
+def _failure(error: Exception) -> Answer:
+    if isinstance(error, ImportError):
+        error = restart_required("UnsupportedEngine", f"this vLLM is not one that was tested ({error})")
     if isinstance(error, RefusedError):
         return {"ok": False, "reason": error.reason, "message": error.message}
     traceback.print_exception(error)
@@ -68,7 +71,7 @@ class _Stage:
         try:
             self.exchange.fill(self._directory, self._cancelled)
             self.answer = {"ok": True, "seconds": time.perf_counter() - began}
-        except BaseException as error:
+        except Exception as error:
             self.answer = _failure(error)
 
     def _free(self) -> None:
@@ -85,6 +88,8 @@ class ReloadExtension:
     @never_raises
     def sluicegate_describe(self) -> Answer:
         """What decides whether the model can be changed in place; see capability.EngineFacts."""
+        from vllm.config import CompilationMode
+
         config = self.vllm_config
         model, parallel = config.model_config, config.parallel_config
         speculation = config.speculative_config
@@ -103,6 +108,8 @@ class ReloadExtension:
     @never_raises
     def sluicegate_stage(self, directory: str) -> None:
         """Begin to lay the weights of this folder ready; `sluicegate_staging` tells how it goes."""
+        from sluicegate_engine.reload.exchange import Exchange
+
         self._sluicegate_drop()
         exchange = Exchange(self.model_runner.get_model(), self.vllm_config)
         self.__dict__["_sluicegate_stage"] = _Stage(exchange, Path(directory))
@@ -116,6 +123,8 @@ class ReloadExtension:
     @never_raises
     def sluicegate_checksum(self, staged: bool) -> Answer:
         """The digest of the weights that serve, or of those that don't."""
+        from sluicegate_engine.reload.checksums import digest, fingerprints
+
         model = self._sluicegate_staged.exchange.other if staged else self.model_runner.get_model()
         return {"digest": digest(fingerprints(model))}
 
