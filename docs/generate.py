@@ -18,6 +18,7 @@ from sluicegate.api.schema import change_of, fields_below, is_leaf, only_model, 
 from sluicegate.cli.advice import advice
 from sluicegate.core import naming
 from sluicegate.host.metrics import Metrics
+from sluicegate_engine.reload.capability import CAPABILITIES
 
 DOCS = Path(__file__).parent
 REFERENCE = DOCS / "reference"
@@ -58,6 +59,7 @@ def pages() -> dict[str, str]:
         **kinds,
         "reasons.md": templates.get_template("reasons.md.j2").render(reasons=reasons),
         "metrics.md": templates.get_template("metrics.md.j2").render(metrics=metrics()),
+        "hot-reload.md": templates.get_template("hot-reload.md.j2").render(capabilities=CAPABILITIES),
         "labels.md": templates.get_template("labels.md.j2").render(naming=naming),
     }
 

@@ -88,14 +88,16 @@ class Transaction:
             if not staged:
                 await self._stage()
             self._stop_if_cancelled()
+            if self._order.mode is Mode.STAGE:
+                return self._progress.end(ReloadOutcome.STAGED)
+            before = await self._pod.ranks.checksums(staged=False)
+            after = await self._pod.ranks.checksums(staged=True)
         except Exception as error:
             return await self._refuse(_as_refusal(error))
-        if self._order.mode is Mode.STAGE:
-            return self._progress.end(ReloadOutcome.STAGED)
         try:
             async with self._held():
                 await self._quiesce()
-                await self._switch()
+                await self._switch(before, after)
         except RefusedError as error:
             await self._refuse(error)
 
@@ -164,17 +166,18 @@ class Transaction:
         except TimeoutError:
             _LOG.warning("requests in flight are aborted: they have not ended in time for the reload")
 
-    async def _switch(self) -> None:
-        """Pause, copy, check, prove, commit; or back. Raises FatalError where there is no way back."""
-        ranks, before = self._pod.ranks, None
+    async def _switch(self, before: Sequence[str], after: Sequence[str]) -> None:
+        """Pause, copy, check, prove, commit; or back. Raises FatalError where there is no way back.
+
+        `before` and `after` are checksums of the weights that serve and of those that shall.
+        """
+        ranks = self._pod.ranks
         try:
-            await self._pause()
             self._progress.enter(ReloadPhase.COPYING)
-            before = await ranks.checksums(staged=False)
-            expected = await ranks.checksums(staged=True)
+            await self._pause()
             await ranks.switch()
             self._progress.enter(ReloadPhase.CHECKING)
-            _require_equal(expected, await ranks.checksums(staged=False))
+            _require_equal(after, await ranks.checksums(staged=False))
             self._progress.enter(ReloadPhase.PROVING)
             await ranks.resume()
             await self._prove()
@@ -207,19 +210,15 @@ class Transaction:
             _LOG.warning("the weights before could not be given back: %s", error)
         self._progress.end(ReloadOutcome.COMMITTED)
 
-    async def _roll_back(self, before: Sequence[str] | None, cause: RefusedError) -> None:
-        """Serve what served before, and prove that it does. `before` is None where nothing was switched yet.
-
-        Raises FatalError RollbackFailed.
-        """
+    async def _roll_back(self, before: Sequence[str], cause: RefusedError) -> None:
+        """Serve what served before, and prove that it does. Raises FatalError RollbackFailed."""
         self._progress.enter(ReloadPhase.ROLLING_BACK)
         _LOG.warning("the reload is rolled back: %s", cause)
         ranks = self._pod.ranks
         try:
             await ranks.pause()
-            if before is not None:
-                await ranks.restore()
-                _require_equal(before, await ranks.checksums(staged=False))
+            await ranks.restore()
+            _require_equal(before, await ranks.checksums(staged=False))
             await ranks.resume()
             await self._pod.prover.generate()
             await ranks.release()
