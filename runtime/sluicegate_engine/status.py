@@ -47,6 +47,11 @@ class Status:
         """True while new requests are welcome."""
         return self.phase is Phase.SERVING and not self.held_too_long
 
+    @property
+    def committed(self) -> tuple[int, str]:
+        """Sequence and digest of what is served."""
+        return self.sequence, self.target.digest if self.target else ""
+
     def enter(self, phase: Phase, message: str = "", reason: str = "") -> None:
         self.phase, self.message, self.reason = phase, message, reason or phase.value
         self.since = self.clock()

@@ -408,6 +408,8 @@ async def test_a_container_comes_back_on_what_it_has_committed(
     again = await restarted(pod, start)
     assert await says(again) == ("model-b", "b")
     assert (await again.status())["sequence"] == 5
+    status, said = await again.order("/reload", order(model, sequence=5))
+    assert (status, said["reload"]) == (202, None), "it is done"
     assert len(store.orders) == 2, "the files were not there any more"
 
 

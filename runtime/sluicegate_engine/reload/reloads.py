@@ -8,7 +8,7 @@ from collections import Counter
 
 from sluicegate_engine.fatal import FatalError
 from sluicegate_engine.pointer import Target, has_snapshot
-from sluicegate_engine.reload.order import Order
+from sluicegate_engine.reload.order import Mode, Order
 from sluicegate_engine.reload.progress import SUCCESSES, ReloadOutcome, ReloadProgress
 from sluicegate_engine.reload.refusal import RefusedError
 from sluicegate_engine.reload.transaction import Pod, Transaction
@@ -55,6 +55,9 @@ class Reloads:
         status = self._pod.status
         last = status.reload
         if last is not None and last.order.repeats(order) and (not last.ended or last.outcome in SUCCESSES):
+            return
+        if order.mode is Mode.SWITCH and (order.sequence, order.target.digest) == status.committed:
+            # Another container of this pod has done it.
             return
         if last is not None and not last.ended:
             said = f"the reload to {last.order.target.version} is under way; cancel it or wait for its end"
