@@ -36,6 +36,9 @@ class Target:
     digest: str
     source: Source | None = None
 
+    def __str__(self) -> str:
+        return f"model version {self.version}, {self.digest}"
+
     @staticmethod
     def parse(data: Any) -> Target:
         """The target in {"version", "digest", "source"}. Raises ValueError, which says what is wrong."""

@@ -29,7 +29,7 @@ from sluicegate_engine.gate_settings import GateSettings
 from sluicegate_engine.launch import engine_command, engine_environment
 from sluicegate_engine.link import Command, Report, SupervisorLink
 from sluicegate_engine.metrics import Metrics
-from sluicegate_engine.pointer import Target, read_pointer
+from sluicegate_engine.pointer import read_pointer
 from sluicegate_engine.probe_server import ProbeServer
 from sluicegate_engine.process import Engine
 from sluicegate_engine.reaper import Reaper
@@ -123,7 +123,7 @@ class Supervisor:
         self._leave(NOTE)
         self._command(Admission.OPEN)
         await self._unless_dead(self._link.wait_until(lambda report: report.admission is Admission.OPEN))
-        self._enter(Phase.SERVING, _describe(pointer.model))
+        self._enter(Phase.SERVING, str(pointer.model))
         return True
 
     async def _prove(self, session: aiohttp.ClientSession, engine: Engine) -> None:
@@ -269,10 +269,6 @@ async def _watch_workers(engine: Engine) -> None:
     while True:
         engine.watch_workers()
         await asyncio.sleep(_SCAN_SECONDS)
-
-
-def _describe(target: Target) -> str:
-    return f"model version {target.version}, {target.digest}"
 
 
 def _is_drained(report: Report) -> bool:

@@ -95,6 +95,7 @@ async def test_a_switch_changes_the_answers_the_header_and_the_status(pod: Pod, 
     status = await pod.status()
     assert (status["phase"], status["ready"], status["sequence"]) == ("Serving", True, 4)
     assert (status["version"], status["digest"]) == ("model-b", digest_of(model))
+    assert "model-b" in status["message"]
     assert (told["phase"], told["reason"], told["mode"]) == ("Ended", "", "Switch")
     assert {"ingesting", "staging", "quiescing", "copying", "proving"} <= told["seconds"].keys()
     page = (await pod.get(f"{pod.probe}/metrics"))[1]

@@ -30,7 +30,7 @@ from sluicegate_engine.reload.ranks import Ranks
 from sluicegate_engine.reload.refusal import RefusedError
 from sluicegate_engine.reload.snapshot import read_snapshot
 from sluicegate_engine.reload.store import StoreClient
-from sluicegate_engine.status import Status
+from sluicegate_engine.status import Phase, Status
 
 _T = TypeVar("_T")
 _LOG = logging.getLogger("sluicegate_engine")
@@ -98,8 +98,10 @@ class Transaction:
             async with self._held():
                 await self._quiesce()
                 await self._switch(before, after)
-        except RefusedError as error:
-            await self._refuse(error)
+        except FatalError:
+            raise
+        except Exception as error:
+            await self._refuse(_as_refusal(error))
 
     async def _stage(self) -> None:
         """Everything that can be found wrong while serving, and the new weights laid ready."""
@@ -140,7 +142,9 @@ class Transaction:
         bound = asyncio.create_task(self._turn_away_in_time())
         try:
             yield
-        except RefusedError:
+        except FatalError:
+            raise
+        except Exception:
             self._let_in()
             raise
         else:
@@ -202,6 +206,8 @@ class Transaction:
         order, status = self._order, self._pod.status
         write_committed(self._pod.record, Committed(order.sequence, order.target))
         status.target, status.sequence = order.target, order.sequence
+        if status.phase is Phase.SERVING:
+            status.enter(Phase.SERVING, str(order.target))
 
     async def _conclude(self) -> None:
         try:
