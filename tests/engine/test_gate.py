@@ -315,6 +315,7 @@ async def test_a_held_request_is_answered_by_the_version_that_it_is_let_in_to(en
     assert "connection" not in first.headers
     await settle()
     assert (len(engine.bodies), beyond.status, beyond.headers["retry-after"]) == (1, 503, "2")
+    assert "connection" not in beyond.headers
     gate.command(Admission.OPEN, "v2")
     await settle()
     await engine.answer(1)

@@ -9,7 +9,7 @@ import aiohttp
 from sluicegate_engine.pointer import Target
 from sluicegate_engine.reload.refusal import RefusedError, restart_required
 
-_ELSEWHERE = {
+ELSEWHERE = {
     "SourceNotFound": "SourceUnreachable",
     "SourceUnreachable": "SourceUnreachable",
     "SourceForbidden": "SourceUnreachable",
@@ -48,7 +48,7 @@ class StoreClient:
 def _refusal(said: object) -> RefusedError:
     match said:
         case {"error": {"reason": str(reason), "message": str(message)}}:
-            if reason in _ELSEWHERE:
-                return restart_required(_ELSEWHERE[reason], message)
+            if reason in ELSEWHERE:
+                return restart_required(ELSEWHERE[reason], message)
             return RefusedError("IngestFailed", f"{reason}: {message}")
     return restart_required("StoreFailed", f"the store container answered {str(said)[:200]}")
