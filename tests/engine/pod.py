@@ -145,7 +145,9 @@ class Pod:
             assert time.monotonic() < deadline, f"{told}; the log ends: {self.log[-4000:]}"
             await asyncio.sleep(0.01)
 
-    async def complete(self, prompt: str = "Hello", tokens: int = 5, **more: Any) -> aiohttp.ClientResponse:
+    async def complete(
+        self, prompt: str | list[int] = "Hello", tokens: int = 5, **more: Any
+    ) -> aiohttp.ClientResponse:
         """A completion, its answer's headers being there."""
         request = {"model": "chat", "prompt": prompt, "max_tokens": tokens, "ignore_eos": True, **more}
         return await self.http.post(f"{self.serving}/v1/completions", json=request)

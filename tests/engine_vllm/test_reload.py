@@ -50,6 +50,23 @@ async def texts(pod: Pod) -> list[str]:
     return [(await say(pod, prompt))[1] for prompt in PROMPTS]
 
 
+async def record(pod: Pod) -> dict[str, object]:
+    """A golden prompt: how likely the version that serves finds three tokens after a prompt."""
+    prompt, tokens = PROMPTS[1], [70, 71, 72]
+    async with pod.http.post(f"{pod.serving}/tokenize", json={"model": "chat", "prompt": prompt}) as answer:
+        words = (await answer.json())["tokens"]
+    answer = await pod.complete([*words, *tokens], 1, temperature=0, prompt_logprobs=0)
+    told = (await answer.json())["choices"][0]["prompt_logprobs"][-len(tokens) :]
+    likely = [at[str(token)]["logprob"] for at, token in zip(told, tokens, strict=True)]
+    return {
+        "name": "three tokens",
+        "prompt": prompt,
+        "tokens": tokens,
+        "logProbabilities": likely,
+        "tolerance": 0.001,
+    }
+
+
 def checksums(pod: Pod) -> list[str]:
     """What each rank told at the beginning of the last reload."""
     files = sorted(pod.directory.glob("checksums-*"))
@@ -135,7 +152,6 @@ BAD: dict[str, tuple[Callable[[Path], object], str, str]] = {
     ),
     "another tokenizer": (edit("tokenizer.json", normalizer={"type": "NFC"}), RESTART, "TokenizerDiffers"),
 }
-GOLDEN = {"name": "g", "prompt": "Hi", "tokens": [70], "logProbabilities": [0.0], "tolerance": 0.001}
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
@@ -153,7 +169,7 @@ async def test_weights_are_changed_whole_or_not_at_all(
     fresh = await start(*flags, weights=second, **options)
     store.models = fresh.directory / "models"
     await fresh.until("Serving", START_SECONDS)
-    then = await texts(fresh)
+    then, golden = await texts(fresh), await record(fresh)
     await reload(fresh, tmp_path / "absent")
     wanted = checksums(fresh)
     await fresh.close()
@@ -161,7 +177,7 @@ async def test_weights_are_changed_whole_or_not_at_all(
     pod = await start(*flags, weights=first, **options)
     store.models = pod.directory / "models"
     await pod.until("Serving", START_SECONDS)
-    now = await texts(pod)
+    now, outdated = await texts(pod), await record(pod)
     assert len({*now, *then}) == 2 * len(PROMPTS), "answers differ by prompt and by version"
 
     assert (await reload(pod, write_model(tmp_path / "same", 1)))["outcome"] == "Committed"
@@ -178,13 +194,14 @@ async def test_weights_are_changed_whole_or_not_at_all(
     (pod.directory / "fault").write_text(str(ranks - 1))
     assert (await reload(pod, second))["reason"] == "WorkerFailed"
     (pod.directory / "fault").unlink()
-    told = await reload(pod, second, golden=[GOLDEN])
+    told = await reload(pod, second, golden=[golden, outdated])
     assert (told["outcome"], told["reason"]) == ("RolledBack", "GoldenPromptsFailed")
     assert (await texts(pod), checksums(pod)) == (now, before)
 
     await reload(pod, second, mode="Stage")
     rewrite(put_nan)(second)
-    assert (await reload(pod, second))["outcome"] == "Committed"
+    told = await reload(pod, second, golden=[golden])
+    assert told["outcome"] == "Committed", told
     assert await texts(pod) == then
     assert (await reload(pod, tmp_path / "absent"))["outcome"] == "Refused"
     assert checksums(pod) == wanted

@@ -82,14 +82,16 @@ def _architecture(facts: EngineFacts) -> RefusedError | None:
 def _quantization(facts: EngineFacts) -> RefusedError | None:
     if facts.quantization is None:
         return None
-    return restart_required("UnsupportedQuantization", f"weights quantised as {facts.quantization} are not")
+    return restart_required(
+        "UnsupportedQuantization", f"weights quantised as {facts.quantization} are not changed in place"
+    )
 
 
 def _parallelism(facts: EngineFacts) -> RefusedError | None:
     most = max(each.most_tensor_parallel for each in _lines(facts))
     if facts.tensor_parallel <= most and facts.other_parallel == 1:
         return None
-    said = f"only tensor parallelism, of at most {most}, is"
+    said = f"of parallel engines only those of at most {most} tensor-parallel ranks are changed in place"
     return restart_required("UnsupportedParallelism", said)
 
 
@@ -110,7 +112,7 @@ def _speculation(facts: EngineFacts) -> RefusedError | None:
 def _adapters(facts: EngineFacts) -> RefusedError | None:
     if not facts.adapters:
         return None
-    return restart_required("UnsupportedAdapters", "LoRA layers wrap the weights")
+    return restart_required("UnsupportedAdapters", "the weights are wrapped by LoRA layers")
 
 
 CHECKS: tuple[Callable[[EngineFacts], RefusedError | None], ...] = (
