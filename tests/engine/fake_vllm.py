@@ -47,9 +47,6 @@ class FakeVllm:
             await receive()
         elif scope["path"] == "/v1/completions" and scope["method"] == "POST":
             await self._complete(json.loads((await receive())["body"]), receive, send)
-        elif scope["path"] == "/tokenize":
-            words = json.loads((await receive())["body"])["prompt"]
-            await _answer(send, json.dumps({"tokens": list(words.encode())}).encode())
         elif scope["path"] == "/version":
             await _answer(send, b'{"version":"0.32.0"}')
         elif scope["path"] == "/metrics":

@@ -239,7 +239,7 @@ def golden(letter: str) -> dict[str, object]:
     """An answer of two tokens, as likely as the stand-in with these weights finds it."""
     return {
         "name": "greeting",
-        "prompt": "Hi",
+        "prompt": [3, 5],
         "tokens": [7, 9],
         "logProbabilities": [-ord(letter) / 100] * 2,
         "tolerance": 0.004,

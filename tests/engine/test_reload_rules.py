@@ -19,7 +19,7 @@ from sluicegate_engine.reload.snapshot import Tensor
 
 DIGEST = "sha256:" + "a" * 64
 TARGET = Target("v2", DIGEST, Source("pvc://claim/m"))
-GOLDEN = {"name": "g", "prompt": "Hi", "tokens": [1, 2], "logProbabilities": [-1, -0.5], "tolerance": 0.05}
+GOLDEN = {"name": "g", "prompt": [5], "tokens": [1, 2], "logProbabilities": [-1, -0.5], "tolerance": 0.05}
 ORDER: dict[str, Any] = {
     "version": "v2",
     "digest": DIGEST,

@@ -25,10 +25,11 @@ class MalformedError(Exception):
 
 @dataclass(frozen=True)
 class GoldenPrompt:
-    """A prompt, an answer in tokens, and how likely each was: nats, give or take `tolerance`."""
+    """A prompt and an answer in token ids, and how likely each of the answer was: nats, give or take
+    `tolerance`."""
 
     name: str
-    prompt: str
+    prompt: tuple[int, ...]
     tokens: tuple[int, ...]
     log_probabilities: tuple[float, ...]
     tolerance: float
@@ -81,16 +82,16 @@ def _golden(data: Any) -> GoldenPrompt:
     match data:
         case {
             "name": str(name),
-            "prompt": str(prompt),
+            "prompt": [_, *_] as prompt,
             "tokens": [_, *_] as tokens,
             "logProbabilities": [*told],
             "tolerance": int() | float() as tolerance,
         } if (
             len(told) == len(tokens)
-            and all(type(token) is int and token >= 0 for token in tokens)
+            and all(type(token) is int and token >= 0 for token in (*prompt, *tokens))
             and all(isinstance(each, int | float) for each in told)
         ):
-            return GoldenPrompt(name, prompt, tuple(tokens), tuple(map(float, told)), float(tolerance))
+            return GoldenPrompt(name, tuple(prompt), tuple(tokens), tuple(map(float, told)), float(tolerance))
     raise MalformedError(
-        'each of "golden" has a name, a prompt, tokens, as many logProbabilities, and a tolerance'
+        'each of "golden" has a name, a prompt and tokens in ids, as many logProbabilities, and a tolerance'
     )

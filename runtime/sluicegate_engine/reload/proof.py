@@ -45,15 +45,14 @@ class Prover:
 
     async def _scores(self, prompt: GoldenPrompt) -> tuple[float | None, ...]:
         """The log-probability of each recorded token after those before it."""
-        words = await self._ask("/tokenize", {"prompt": prompt.prompt}, prompt)
         request = {
-            "prompt": [*words.get("tokens", ()), *prompt.tokens],
+            "prompt": [*prompt.prompt, *prompt.tokens],
             "max_tokens": 1,
             "temperature": 0,
             # vLLM computes them anew, whatever its prefix cache holds.
             "prompt_logprobs": 0,
         }
-        answer = await self._ask("/v1/completions", request, prompt)
+        answer = await self._ask(request, prompt)
         try:
             told = answer["choices"][0]["prompt_logprobs"][-len(prompt.tokens) :]
             pairs = zip(told, prompt.tokens, strict=True)
@@ -61,10 +60,10 @@ class Prover:
         except (LookupError, TypeError, ValueError):
             raise _failed(prompt, "the engine's answer tells no log-probabilities") from None
 
-    async def _ask(self, path: str, request: Mapping[str, Any], prompt: GoldenPrompt) -> dict[str, Any]:
-        body = {"model": self._model, **request}
+    async def _ask(self, request: Mapping[str, Any], prompt: GoldenPrompt) -> dict[str, Any]:
+        body, url = {"model": self._model, **request}, f"{self._base_url}/v1/completions"
         try:
-            status, answer = await ask(self._session, self._base_url + path, body, self._key)
+            status, answer = await ask(self._session, url, body, self._key)
         except (TimeoutError, aiohttp.ClientError, ValueError) as error:
             raise _failed(prompt, f"got no answer ({type(error).__name__})") from None
         if status != 200 or not isinstance(answer, dict):
