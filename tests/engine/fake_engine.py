@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 MISBEHAVIOURS = (
+    "speculate",
     "fail-to-stage",
     "stage-for-ever",
     "fail-to-switch",
@@ -19,7 +20,7 @@ MISBEHAVIOURS = (
     "fail-to-restore",
     "switch-for-ever",
 )
-"""All but the first two are of the last rank."""
+"""All but the first are of the last rank alone."""
 Answer = dict[str, Any]
 
 
@@ -47,7 +48,7 @@ class Rank:
             "tensor_parallel": 2,
             "other_parallel": 1,
             "compiled": False,
-            "speculation": None,
+            "speculation": "ngram" if self.misbehaviour == "speculate" else None,
             "adapters": False,
         }
 
@@ -88,7 +89,8 @@ class FakeEngine:
 
     def __init__(self, directory: Path, misbehaviour: str) -> None:
         letter = letter_of(directory)
-        self.ranks = [Rank(letter, ""), Rank(letter, misbehaviour)]
+        of_all = misbehaviour if misbehaviour == "speculate" else ""
+        self.ranks = [Rank(letter, of_all), Rank(letter, misbehaviour)]
         self.misbehaviour = misbehaviour
         self.running = asyncio.Event()
         self.running.set()

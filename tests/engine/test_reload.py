@@ -298,6 +298,17 @@ async def test_a_model_that_needs_other_pods_is_refused_before_the_engine_is_ask
     assert await says(pod) == (VERSION, "a")
 
 
+async def test_an_engine_that_is_not_on_the_list_is_refused_before_anything_is_fetched(
+    start: Start, model: Path, store: FakeStore
+) -> None:
+    pod = await start("speculate")
+    await pod.order("/reload", order(model))
+    told = await pod.until_reload(outcome="Refused")
+    assert told["reason"] == "RestartRequired"
+    assert told["message"].startswith("UnsupportedSpeculation: ")
+    assert store.orders == []
+
+
 @pytest.mark.parametrize(
     ("said", "reason", "message"),
     [
