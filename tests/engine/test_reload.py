@@ -145,6 +145,12 @@ async def test_the_same_order_again_begins_nothing(pod: Pod, model: Path, store:
     assert (status, said["reload"]["outcome"], len(store.orders)) == (202, "Committed", 1)
 
 
+async def test_what_is_staged_is_left_alone_by_the_same_order(pod: Pod, model: Path) -> None:
+    await pod.order("/reload", order(model, "Stage"))
+    await pod.until_reload(outcome="Staged")
+    assert (await pod.order("/reload", order(model, "Stage")))[1]["reload"]["outcome"] == "Staged"
+
+
 async def test_orders_that_cannot_be_taken_are_told_why(pod: Pod, model: Path, store: FakeStore) -> None:
     assert (await pod.order("/reload", {"version": "v"}))[1]["reason"] == "Malformed"
     store.gate.clear()

@@ -37,9 +37,6 @@ class ReloadOutcome(StrEnum):
     CANCELLED = "Cancelled"
 
 
-SUCCESSES = frozenset({ReloadOutcome.STAGED, ReloadOutcome.COMMITTED})
-
-
 class ReloadProgress:
     """One reload. `clock` gives the time of day for people; durations are monotonic."""
 

@@ -9,7 +9,7 @@ from collections import Counter
 from sluicegate_engine.fatal import FatalError
 from sluicegate_engine.pointer import Target, has_snapshot
 from sluicegate_engine.reload.order import Mode, Order
-from sluicegate_engine.reload.progress import SUCCESSES, ReloadOutcome, ReloadProgress
+from sluicegate_engine.reload.progress import ReloadOutcome, ReloadProgress
 from sluicegate_engine.reload.refusal import RefusedError
 from sluicegate_engine.reload.transaction import Pod, Transaction
 from sluicegate_engine.status import Phase
@@ -54,10 +54,11 @@ class Reloads:
         """Take an order: begin it, unless it is what is under way or done already. Raises OrderError."""
         status = self._pod.status
         last = status.reload
-        if last is not None and last.order.repeats(order) and (not last.ended or last.outcome in SUCCESSES):
+        stands = last is not None and (not last.ended or last.outcome is ReloadOutcome.STAGED)
+        if last is not None and stands and last.order.repeats(order):
             return
+        # By this container, or by an earlier one of the pod.
         if order.mode is Mode.SWITCH and (order.sequence, order.target.digest) == status.committed:
-            # Another container of this pod has done it.
             return
         if last is not None and not last.ended:
             said = f"the reload to {last.order.target.version} is under way; cancel it or wait for its end"
