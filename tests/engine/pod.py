@@ -96,7 +96,7 @@ class Pod:
         async with self.http.post(f"{self.control}{path}", headers=headers, json=body) as answer:
             return answer.status, await answer.json()
 
-    async def until(self, reason: str, seconds: float = 20) -> None:
+    async def until(self, reason: str, seconds: float = 60) -> None:
         """Wait until /ready gives this reason."""
         deadline = time.monotonic() + seconds
         while True:
@@ -135,7 +135,7 @@ class Pod:
     async def exit_code(self, seconds: float = 10) -> int:
         return await asyncio.wait_for(self.process.wait(), seconds)
 
-    async def until_reload(self, seconds: float = 20, **wanted: object) -> dict[str, Any]:
+    async def until_reload(self, seconds: float = 60, **wanted: object) -> dict[str, Any]:
         """Wait until what /status tells of the reload has these values, and return it."""
         deadline = time.monotonic() + seconds
         while True:

@@ -43,7 +43,7 @@ CPU = EngineFacts(
 def test_an_order_is_read_with_its_golden_prompts() -> None:
     found = parse_order(json.dumps({**ORDER, "golden": [GOLDEN]}).encode())
     assert (found.target, found.sequence, found.mode) == (TARGET, 3, Mode.STAGE)
-    assert found.golden == (GoldenPrompt("g", "Hi", (1, 2), (-1.0, -0.5), 0.05),)
+    assert found.golden == (GoldenPrompt("g", (5,), (1, 2), (-1.0, -0.5), 0.05),)
 
 
 @pytest.mark.parametrize(
