@@ -11,7 +11,7 @@ export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
 .PHONY: help venv up down status images clean-cache lint quick core sim sim-nightly sim-mutation contract e2e engine mutation nightly test \
-  bench-operator bench-rollout demo demo-rollout crds generate requirements
+  bench-operator bench-rollout bench-reload demo demo-rollout crds generate requirements
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,7 +66,7 @@ WORLDS = tests/core/test_planner_properties.py
 quick: venv ## the fast loop: every test that needs neither API server nor vLLM, but for what is generated or simulated
 	@pytest -q $(PARALLEL) tests --ignore=tests/contract --ignore=tests/faults --ignore=tests/fuzz --ignore=$(WORLDS)
 
-core: venv ## the decisions: sixteen thousand generated worlds, and every branch taken by the tables
+core: venv ## the decisions: twenty thousand generated worlds, and every branch taken by the tables
 	@pytest -q $(PARALLEL) $(WORLDS)
 	@pytest -q $(PARALLEL) tests/core --ignore=$(WORLDS) \
 	  --cov=sluicegate.core --cov-branch --cov-fail-under=100 --cov-report=term-missing:skip-covered
@@ -94,8 +94,9 @@ e2e: venv up ## the tests on the local cluster, with real vLLM
 ENGINE_TESTS = image=$$(python3 -m e2e.images build engine --json | \
   python3 -c 'import json, sys; print(json.load(sys.stdin)["engine"])') && python -m e2e.engine --image $$image
 
-engine: venv up ## every flag set, parsed by the pinned vLLM inside the engine image
-	@$(ENGINE_TESTS) -- -q tests/engine_vllm/test_flags.py
+engine: venv up ## every flag set and how weights are copied, with the pinned vLLM inside the engine image
+	@$(ENGINE_TESTS) -- -q tests/engine_vllm/test_flags.py tests/engine_vllm/test_checksums.py \
+	  tests/engine_vllm/test_inplace.py
 
 sim-mutation: venv ## the operator's guards taken away, each of which some simulated run has to notice (40 minutes)
 	@python -m tests.mutation.guards
@@ -116,6 +117,10 @@ bench-operator: venv ## the operator's figures beside their bars; OUTPUT=json fo
 	@images=$$(python3 -m e2e.images build --json) && \
 	SLUICEGATE_IMAGES=$$images python3 -m e2e.cluster exec -- $(BIN)/python -m bench.operator.first_token \
 	  --output $(or $(OUTPUT),table)
+
+bench-reload: ## the figures of a reload beside their bars, where vLLM and a GPU are; OUTPUT=json for programs
+	@python3 -m bench.reload.swap --output $(or $(OUTPUT),table)
+	@python3 -m bench.reload.rivals --output $(or $(OUTPUT),table)
 
 bench-rollout: venv ## the figures of rollouts beside their bars; OUTPUT=json for programs
 	@python -m bench.rollout.crowd --output $(or $(OUTPUT),table)

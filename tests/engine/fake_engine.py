@@ -44,12 +44,14 @@ class Rank:
             "architecture": "LlamaForCausalLM",
             "quantization": None,
             "device": "cpu",
+            "dtype": "float32",
             "element_bytes": 4,
             "tensor_parallel": 2,
             "other_parallel": 1,
             "compiled": False,
             "speculation": "ngram" if self.misbehaviour == "speculate" else None,
             "adapters": False,
+            "host_bytes": 0,
         }
 
     def stage(self, directory: str) -> Answer:
@@ -95,6 +97,7 @@ class FakeEngine:
         self.running = asyncio.Event()
         self.running.set()
         self.aborts = 0
+        self.emptied = False
         self._cache: dict[str, str] = {}
 
     def letter(self, prompt: str) -> str:
@@ -105,7 +108,18 @@ class FakeEngine:
     def mute(self) -> bool:
         return self.misbehaviour == "mute-once-switched" and self.ranks[-1].switched
 
-    async def pause_generation(self, *, mode: str, clear_cache: bool) -> None:
+    @property
+    def engine_core(self) -> FakeEngine:
+        """The client behind the client; this stand-in is both, and the renderer."""
+        return self
+
+    renderer = engine_core
+
+    async def clear_mm_cache_async(self) -> None:
+        self.emptied = True
+
+    async def pause_scheduler_async(self, *, mode: str, clear_cache: bool) -> None:
+        assert self.emptied, "its other half is about to be"
         assert (mode, clear_cache) == ("abort", True)
         self.running.clear()
         self._cache.clear()

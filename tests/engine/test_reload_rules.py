@@ -31,13 +31,16 @@ CPU = EngineFacts(
     architecture="LlamaForCausalLM",
     quantization=None,
     device="cpu",
+    dtype="bfloat16",
     element_bytes=2,
     tensor_parallel=1,
     other_parallel=1,
     compiled=False,
     speculation=None,
     adapters=False,
+    host_bytes=0,
 )
+CUDA = replace(CPU, device="cuda", compiled=True)
 
 
 def test_an_order_is_read_with_its_golden_prompts() -> None:
@@ -82,11 +85,35 @@ def test_an_engine_on_the_list_is_changed_its_way(ranks: int) -> None:
     assert way_for(replace(CPU, tensor_parallel=ranks)) is Way.EXCHANGE
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_on_a_gpu_weights_are_copied_compiled_or_not(compiled: bool) -> None:
+    assert way_for(replace(CUDA, compiled=compiled)) is Way.COPY
+
+
+@pytest.mark.parametrize(
+    ("change", "particular"),
+    [
+        ({"dtype": "float16"}, "UnsupportedDtype"),
+        ({"dtype": "float32"}, "UnsupportedDtype"),
+        ({"quantization": "fp8"}, "UnsupportedQuantization"),
+        ({"tensor_parallel": 2}, "UnsupportedParallelism"),
+        ({"speculation": "eagle3"}, "UnsupportedSpeculation"),
+        ({"adapters": True}, "UnsupportedAdapters"),
+    ],
+)
+def test_on_a_gpu_what_was_not_tested_there_needs_another_pod(
+    change: dict[str, Any], particular: str
+) -> None:
+    with pytest.raises(RefusedError, match=particular):
+        way_for(replace(CUDA, **change))
+
+
 @pytest.mark.parametrize(
     ("change", "particular"),
     [
         ({"architecture": "DeepseekV3ForCausalLM"}, "UnsupportedArchitecture"),
-        ({"device": "cuda"}, "UnsupportedArchitecture"),
+        ({"device": "tpu"}, "UnsupportedArchitecture"),
+        ({"dtype": "float64"}, "UnsupportedDtype"),
         ({"quantization": "awq"}, "UnsupportedQuantization"),
         ({"tensor_parallel": 4}, "UnsupportedParallelism"),
         ({"other_parallel": 2}, "UnsupportedParallelism"),
@@ -102,8 +129,16 @@ def test_an_engine_that_is_not_on_the_list_needs_another_pod(change: dict[str, A
     assert caught.value.message.startswith(f"{particular}: ")
 
 
-def test_staging_takes_the_weights_and_twice_the_largest() -> None:
-    assert staging_bytes([Tensor("F32", (10, 2)), Tensor("BF16", (5,))], 2) == 40 + 10 + 2 * 40
+WEIGHTS = [Tensor("F32", (10, 2)), Tensor("BF16", (5,))]
+
+
+def test_to_exchange_takes_the_weights_and_twice_the_largest() -> None:
+    assert staging_bytes(WEIGHTS, CPU, Way.EXCHANGE) == 40 + 10 + 2 * 40
+
+
+@pytest.mark.parametrize(("kept", "needed"), [(0, 100), (60, 40), (4096, 0)])
+def test_to_copy_takes_the_weights_twice_less_what_is_kept_for_it(kept: int, needed: int) -> None:
+    assert staging_bytes(WEIGHTS, replace(CUDA, host_bytes=kept), Way.COPY) == needed
 
 
 def test_staging_wants_memory_that_the_container_has() -> None:

@@ -28,7 +28,7 @@ class InstrumentedExtension(ReloadExtension):
         fault = _directory() / "fault"
         if not fault.exists() or int(fault.read_text()) != self.rank:
             return super().sluicegate_switch()
-        left = len(self._sluicegate_staged.exchange._pairs)
+        left = len(self._sluicegate_staged.way._pairs)
 
         def failing(pair: exchange.Pair) -> None:
             nonlocal left

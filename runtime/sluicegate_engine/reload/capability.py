@@ -24,20 +24,23 @@ class Way(StrEnum):
 
 @dataclass(frozen=True)
 class EngineFacts:
-    """What the engine says of itself. `element_bytes` is what one value of a weight takes.
+    """What the engine says of itself. One value of a weight is of `dtype` and takes `element_bytes`.
 
-    `other_parallel` is pipeline, data and context parallelism, multiplied.
+    `other_parallel` is pipeline, data and context parallelism, multiplied. `host_bytes` is what a rank has
+    taken of the host's memory already and keeps for reloads.
     """
 
     architecture: str
     quantization: str | None
     device: str
+    dtype: str
     element_bytes: int
     tensor_parallel: int
     other_parallel: int
     compiled: bool
     speculation: str | None
     adapters: bool
+    host_bytes: int
 
 
 @dataclass(frozen=True)
@@ -46,13 +49,29 @@ class Capability:
 
     architectures: frozenset[str]
     device: str
+    dtypes: frozenset[str]
     most_tensor_parallel: int
     may_be_compiled: bool
     way: Way
 
 
 CAPABILITIES = (
-    Capability(frozenset({"LlamaForCausalLM"}), "cpu", 2, may_be_compiled=False, way=Way.EXCHANGE),
+    Capability(
+        frozenset({"LlamaForCausalLM"}),
+        "cpu",
+        frozenset({"bfloat16", "float16", "float32"}),
+        most_tensor_parallel=2,
+        may_be_compiled=False,
+        way=Way.EXCHANGE,
+    ),
+    Capability(
+        frozenset({"LlamaForCausalLM"}),
+        "cuda",
+        frozenset({"bfloat16"}),
+        most_tensor_parallel=1,
+        may_be_compiled=True,
+        way=Way.COPY,
+    ),
 )
 
 
@@ -77,6 +96,13 @@ def _architecture(facts: EngineFacts) -> RefusedError | None:
         return None
     said = f"{facts.architecture} on {facts.device} is not among what is changed in place"
     return restart_required("UnsupportedArchitecture", said)
+
+
+def _dtype(facts: EngineFacts) -> RefusedError | None:
+    if any(facts.dtype in each.dtypes for each in _lines(facts)):
+        return None
+    said = f"weights of {facts.dtype} on {facts.device} are not changed in place"
+    return restart_required("UnsupportedDtype", said)
 
 
 def _quantization(facts: EngineFacts) -> RefusedError | None:
@@ -117,6 +143,7 @@ def _adapters(facts: EngineFacts) -> RefusedError | None:
 
 CHECKS: tuple[Callable[[EngineFacts], RefusedError | None], ...] = (
     _architecture,
+    _dtype,
     _quantization,
     _parallelism,
     _compilation,

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 
 PACKED = "cpu_linear"
 """Where vLLM's CPU backend keeps the function that holds a layer's repacked weights."""
+PIECE_BYTES = 64 << 20
+"""Weights are summed up, and moved, in pieces of this size: one takes about a millisecond on its way."""
 _PROBES = 8
-_MASK = (1 << 62) - 1
 _ODD = 2654435761
-_INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+_COLUMNS = 4096
+_WORD = 8
+_MIXERS = ((33, -49064778989728563), (33, -4265267296055464877))
+"""A shift and an odd factor each: those of MurmurHash's end, by which each bit bears on the whole sum."""
 _NOT_FINITE = {
     torch.bfloat16: (torch.int16, 0x7F80),
     torch.float16: (torch.int16, 0x7C00),
@@ -21,37 +25,69 @@ _NOT_FINITE = {
 _SCAN_ELEMENTS = 1 << 19
 """Half a million values stay in a processor's cache."""
 
-
-def checksum(tensor: torch.Tensor) -> int:
-    """Depends on every bit of the tensor and on where it stands."""
-    flat = tensor.detach().contiguous().reshape(-1)
-    bits = flat.view(_INTEGERS[tensor.element_size()])
-    columns = next(width for width in (4096, 64, 1) if bits.numel() % width == 0)
-    table = bits.view(-1, columns)
-    rows, sums = table.sum(1, dtype=torch.int64), table.sum(0, dtype=torch.int64)
-    return int((_weighted(rows) * 31 + _weighted(sums)).item()) & _MASK
+Sums = Sequence[torch.Tensor]
 
 
-def fingerprints(model: torch.nn.Module) -> dict[str, int]:
-    """A number for each parameter, and one for each layer whose weights are packed away.
+def as_bytes(tensor: torch.Tensor) -> torch.Tensor:
+    """The same memory as a row of bytes. The tensor is contiguous."""
+    return tensor.detach().view(-1).view(torch.uint8)
+
+
+def pieces(*tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
+    """Tensors of equal size side by side, as bytes, cut into pieces."""
+    rows = [as_bytes(tensor) for tensor in tensors]
+    for begin in range(0, rows[0].numel(), PIECE_BYTES):
+        yield tuple(row[begin : begin + PIECE_BYTES] for row in rows)
+
+
+def sums(piece: torch.Tensor) -> list[torch.Tensor]:
+    """64-bit sums that depend on every bit of a piece's bytes and on where it stands.
+
+    The piece is taken for a table of words and its rows and columns are added up: no cast, no copy of it, and
+    two passes at the speed of its memory.
+    """
+    table_bytes = piece.numel() // (_COLUMNS * _WORD) * _COLUMNS * _WORD
+    table, rest = piece[:table_bytes].view(torch.int64).view(-1, _COLUMNS), piece[table_bytes:]
+    found = [table.sum(1), table.sum(0)] if table_bytes else []
+    if rest.numel():
+        words = torch.zeros(-(-rest.numel() // _WORD), dtype=torch.int64, device=rest.device)
+        words.view(torch.uint8)[: rest.numel()] = rest
+        found.append(words)
+    return found
+
+
+def fingerprint(tensor: torch.Tensor) -> list[torch.Tensor]:
+    """The sums of all its pieces; they stay on the tensor's device."""
+    return [each for (piece,) in pieces(tensor.contiguous()) for each in sums(piece)]
+
+
+def fingerprints(model: torch.nn.Module) -> dict[str, Sums]:
+    """The sums of each parameter, and of each layer whose weights are packed away.
 
     Nobody can read those. They are told by what they make of fixed inputs, which each of them bears on; call
     this from one thread only, for the kernels share their scratch space.
     """
     with torch.inference_mode():
-        sums = {name: checksum(each) for name, each in model.named_parameters() if each.numel()}
+        found: dict[str, Sums] = {
+            name: fingerprint(each) for name, each in model.named_parameters() if each.numel()
+        }
         for name, layer in model.named_modules():
             if PACKED in layer.__dict__:
-                sums[f"{name}.{PACKED}"] = checksum(_answer(layer))
-        return sums
+                found[f"{name}.{PACKED}"] = fingerprint(_answer(layer))
+        return found
 
 
-def digest(sums: Mapping[str, int]) -> str:
+def digest(found: Mapping[str, Sums]) -> str:
     """All sums in one: 16 hex digits."""
-    total = 0
-    for name in sorted(sums):
-        total = (total * 1000003 + sums[name] + sum(name.encode())) & _MASK
-    return f"{total:016x}"
+    row = torch.cat(list(_in_order(found)))
+    mixed = row + torch.arange(row.numel(), device=row.device) * _ODD
+    for shift, factor in _MIXERS:
+        mixed = (mixed ^ (mixed >> shift & (1 << 64 - shift) - 1)) * factor
+    return f"{int(mixed.sum().item()) % (1 << 64):016x}"
+
+
+def _in_order(found: Mapping[str, Sums]) -> Iterable[torch.Tensor]:
+    return (each for name in sorted(found) for each in found[name])
 
 
 def is_finite(tensor: torch.Tensor) -> bool:
@@ -72,8 +108,3 @@ def _answer(layer: Any) -> torch.Tensor:
     probes = (1 - 2 * signs).view(_PROBES, inputs).to(layer.weight.dtype)
     answer: torch.Tensor = getattr(layer, PACKED)(probes, layer.weight, None)
     return answer
-
-
-def _weighted(values: torch.Tensor) -> torch.Tensor:
-    places = torch.arange(values.numel(), device=values.device) * _ODD + 97
-    return (values * places).sum()

@@ -30,8 +30,10 @@ class EngineOrders:
         """What the engine answers: of an order to its ranks, one answer each. Raises whatever it raises."""
         engine = self._application.state.engine_client
         if name == PAUSE:
-            # What is left in the engine ends as aborted, and no block of its caches outlives its weights.
-            return await engine.pause_generation(mode="abort", clear_cache=True)
+            # What is left in the engine ends as aborted, and no block of its caches outlives its weights. It
+            # is pause_generation without its last 20 ms, a sleep for late outputs: the gate waits for those.
+            await engine.renderer.clear_mm_cache_async()
+            return await engine.engine_core.pause_scheduler_async(mode="abort", clear_cache=True)
         if name == RESUME:
             return await engine.resume_generation()
         if name not in RANK_ORDERS:

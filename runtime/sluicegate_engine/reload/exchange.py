@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from vllm.model_executor.model_loader.utils import process_weights_after_loading
 
-from sluicegate_engine.reload.checksums import PACKED
+from sluicegate_engine.reload.checksums import PACKED, digest, fingerprints
 from sluicegate_engine.reload.refusal import restart_required
 from sluicegate_engine.reload.shadow import build_shadow, load
 
@@ -61,10 +61,9 @@ class Exchange:
         # Else the C library keeps what is given back: of 800 MB of weights 800 MB after five reloads.
         ctypes.CDLL(None).malloc_trim(0)
 
-    @property
-    def other(self) -> torch.nn.Module:
-        """The model that does not serve: the staged one, and after a switch the one before."""
-        return self._shadow
+    def other_digest(self) -> str:
+        """Of the weights that do not serve: the staged ones, and after a switch the ones before."""
+        return digest(fingerprints(self._shadow))
 
 
 def exchange(pair: Pair) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from sluicegate_engine.reload.capability import EngineFacts, Way
 from sluicegate_engine.reload.refusal import restart_required
 from sluicegate_engine.reload.snapshot import Tensor
 
@@ -43,12 +44,13 @@ def container_room(root: Path = Path("/sys/fs/cgroup")) -> Room | None:
     return None
 
 
-def staging_bytes(tensors: Iterable[Tensor], element_bytes: int) -> int:
-    """What all ranks together take to stage these tensors, a value of which takes `element_bytes` in memory.
-
-    Of the largest, which are the embeddings, the CPU backend keeps a repacked copy beside the plain one.
-    """
-    sizes = [tensor.elements * element_bytes for tensor in tensors]
+def staging_bytes(tensors: Iterable[Tensor], facts: EngineFacts, way: Way) -> int:
+    """What all ranks together have yet to take to stage these tensors, in the dtype that the engine has."""
+    sizes = [tensor.elements * facts.element_bytes for tensor in tensors]
+    if way is Way.COPY:
+        # One copy of what serves and one of what is staged, kept once taken. One rank.
+        return max(0, 2 * sum(sizes) - facts.host_bytes)
+    # Of the largest, which are the embeddings, the CPU backend keeps a repacked copy beside the plain one.
     return sum(sizes) + 2 * max(sizes)
 
 

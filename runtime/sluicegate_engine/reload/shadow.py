@@ -10,6 +10,10 @@ import copy
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +23,7 @@ from vllm.config import CompilationMode
 from vllm.model_executor.model_loader.utils import initialize_model
 from vllm.utils.torch_utils import set_default_torch_dtype
 
-from sluicegate_engine.reload.checksums import is_finite
+from sluicegate_engine.reload.checksums import as_bytes, is_finite
 from sluicegate_engine.reload.refusal import RefusedError
 
 
@@ -46,41 +50,68 @@ def build_shadow(config: Any) -> torch.nn.Module:
         return initialize_model(vllm_config=config, model_config=config.model_config).eval()
 
 
-def load(shadow: torch.nn.Module, directory: Path, cancelled: threading.Event) -> None:
-    """Fill every parameter from the checkpoint.
+def load(shadow: torch.nn.Module, directory: Path, cancelled: threading.Event, threads: int = 1) -> None:
+    """Fill every parameter from the checkpoint. Several threads take one of torch's each.
 
     Raises RefusedError CheckpointIncomplete where the checkpoint leaves a parameter out, NotFinite where a
     value is NaN, infinite or left out, CheckpointCorrupt where a file cannot be read, and CancelledError.
     """
     parameters = dict(shadow.named_parameters())
-    with torch.no_grad():
-        for parameter in parameters.values():
-            # All bits set is NaN in every floating dtype: what no loader writes is found out below.
-            parameter.data.view(torch.uint8).fill_(0xFF)
-        loaded = shadow.load_weights(_tensors(directory, cancelled))
-    if missing := sorted(parameters.keys() - loaded):
-        raise RefusedError(
-            "CheckpointIncomplete", f"the checkpoint has no values for {missing[0]} ({len(missing)} such)"
-        )
-    for name, parameter in parameters.items():
-        _stop_if(cancelled)
-        if not is_finite(parameter):
+    alone = (lambda: torch.set_num_threads(1)) if threads > 1 else None
+    with ThreadPoolExecutor(threads, "sluicegate-loading", alone) as pool:
+        list(pool.map(_poison, parameters.values()))
+        parts = pool.map(lambda part: _load(shadow, part, cancelled), _parts(directory, threads))
+        loaded: set[str] = set().union(*parts)
+        if missing := sorted(parameters.keys() - loaded):
             raise RefusedError(
-                "NotFinite", f"{name} holds NaN or infinity, or the checkpoint leaves a part of it out"
+                "CheckpointIncomplete", f"the checkpoint has no values for {missing[0]} ({len(missing)} such)"
             )
+        for name, finite in zip(parameters, pool.map(is_finite, parameters.values()), strict=True):
+            stop_if(cancelled)
+            if not finite:
+                raise RefusedError(
+                    "NotFinite", f"{name} holds NaN or infinity, or the checkpoint leaves a part of it out"
+                )
 
 
-def _tensors(directory: Path, cancelled: threading.Event) -> Iterator[tuple[str, torch.Tensor]]:
-    for file in sorted(directory.glob("*.safetensors")):
-        try:
-            with safe_open(file, "pt") as opened:
-                for name in opened.keys():  # noqa: SIM118 - not a mapping
-                    _stop_if(cancelled)
-                    yield name, opened.get_tensor(name)
-        except (OSError, ValueError) as error:
-            raise RefusedError("CheckpointCorrupt", f"{file.name}: {error}") from error
-
-
-def _stop_if(cancelled: threading.Event) -> None:
+def stop_if(cancelled: threading.Event) -> None:
+    """Raises CancelledError once staging is given up."""
     if cancelled.is_set():
         raise CancelledError
+
+
+def _poison(parameter: torch.Tensor) -> None:
+    """All bits set is NaN in every floating dtype: what no loader writes is found out by it."""
+    as_bytes(parameter).fill_(0xFF)
+
+
+def _parts(directory: Path, count: int) -> list[list[tuple[Path, str]]]:
+    """The checkpoint's tensors, as file and name, in parts of about equal size."""
+    found: list[tuple[Path, str]] = []
+    for file in sorted(directory.glob("*.safetensors")):
+        with _opened(file) as opened:
+            found += ((file, name) for name in opened.keys())  # noqa: SIM118 - not a mapping
+    return [found[number::count] for number in range(count)]
+
+
+def _load(shadow: Any, part: list[tuple[Path, str]], cancelled: threading.Event) -> set[str]:
+    with torch.no_grad():
+        loaded: set[str] = shadow.load_weights(_tensors(part, cancelled))
+    return loaded
+
+
+def _tensors(part: list[tuple[Path, str]], cancelled: threading.Event) -> Iterator[tuple[str, torch.Tensor]]:
+    for file, entries in groupby(part, key=itemgetter(0)):
+        with _opened(file) as opened:
+            for _, name in entries:
+                stop_if(cancelled)
+                yield name, opened.get_tensor(name)
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[Any]:
+    try:
+        with safe_open(file, "pt") as opened:
+            yield opened
+    except (OSError, ValueError) as error:
+        raise RefusedError("CheckpointCorrupt", f"{file.name}: {error}") from error

@@ -19,7 +19,7 @@ from sluicegate_engine.admission import Admission
 from sluicegate_engine.fatal import FatalError
 from sluicegate_engine.link import Command, SupervisorLink
 from sluicegate_engine.pointer import Target, snapshot_directory
-from sluicegate_engine.reload.capability import EngineFacts, way_for
+from sluicegate_engine.reload.capability import EngineFacts, Way, way_for
 from sluicegate_engine.reload.committed import Committed, write_committed
 from sluicegate_engine.reload.memory import container_room, require_room, staging_bytes
 from sluicegate_engine.reload.order import Mode, Order
@@ -107,19 +107,19 @@ class Transaction:
         """Everything that can be found wrong while serving, and the new weights laid ready."""
         pod, target = self._pod, self._order.target
         facts = await self._unless_cancelled(pod.ranks.describe())
-        way_for(facts)
+        way = way_for(facts)
         self._progress.enter(ReloadPhase.INGESTING)
         await self._unless_cancelled(pod.store.ingest(target, (pod.serving, target)))
         self._progress.enter(ReloadPhase.STAGING)
-        await self._unless_cancelled(asyncio.to_thread(self._inspect, facts))
+        await self._unless_cancelled(asyncio.to_thread(self._inspect, facts, way))
         await self._unless_cancelled(pod.ranks.stage(snapshot_directory(pod.models, target)))
 
-    def _inspect(self, facts: EngineFacts) -> None:
+    def _inspect(self, facts: EngineFacts, way: Way) -> None:
         pod = self._pod
         serving = read_snapshot(snapshot_directory(pod.models, pod.serving))
         wanted = read_snapshot(snapshot_directory(pod.models, self._order.target))
         compare(serving, wanted)
-        require_room(container_room(), staging_bytes(wanted.tensors.values(), facts.element_bytes))
+        require_room(container_room(), staging_bytes(wanted.tensors.values(), facts, way))
 
     async def _refuse(self, error: RefusedError) -> None:
         """End without having touched what serves, and give back what was staged."""
@@ -182,8 +182,8 @@ class Transaction:
             await ranks.switch()
             self._progress.enter(ReloadPhase.CHECKING)
             _require_equal(after, await ranks.checksums(staged=False))
-            self._progress.enter(ReloadPhase.PROVING)
             await ranks.resume()
+            self._progress.enter(ReloadPhase.PROVING)
             await self._prove()
             self._stop_if_cancelled()
             self._commit()

@@ -14,13 +14,17 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sluicegate_engine.reload.capability import EngineFacts, Way, way_for
 from sluicegate_engine.reload.refusal import RefusedError, restart_required
 
 if TYPE_CHECKING:
+    from sluicegate_engine.reload.accelerator import Accelerator
     from sluicegate_engine.reload.exchange import Exchange
+    from sluicegate_engine.reload.inplace import InPlaceCopy
 
 Answer = dict[str, Any]
 _NICE = 10
@@ -51,8 +55,8 @@ def _failure(error: Exception) -> Answer:
 class _Stage:
     """Weights that lie or will lie ready; `answer` is there when they do, or when it has failed."""
 
-    def __init__(self, exchange: Exchange, directory: Path) -> None:
-        self.exchange = exchange
+    def __init__(self, way: Exchange | InPlaceCopy, directory: Path) -> None:
+        self.way = way
         self.answer: Answer | None = None
         self._directory = directory
         self._cancelled = threading.Event()
@@ -69,14 +73,14 @@ class _Stage:
         # Staging yields to the engine on a busy processor.
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
         try:
-            self.exchange.fill(self._directory, self._cancelled)
+            self.way.fill(self._directory, self._cancelled)
             self.answer = {"ok": True, "seconds": time.perf_counter() - began}
         except Exception as error:
             self.answer = _failure(error)
 
     def _free(self) -> None:
         self._filling.join()
-        self.exchange.free()
+        self.way.free()
 
 
 class ReloadExtension:
@@ -84,35 +88,18 @@ class ReloadExtension:
 
     vllm_config: Any
     model_runner: Any
+    device: Any
 
     @never_raises
     def sluicegate_describe(self) -> Answer:
         """What decides whether the model can be changed in place; see capability.EngineFacts."""
-        from vllm.config import CompilationMode
-
-        config = self.vllm_config
-        model, parallel = config.model_config, config.parallel_config
-        speculation = config.speculative_config
-        return {
-            "architecture": model.architecture,
-            "quantization": model.quantization,
-            "device": str(config.device_config.device_type),
-            "element_bytes": model.dtype.itemsize,
-            "tensor_parallel": parallel.tensor_parallel_size,
-            "other_parallel": parallel.world_size_across_dp // parallel.tensor_parallel_size,
-            "compiled": config.compilation_config.mode != CompilationMode.NONE,
-            "speculation": None if speculation is None else speculation.method,
-            "adapters": config.lora_config is not None,
-        }
+        return asdict(self._sluicegate_facts)
 
     @never_raises
     def sluicegate_stage(self, directory: str) -> None:
         """Begin to lay the weights of this folder ready; `sluicegate_staging` tells how it goes."""
-        from sluicegate_engine.reload.exchange import Exchange
-
         self._sluicegate_drop()
-        exchange = Exchange(self.model_runner.get_model(), self.vllm_config)
-        self.__dict__["_sluicegate_stage"] = _Stage(exchange, Path(directory))
+        self.__dict__["_sluicegate_stage"] = _Stage(self._sluicegate_way(), Path(directory))
 
     @never_raises
     def sluicegate_staging(self) -> Answer:
@@ -123,27 +110,69 @@ class ReloadExtension:
     @never_raises
     def sluicegate_checksum(self, staged: bool) -> Answer:
         """The digest of the weights that serve, or of those that don't."""
+        if staged:
+            return {"digest": self._sluicegate_staged.way.other_digest()}
         from sluicegate_engine.reload.checksums import digest, fingerprints
 
-        model = self._sluicegate_staged.exchange.other if staged else self.model_runner.get_model()
-        return {"digest": digest(fingerprints(model))}
+        return {"digest": digest(fingerprints(self.model_runner.get_model()))}
 
     @never_raises
     def sluicegate_switch(self) -> Answer:
         """Let the staged weights serve. Nothing may be in flight."""
         began = time.perf_counter()
-        self._sluicegate_staged.exchange.switch()
+        self._sluicegate_staged.way.switch()
         return {"seconds": time.perf_counter() - began}
 
     @never_raises
     def sluicegate_restore(self) -> None:
         """Let the weights serve that served before the switch, however far that came."""
-        self._sluicegate_staged.exchange.restore()
+        self._sluicegate_staged.way.restore()
 
     @never_raises
     def sluicegate_release(self) -> None:
         """Give up what does not serve. A staging under way ends soon after."""
         self._sluicegate_drop()
+
+    @property
+    def _sluicegate_facts(self) -> EngineFacts:
+        from vllm.config import CompilationMode
+
+        config = self.vllm_config
+        model, parallel = config.model_config, config.parallel_config
+        speculation, copy = config.speculative_config, self.__dict__.get("_sluicegate_copy")
+        return EngineFacts(
+            architecture=model.architecture,
+            quantization=model.quantization,
+            device=str(config.device_config.device_type),
+            dtype=str(model.dtype).removeprefix("torch."),
+            element_bytes=model.dtype.itemsize,
+            tensor_parallel=parallel.tensor_parallel_size,
+            other_parallel=parallel.world_size_across_dp // parallel.tensor_parallel_size,
+            compiled=config.compilation_config.mode != CompilationMode.NONE,
+            speculation=None if speculation is None else speculation.method,
+            adapters=config.lora_config is not None,
+            host_bytes=0 if copy is None else copy.host_bytes,
+        )
+
+    def _sluicegate_way(self) -> Exchange | InPlaceCopy:
+        """How new weights are brought in. What copies has memory of its own, and is the same for ever."""
+        model = self.model_runner.get_model()
+        if way_for(self._sluicegate_facts) is Way.EXCHANGE:
+            from sluicegate_engine.reload.exchange import Exchange
+
+            return Exchange(model, self.vllm_config)
+        copy: InPlaceCopy | None = self.__dict__.get("_sluicegate_copy")
+        if copy is None:
+            from sluicegate_engine.reload.inplace import InPlaceCopy
+
+            copy = InPlaceCopy(model, self.vllm_config, self._sluicegate_accelerator())
+            self.__dict__["_sluicegate_copy"] = copy
+        return copy
+
+    def _sluicegate_accelerator(self) -> Accelerator:
+        from sluicegate_engine.reload.accelerator import Cuda
+
+        return Cuda(self.device)
 
     @property
     def _sluicegate_staged(self) -> _Stage:
