@@ -32,12 +32,9 @@ class Rollout(Model):
     """How a new version or new engine settings take over."""
 
     strategy: Annotated[Strategy, Change.OPERATOR] = Strategy.BLUE_GREEN
-    """Whether the old pods serve until the new ones do (BlueGreen), or go first, for want of room for both
-    (Swap): then nobody answers until the new ones are verified or, if they fail, the old ones are back. A
-    person promotes before a swap begins, no pause holds one that has, and its first answer promotes it.
-    HotReload brings another modelVersion into the running pods, one after another: a person promotes, and a
-    pause holds, before the first of them changes. What cannot come so comes by BlueGreen, and
-    status.rollout.notInPlace says why."""
+    """How the new version takes over. BlueGreen: the old pods serve until the new ones do. Swap, for want of
+    room: the old ones go first, nobody answers meanwhile, and a person promotes before it begins. HotReload:
+    another modelVersion comes into the running pods; what cannot comes by BlueGreen (rollout.notInPlace)."""
     capacity: Annotated[Capacity, Change.OPERATOR] = Capacity.SURGE
     """What becomes of new pods that no node has room for, with strategy BlueGreen. Surge: they are given up
     at the progress deadline. Wait: they wait for as long as it takes, and the deadline counts from then.
