@@ -291,7 +291,7 @@ def there_is_no_room_for_two(cluster: Cluster, choose: random.Random) -> None:
 def pods_are_to_change(cluster: Cluster, choose: random.Random) -> None:
     """Another version comes into running pods: they change, or will not, or cannot, or take their time."""
     version, policy = choose.choice(VERSIONS), {"strategy": "HotReload", "capacity": "Surge"}
-    replicas = choose.choice((1, 2, 4, 4, 4))
+    replicas = choose.choice((1, 3, 5, 5, 5))
     cluster.edit(replicas=replicas, engine={"device": "CPU"}, paused=False, rollout=policy)
     for _ in range(12):
         cluster.turn()
@@ -423,7 +423,7 @@ DAMAGE = (
     *[a_job_tries_it] * 5,
     *[a_webhook_is_asked] * 3,
     *[what_takes_over_is_observed] * 8,
-    *[there_is_no_room_for_two] * 7,
+    *[there_is_no_room_for_two] * 10,
     *[pods_are_to_change] * 20,
     *[containers_start_again] * 2,
     what_failed_is_tried_again,

@@ -46,7 +46,7 @@ CALLS_AND_WRITES = (
     Reload,
     CancelReload,
 )
-PAIRS = 16_000
+PAIRS = 20_000
 EACH_AT_LEAST = 50
 LONGEST_WAY = 60
 
