@@ -6,10 +6,16 @@ import pytest
 from tests.faults.conftest import Count
 from tests.faults.judging import none_wrong
 from tests.faults.people import moments, problems
-from tests.sim.minds import CALM, MINDS
+from tests.sim.minds import CALM, IN_PLACE, MINDS
+
+EACH = [
+    pytest.param(name, marks=pytest.mark.nightly if name.startswith(IN_PLACE) else ())
+    for name in MINDS
+    if not name.endswith(CALM)
+]
 
 
-@pytest.mark.parametrize("mind", [each for each in MINDS if not each.endswith(CALM)])
+@pytest.mark.parametrize("mind", EACH)
 def test_a_rollout_ends_as_people_asked_last_whenever_they_did(
     mind: str, nightly: bool, count: Count
 ) -> None:

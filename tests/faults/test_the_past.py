@@ -13,6 +13,8 @@ REPLACED = (
     "manual-promotion",
     "aborted",
     "rolled-back",
+    "hot-reload-rolled-back",
+    "hot-reload-regression",
     "regression-observed",
     "crash-after-cutover",
     "wrong-golden-answer",

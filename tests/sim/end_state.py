@@ -21,6 +21,8 @@ State = dict[str, Any]
 LONGEST_SHOWN = 120
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)")
+_SEQUENCE = re.compile(r'\\*"sequence\\*": \d+,(?:\\n)*\s*')
+"""How many changes of what pods serve came before is told there, and so how often somebody thought anew."""
 _COMPARED = (
     resources.MODEL_VERSION,
     resources.LLM_DEPLOYMENT,
@@ -49,7 +51,7 @@ def end_state(world: World) -> State:
         if not (kind is resources.CONTROLLER_REVISION and outcome(each) == Outcome.SUPERSEDED)
     }
     found["pods"] = sorted(_pods(world))
-    text = _TIME.sub("<time>", json.dumps(found, sort_keys=True))
+    text = _SEQUENCE.sub("", _TIME.sub("<time>", json.dumps(found, sort_keys=True)))
     for rollout, target in _targets(server):
         text = text.replace(rollout, f"<{target}>")
     state: State = json.loads(text)
