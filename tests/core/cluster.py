@@ -611,10 +611,11 @@ class Cluster:
         return self._runtime(order.pod)
 
     def _check_switch(self, order: Reload) -> None:
-        """One pod after another, and none but to what another one has changed to or all have at hand."""
+        """One pod after another. Those that are going serve nobody and do not count."""
         if order.body["mode"] != "Switch":
             return
-        others = [self.engine(pod) for pod in self.pods() if pod["metadata"]["uid"] != order.pod_uid]
+        staying = [pod for pod in self.pods() if not terminating(pod)]
+        others = [self.engine(pod) for pod in staying if pod["metadata"]["uid"] != order.pod_uid]
         at_it = [each for each in others if each.order and each.order.body["mode"] == "Switch"]
         busy = [each for each in at_it if each.order and each.order.outcome is None]
         assert not busy, f"{order.pod} changes while another one does"

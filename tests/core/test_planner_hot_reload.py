@@ -14,6 +14,7 @@ from tests.builders import (
     ADeployment,
     a_golden_prompt,
     a_model_version,
+    digest,
     ended,
     tried_version,
     with_golden_prompts,
@@ -28,6 +29,7 @@ from sluicegate.core.conditions import timestamp
 from sluicegate.core.plan import Apply, Ask, CancelReload, Create, Delete, Inquire, Reload
 
 IN_PLACE = {"strategy": "HotReload", "observeSeconds": 5}
+V1_POINTER = {"version": "v1", "digest": digest("v1")}
 
 
 def serving(replicas: int = 2, **rollout: Any) -> Cluster:
@@ -428,6 +430,18 @@ def test_a_first_pod_that_answers_as_another_version_lets_none_follow() -> None:
     cluster.settle()
     in_its_pods(cluster, "v1")
     assert endings(cluster)[0] == ("v2", "RolledBack", "ProgressDeadlineExceeded")
+
+
+def test_a_first_pod_that_has_started_again_unnoticed_is_asked_what_it_serves() -> None:
+    cluster = changing()
+    turn_until(cluster, lambda: served(cluster) == ["v1", "v2"])
+    cluster.reconcile()
+    first = next(pod for pod in cluster.pods() if cluster.served(pod) == "v2")
+    # when it says one thing at its control port and does another
+    cluster.engines[first["metadata"]["uid"]] = replace(cluster.engine(first), pointer=V1_POINTER, order=None)
+    cluster.settle()
+    # then it is told once more
+    in_its_pods(cluster, "v2")
 
 
 def test_a_first_pod_that_the_webhook_does_not_want_changes_back() -> None:

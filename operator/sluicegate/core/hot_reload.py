@@ -314,7 +314,11 @@ def _questions(known: World, first: Colour) -> Iterator[Action]:
     answer, url = known.seen.answers.get(_subject(first)), pod_url(first.pods[0])
     if answer is not None and answer.version == first.version:
         yield from gates.questions(known, first)
-    elif url is not None and (answer is None or not control.recent(answer.at, known.now)):
+        return
+    if answer is not None and answer.version is not None:
+        # It may serve something else by now than it said.
+        yield from _listen(known, first.pods[0])
+    if url is not None and (answer is None or not control.recent(answer.at, known.now)):
         yield Ask(_subject(first), url, served_model_name(known.deployment), "the first pod has to answer")
 
 
