@@ -66,7 +66,7 @@ WORLDS = tests/core/test_planner_properties.py
 quick: venv ## the fast loop: every test that needs neither API server nor vLLM, but for what is generated or simulated
 	@pytest -q $(PARALLEL) tests --ignore=tests/contract --ignore=tests/faults --ignore=tests/fuzz --ignore=$(WORLDS)
 
-core: venv ## the decisions: twenty thousand generated worlds, and every branch taken by the tables
+core: venv ## the decisions: 21,000 generated worlds, and every branch taken by the tables
 	@pytest -q $(PARALLEL) $(WORLDS)
 	@pytest -q $(PARALLEL) tests/core --ignore=$(WORLDS) \
 	  --cov=sluicegate.core --cov-branch --cov-fail-under=100 --cov-report=term-missing:skip-covered

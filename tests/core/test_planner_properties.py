@@ -46,7 +46,7 @@ CALLS_AND_WRITES = (
     Reload,
     CancelReload,
 )
-PAIRS = 20_000
+PAIRS = 21_000
 EACH_AT_LEAST = 50
 LONGEST_WAY = 60
 
