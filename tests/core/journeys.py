@@ -22,6 +22,26 @@ def a_settled_cluster(deployment: ADeployment | None = None) -> Cluster:
     return cluster
 
 
+def step(cluster: Cluster) -> str | None:
+    """Where the rollout stands, as the status tells."""
+    found: str | None = cluster.status.get("rollout", {}).get("step")
+    return found
+
+
+def endings(cluster: Cluster) -> list[tuple[str, str, str]]:
+    """Version, outcome and reason of each rollout in the history, the last first."""
+    return [(each["version"], each["outcome"], each["reason"]) for each in cluster.status["history"]]
+
+
+def turn_until(cluster: Cluster, holds: Callable[[], bool]) -> None:
+    """Nothing is done where it holds already."""
+    for _ in range(60):
+        if holds():
+            return
+        cluster.turn()
+    raise AssertionError(f"it never comes to that: {cluster.status.get('rollout')}")
+
+
 def moments(cluster: Cluster, passes: int = 40) -> Iterator[Cluster]:
     """A fork of the cluster before each pass, the kubelets' doings apart, until it is settled."""
     cluster = cluster.fork()

@@ -21,7 +21,7 @@ from tests.builders import (
 )
 from tests.core.cluster import Cluster
 from tests.core.engines import Order
-from tests.core.journeys import a_settled_cluster, kills, moments
+from tests.core.journeys import a_settled_cluster, endings, kills, moments, step, turn_until
 from tests.core.measured import measured
 
 from sluicegate.core import naming
@@ -53,18 +53,6 @@ def at(wanted: str, cluster: Cluster) -> Cluster:
     return cluster
 
 
-def turn_until(cluster: Cluster, holds: Callable[[], bool]) -> None:
-    for _ in range(60):
-        if holds():
-            return
-        cluster.turn()
-    raise AssertionError(f"it never comes to that: {cluster.status.get('rollout')}")
-
-
-def step(cluster: Cluster) -> str | None:
-    return cluster.status.get("rollout", {}).get("step")
-
-
 def message(cluster: Cluster) -> str:
     return str(cluster.status["rollout"]["message"])
 
@@ -79,10 +67,6 @@ def told(cluster: Cluster) -> list[tuple[str, str]]:
 
 def orders(cluster: Cluster) -> list[Reload]:
     return [each for each in cluster.log if isinstance(each, Reload)]
-
-
-def endings(cluster: Cluster) -> list[tuple[str, str, str]]:
-    return [(each["version"], each["outcome"], each["reason"]) for each in cluster.status["history"]]
 
 
 def pointers(cluster: Cluster) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 from tests.builders import READY, STARTING, ADeployment, ended, waiting
 from tests.core.cluster import Cluster
 from tests.core.frozen import thawed
-from tests.core.journeys import a_settled_cluster, kills
+from tests.core.journeys import a_settled_cluster, endings, kills, step, turn_until
 from tests.core.measured import measured
 
 from sluicegate.core import naming
@@ -39,22 +39,6 @@ def observing(replicas: int = 1, **rollout: Any) -> Cluster:
     cluster.reconcile()
     assert step(cluster) == "Observing"
     return cluster
-
-
-def turn_until(cluster: Cluster, holds: Callable[[], bool]) -> None:
-    for _ in range(60):
-        if holds():
-            return
-        cluster.turn()
-    raise AssertionError(f"it never comes to that: {cluster.status.get('rollout')}")
-
-
-def step(cluster: Cluster) -> str | None:
-    return cluster.status.get("rollout", {}).get("step")
-
-
-def endings(cluster: Cluster) -> list[tuple[str, str, str]]:
-    return [(each["version"], each["outcome"], each["reason"]) for each in cluster.status["history"]]
 
 
 def reasons(cluster: Cluster) -> dict[str, str]:

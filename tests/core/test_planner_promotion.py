@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.builders import STARTING, ADeployment, unschedulable
 from tests.core.cluster import Cluster
-from tests.core.journeys import a_cluster, a_settled_cluster, moments
+from tests.core.journeys import a_cluster, a_settled_cluster, moments, step
 
 from sluicegate.core.plan import Create, Delete
 
@@ -49,11 +49,6 @@ def paused_with_new_pods() -> Cluster:
     cluster.edit(**PAUSED)
     cluster.turn()
     return cluster
-
-
-def step(cluster: Cluster) -> str | None:
-    found: str | None = cluster.status.get("rollout", {}).get("step")
-    return found
 
 
 def reasons(cluster: Cluster) -> dict[str, str]:

@@ -10,17 +10,13 @@ import pytest
 from tests.builders import STARTING, ended
 from tests.core.cluster import Cluster
 from tests.core.frozen import thawed
-from tests.core.journeys import JOURNEYS, a_cluster, a_settled_cluster, begun, kills
+from tests.core.journeys import JOURNEYS, a_cluster, a_settled_cluster, begun, endings, kills
 
 from sluicegate.core import naming
 from sluicegate.core.objects import annotation
 from sluicegate.core.plan import Apply, Delete
 
 LOOPS = ended("CUDA error", restarts=3)
-
-
-def endings(cluster: Cluster) -> list[tuple[str, str, str]]:
-    return [(each["version"], each["outcome"], each["reason"]) for each in cluster.status["history"]]
 
 
 def failing() -> Cluster:

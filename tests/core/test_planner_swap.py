@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.builders import STARTING, ADeployment, a_pod, ended, unschedulable
 from tests.core.cluster import Cluster
-from tests.core.journeys import a_settled_cluster, moments
+from tests.core.journeys import a_settled_cluster, endings, moments, step
 
 from sluicegate.core import naming
 from sluicegate.core.conditions import timestamp
@@ -67,10 +67,6 @@ def turn_until(cluster: Cluster, holds: Callable[[], bool]) -> None:
     raise AssertionError(f"it never comes to that: {cluster.status.get('rollout')}")
 
 
-def step(cluster: Cluster) -> str | None:
-    return cluster.status.get("rollout", {}).get("step")
-
-
 def exposed(cluster: Cluster) -> str:
     return cluster.version_of(annotation(cluster.service, naming.EXPOSES) or "")
 
@@ -83,10 +79,6 @@ def wanted(cluster: Cluster) -> dict[str, int]:
 
 def with_pods(cluster: Cluster) -> set[str]:
     return {cluster.version_of(labels(pod)[naming.ROLLOUT]) for pod in cluster.pods()}
-
-
-def endings(cluster: Cluster) -> list[tuple[str, str, str]]:
-    return [(each["version"], each["outcome"], each["reason"]) for each in cluster.status["history"]]
 
 
 def said(cluster: Cluster) -> str:

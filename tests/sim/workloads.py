@@ -194,34 +194,22 @@ async def delete_everything(stage: Stage) -> None:
     stage.delete(LLM_DEPLOYMENT, "chat")
 
 
-async def a_bad_version(stage: Stage) -> None:
-    stage.world.kubelet.trouble["v2"] = "crash"
-    stage.edit(modelVersion="v2")
+def a_version_in_trouble(trouble: str) -> Change:
+    """Another version, which this happens to."""
+
+    async def change(stage: Stage) -> None:
+        stage.world.kubelet.trouble["v2"] = trouble
+        stage.edit(modelVersion="v2")
+
+    return change
 
 
-async def a_version_that_answers_otherwise(stage: Stage) -> None:
-    stage.world.kubelet.trouble["v2"] = "wrong"
-    stage.edit(modelVersion="v2")
-
-
-async def a_version_that_its_job_refuses(stage: Stage) -> None:
-    stage.world.kubelet.trouble["v2"] = "refused"
-    stage.edit(modelVersion="v2")
-
-
-async def a_version_that_its_webhook_refuses(stage: Stage) -> None:
-    stage.world.kubelet.trouble["v2"] = "unwelcome"
-    stage.edit(modelVersion="v2")
-
-
-async def a_version_that_pods_cannot_change_to(stage: Stage) -> None:
-    stage.world.kubelet.trouble["v2"] = "restart-required"
-    stage.edit(modelVersion="v2")
-
-
-async def a_version_that_pods_go_back_from(stage: Stage) -> None:
-    stage.world.kubelet.trouble["v2"] = "rolled-back"
-    stage.edit(modelVersion="v2")
+a_bad_version = a_version_in_trouble("crash")
+a_version_that_answers_otherwise = a_version_in_trouble("wrong")
+a_version_that_its_job_refuses = a_version_in_trouble("refused")
+a_version_that_its_webhook_refuses = a_version_in_trouble("unwelcome")
+a_version_that_pods_cannot_change_to = a_version_in_trouble("restart-required")
+a_version_that_pods_go_back_from = a_version_in_trouble("rolled-back")
 
 
 async def a_pod_ends_that_has_changed(stage: Stage) -> None:
@@ -263,8 +251,7 @@ async def a_correction(stage: Stage) -> None:
 
 
 async def another_version_that_somebody_aborts(stage: Stage) -> None:
-    stage.world.kubelet.trouble["v2"] = "hang"
-    stage.edit(modelVersion="v2")
+    await a_version_in_trouble("hang")(stage)
     if await stage.until(lambda: rollout_of(stage), PEOPLE_SECONDS):
         await asyncio.sleep(1)
         say(stage, ABORT, rollout_of(stage)["id"])

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from sluicegate.core.objects import Manifest
-from sluicegate.core.template import SERVING_PORT
 
 
 def host(address: str) -> str:
     return f"[{address}]" if ":" in address else address
 
 
-def pod_url(pod: Manifest) -> str | None:
-    """Base URL of a pod's own serving port; None where it has no address yet."""
+def pod_url(pod: Manifest, port: int) -> str | None:
+    """Base URL of a port of the pod itself; None where it has no address yet."""
     address = (pod.get("status") or {}).get("podIP")
-    return f"http://{host(address)}:{SERVING_PORT}" if address else None
+    return f"http://{host(address)}:{port}" if address else None
 
 
 def service_url(service: Manifest | None) -> str | None:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sluicegate.core import in_place
-from sluicegate.core.addresses import host
+from sluicegate.core.addresses import pod_url
 from sluicegate.core.children import control_token
 from sluicegate.core.colours import Colour
 from sluicegate.core.conditions import timestamp
@@ -56,7 +56,7 @@ def serves(status: RuntimeStatus, colour: Colour) -> bool:
 
 def inquire(world: World, pod: Manifest, reason: str) -> Iterator[Inquire]:
     """Ask the pod for its status, if it has an address."""
-    if url := _url(pod):
+    if url := pod_url(pod, CONTROL_PORT):
         yield Inquire(name(pod), uid(pod), url, _token(world), reason)
 
 
@@ -64,7 +64,7 @@ def change(
     world: World, pod: Manifest, wanted: Colour, mode: Mode, golden: tuple[dict[str, Any], ...], reason: str
 ) -> Iterator[Reload]:
     """Have the pod stage what the colour's record names, or change to it."""
-    pointer, url = wanted.record.pointer, _url(pod)
+    pointer, url = wanted.record.pointer, pod_url(pod, CONTROL_PORT)
     if url is None:
         return
     body = {
@@ -89,13 +89,8 @@ def number(world: World, pod: Manifest, wanted: Colour) -> int:
 
 def cancel(world: World, pod: Manifest, reason: str) -> Iterator[CancelReload]:
     """Have the pod give up what it has not changed to yet."""
-    if url := _url(pod):
+    if url := pod_url(pod, CONTROL_PORT):
         yield CancelReload(name(pod), uid(pod), url, _token(world), reason)
-
-
-def _url(pod: Manifest) -> str | None:
-    address = (pod.get("status") or {}).get("podIP")
-    return f"http://{host(address)}:{CONTROL_PORT}" if address else None
 
 
 def _token(world: World) -> str:

@@ -9,6 +9,7 @@ from sluicegate.core.addresses import pod_url, service_url
 from sluicegate.core.colours import Colour
 from sluicegate.core.plan import Action
 from sluicegate.core.problem import Problem
+from sluicegate.core.template import SERVING_PORT
 from sluicegate.core.world import World
 
 
@@ -28,7 +29,7 @@ class Gate:
 
 def asked_at(known: World, colour: Colour) -> str | None:
     """Base URL at which a colour is asked: of the preview Service, or of the pod that changed first."""
-    return pod_url(colour.pods[0]) if colour.record.in_place else service_url(known.preview)
+    return pod_url(colour.pods[0], SERVING_PORT) if colour.record.in_place else service_url(known.preview)
 
 
 def refused(known: World, reason: Reason, why: str, until: str) -> Gate:

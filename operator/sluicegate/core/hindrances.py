@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sluicegate.api.reasons import Reason
 from sluicegate.api.v1alpha1.rollout import Strategy
 from sluicegate.core import control, in_place
 from sluicegate.core.colours import Colour
@@ -12,8 +13,6 @@ from sluicegate.core.target import asked_for
 from sluicegate.core.template import TOKEN_VARIABLES
 from sluicegate.core.world import Change, World
 
-RESTART_REQUIRED = "RestartRequired"
-"""Of a pod: that nothing but another pod can serve the version."""
 _NOBODY = "no pod serves that could change"
 
 
@@ -72,5 +71,5 @@ def _without_hope(known: World, pod: Manifest, reload: Colour) -> str | None:
     told = heard.reload
     if told is None or not in_place.concerns(told, reload):
         return None
-    hopeless = (told.outcome, told.reason) == ("Refused", RESTART_REQUIRED)
+    hopeless = (told.outcome, told.reason) == ("Refused", Reason.RESTART_REQUIRED)
     return told.message if hopeless else None

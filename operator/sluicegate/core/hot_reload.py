@@ -15,8 +15,8 @@ from enum import Enum, auto
 
 from sluicegate.api.reasons import Reason
 from sluicegate.api.v1alpha1.llmdeployment import Step
-from sluicegate.api.v1alpha1.rollout import Promotion, Strategy
-from sluicegate.core import control, gates, golden, hindrances, in_place, naming
+from sluicegate.api.v1alpha1.rollout import Strategy
+from sluicegate.core import control, gates, golden, hindrances, in_place
 from sluicegate.core.addresses import pod_url
 from sluicegate.core.colours import Colour, Record, Reload
 from sluicegate.core.conditions import shortened
@@ -26,7 +26,7 @@ from sluicegate.core.objects import Manifest, name, uid
 from sluicegate.core.observed import Answer, RuntimeStatus
 from sluicegate.core.plan import Action, Ask, Mode
 from sluicegate.core.problem import Problem
-from sluicegate.core.template import served_model_name
+from sluicegate.core.template import SERVING_PORT, served_model_name
 from sluicegate.core.world import Change, World
 
 STAGES_AT_A_TIME = 4
@@ -154,18 +154,13 @@ def step(known: World) -> Step | None:
         return Step.PAUSED
     if not found.staged:
         return Step.STAGING
-    return Step.AWAITING_PROMOTION if awaits_promotion(known, change.reload) else Step.CANARY
+    return Step.AWAITING_PROMOTION if known.asks_for_promotion(change.reload) else Step.CANARY
 
 
 def _afterwards(known: World) -> Step | None:
     if known.taken:
         return Step.OBSERVING
     return Step.REVERTING if returning(known) else None
-
-
-def awaits_promotion(known: World, reload: Colour) -> bool:
-    manual = known.deployment.spec.rollout.promotion is Promotion.MANUAL
-    return manual and known.deployment.metadata.annotations.get(naming.PROMOTE) != reload.id
 
 
 def returning(known: World) -> Colour | None:
@@ -297,7 +292,7 @@ def _forward(known: World, reload: Colour, found: Fleet) -> Iterator[Action]:
 
 def _may_begin(known: World, reload: Colour) -> bool:
     """Whether nobody holds the first pod, which serves from the moment that it has changed."""
-    return not (known.paused or awaits_promotion(known, reload) or _unprovable(known))
+    return not (known.paused or known.asks_for_promotion(reload) or _unprovable(known))
 
 
 def _next(known: World, reload: Colour, found: Fleet) -> Iterator[Action]:
@@ -311,7 +306,7 @@ def _next(known: World, reload: Colour, found: Fleet) -> Iterator[Action]:
 
 
 def _questions(known: World, first: Colour) -> Iterator[Action]:
-    answer, url = known.seen.answers.get(_subject(first)), pod_url(first.pods[0])
+    answer, url = known.seen.answers.get(_subject(first)), pod_url(first.pods[0], SERVING_PORT)
     if answer is not None and answer.version == first.version:
         yield from gates.questions(known, first)
         return

@@ -273,8 +273,7 @@ def _look_again(known: World) -> timedelta | None:
         moments.append(rollout.PROPAGATION - age)
     if known.target and rollout.in_question(known, known.target):
         moments.append(control.RETRY)
-    coming = known.reload or (None if known.promoted else known.target)
-    if coming and not known.taken and (limit := deadline(known, coming)):
+    if known.arriving and not known.taken and (limit := deadline(known, known.arriving)):
         moments.append(limit - known.now)
     moments += [*observation.moments(known), *swap.moments(known), *hot_reload.moments(known)]
     if known.failed and rollout.step(known):

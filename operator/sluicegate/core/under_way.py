@@ -119,6 +119,5 @@ def deadline(known: World) -> str | None:
     """When the step fails or ends; None where it may take its time."""
     if until := observation.end(known):
         return timestamp(until)
-    coming = known.reload or (None if known.promoted else known.target)
-    limit = progress.deadline(known, coming) if coming else None
+    limit = progress.deadline(known, known.arriving) if known.arriving else None
     return timestamp(limit) if limit and not known.exposure.overlap else None

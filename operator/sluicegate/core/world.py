@@ -99,6 +99,11 @@ class World:
         return self.change if self.change and self.change.taken else None
 
     @property
+    def arriving(self) -> Colour | None:
+        """What is on its way, in running pods or in its own, and does not serve alone yet."""
+        return self.reload or (None if self.promoted else self.target)
+
+    @property
     def watched(self) -> Colour | None:
         """The colour that serves what is yet to be promoted."""
         return self.taken.host if self.taken else self.observed
@@ -202,13 +207,13 @@ class World:
 
     @property
     def awaits_promotion(self) -> bool:
-        """Whether a person has yet to let the target serve.
+        """Whether a person has yet to let the target serve."""
+        return self.target is not None and self.asks_for_promotion(self.target) and self._changes
 
-        An annotation for another rollout says nothing.
-        """
-        if self.target is None or self.deployment.spec.rollout.promotion is not Promotion.MANUAL:
-            return False
-        return self._changes and self.deployment.metadata.annotations.get(naming.PROMOTE) != self.target.id
+    def asks_for_promotion(self, colour: Colour) -> bool:
+        """Whether somebody has to promote this rollout. An annotation for another one says nothing."""
+        manual = self.deployment.spec.rollout.promotion is Promotion.MANUAL
+        return manual and self.deployment.metadata.annotations.get(naming.PROMOTE) != colour.id
 
     @property
     def _changes(self) -> bool:

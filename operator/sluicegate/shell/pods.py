@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import aiohttp
 
+from sluicegate.api.reasons import Reason
 from sluicegate.core.observed import Reloading
 from sluicegate.core.plan import Ask, CancelReload, Inquire, Reload, Score, Text
 from sluicegate.shell import scoring
@@ -175,7 +176,7 @@ _NO_SUCH_ORDER = frozenset({400, 404})
 def _never(order: Reload, why: str) -> Report:
     """What a pod would say that has to restart for it."""
     body = order.body
-    told = Reloading(body["digest"], body["sequence"], body["mode"], "Refused", "RestartRequired", why)
+    told = Reloading(body["digest"], body["sequence"], body["mode"], "Refused", Reason.RESTART_REQUIRED, why)
     return Report(None, ready=False, in_flight=0, sequence=0, reload=told)
 
 
