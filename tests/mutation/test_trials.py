@@ -13,7 +13,7 @@ from tests.mutation.mutants import Mutant
 from tests.mutation.trials import Measured, Verdict
 
 MODULE = """
-from functools import cache
+from functools import cache, cached_property
 
 LIMIT = 3
 SPARE = 3
@@ -22,6 +22,10 @@ class Door:
     @property
     def height(self):
         return 2
+
+    @cached_property
+    def area(self):
+        return 6 + 1
 
 def small(number):
     return number < LIMIT
@@ -40,6 +44,7 @@ from toy import Door, double, lower, small
 def test_small(): assert small(2) and not small(4)
 def test_lower(): assert lower(2) == 0
 def test_door(): assert Door().height == 2
+def test_area(): assert Door().area == 7
 def test_double(): assert double(3) == 6
 """
 RUN = """
@@ -81,6 +86,7 @@ def killers(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
         (".lower: number -= 1 -> pass", "test_lower"),
         (".lower: while number > 0: -> pass", None),
         (".Door.height: 2 -> 3", "test_door"),
+        (".Door.area: 6 + 1 -> 6 - 1", "test_area"),
         (".double: number * 2 -> number + 2", "test_double"),
         (".LIMIT: LIMIT = 3 -> LIMIT = 4", ""),
         (".SPARE: SPARE = 3 -> SPARE = 4", ""),

@@ -17,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import spec_from_file_location
 from inspect import unwrap
@@ -119,8 +120,9 @@ def trials(
 
         _session(tests, run)
 
-    yield from forked(at_import_tried)
     yield from forked(live_tried)
+    # Each of these collects all tests anew.
+    yield from forked(at_import_tried)
 
 
 def _shared_out(
@@ -248,8 +250,13 @@ def _put(mutant: Mutant) -> None:
     found: Any = sys.modules[mutant.module]
     for part in mutant.scope.split("."):
         found = vars(found)[part]
-    function: Any = found.fget if isinstance(found, property) else unwrap(found)
-    function.__code__ = _code_of(mutant.code(), mutant.scope)
+    _function(found).__code__ = _code_of(mutant.code(), mutant.scope)
+
+
+def _function(found: Any) -> Any:
+    if isinstance(found, property):
+        return found.fget
+    return found.func if isinstance(found, cached_property) else unwrap(found)
 
 
 def _code_of(code: CodeType, scope: str) -> CodeType:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from pydantic import ValidationError
@@ -114,11 +115,11 @@ class Colour:
         left = self.replica_set or self.pointer or self.job or self.pods
         return self.record.ending is not None and not left
 
-    @property
+    @cached_property
     def ready_pods(self) -> tuple[Manifest, ...]:
         return tuple(pod for pod in self.lasting_pods if is_true(pod, "Ready"))
 
-    @property
+    @cached_property
     def lasting_pods(self) -> tuple[Manifest, ...]:
         return tuple(pod for pod in self.pods if not terminating(pod))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 
 from sluicegate.api.v1alpha1.llmdeployment import Ending, LLMDeployment, Outcome
 from sluicegate.api.v1alpha1.rollout import Promotion
@@ -71,17 +72,17 @@ class World:
         holds = self.failed is not None and self.failed.id == colour.id
         return failed and (colour.record.settled or not holds)
 
-    @property
+    @cached_property
     def promoted_last(self) -> Colour | None:
         return promoted_last((*self.colours.values(), *self.past))
 
-    @property
+    @cached_property
     def last_good(self) -> Colour | None:
         """The promoted colour that serves, or else the one that was promoted last."""
         before = self.taken.before if self.taken else self.previous
         return before or self.serving or self.promoted_last
 
-    @property
+    @cached_property
     def change(self) -> Change | None:
         """What goes into running pods."""
         into = self.reload.record.reload if self.reload else None
@@ -93,7 +94,7 @@ class World:
         """The same, while pods are yet to change."""
         return None if self.taken else self.change
 
-    @property
+    @cached_property
     def taken(self) -> Change | None:
         """The same, when they all have."""
         return self.change if self.change and self.change.taken else None
@@ -103,7 +104,7 @@ class World:
         """What is on its way, in running pods or in its own, and does not serve alone yet."""
         return self.reload or (None if self.promoted else self.target)
 
-    @property
+    @cached_property
     def watched(self) -> Colour | None:
         """The colour that serves what is yet to be promoted."""
         return self.taken.host if self.taken else self.observed
@@ -117,7 +118,7 @@ class World:
         """The colour that the Service sends all requests to."""
         return self.colours.get(self.exposure.rollout)
 
-    @property
+    @cached_property
     def previous(self) -> Colour | None:
         """The colour that the Service can go back to, for as long as the one after it is not promoted."""
         serving = self.serving
@@ -129,14 +130,14 @@ class World:
             return None
         return promoted_last(each for each in self.colours.values() if each is not serving)
 
-    @property
+    @cached_property
     def observed(self) -> Colour | None:
         """The colour that serves and is yet to be promoted, unless the spec asks for the previous again."""
         serving = self.serving
         undecided = serving is not None and self.previous is not None and self.ending(serving) is None
         return serving if undecided and (self.target is None or self.promoted) else None
 
-    @property
+    @cached_property
     def reverted(self) -> Colour | None:
         """The colour that failed after it took over and is behind the Service still."""
         failed = (each for each in self.exposed if (end := self.ending(each)) and _rolled_back(end))
@@ -151,7 +152,7 @@ class World:
     def pointer(self) -> Pointer | None:
         return self.preflight.pointer
 
-    @property
+    @cached_property
     def exposed(self) -> tuple[Colour, ...]:
         """The colours that the Service sends requests to."""
         if self.exposure.overlap:
@@ -159,19 +160,19 @@ class World:
         found = self.colours.get(self.exposure.rollout)
         return (found,) if found else ()
 
-    @property
+    @cached_property
     def kept(self) -> tuple[Colour, ...]:
         """The colours that are to stay: the target, those that serve and the one that can serve again."""
         ids = {colour.id for colour in (*self.exposed, self.target, self.previous) if colour}
         return tuple(colour for colour in self.colours.values() if colour.id in ids)
 
-    @property
+    @cached_property
     def retired(self) -> tuple[Colour, ...]:
         """The colours of which something is left that nothing needs any more."""
         ids = {colour.id for colour in self.kept}
         return tuple(colour for colour in self.colours.values() if colour.id not in ids)
 
-    @property
+    @cached_property
     def crowded(self) -> bool:
         """Whether two colours hold pods already, so that no other may have some.
 
@@ -184,7 +185,7 @@ class World:
             or any(not overdue(pod, self.now) for pod in going)
         )
 
-    @property
+    @cached_property
     def coming(self) -> str | None:
         """Identity of the colour that shall be made now, if one shall. Another one's pods go first."""
         held = self.problem or self.crowded or self.paused or self.previous
@@ -200,12 +201,12 @@ class World:
     def promoted(self) -> bool:
         return self.target is not None and self.exposure.rollout == self.target.id
 
-    @property
+    @cached_property
     def paused(self) -> bool:
         """Whether the spec, or a freeze of all rollouts, holds a change that is wanted."""
         return (self.deployment.spec.paused or bool(self.seen.defaults.freeze)) and self._changes
 
-    @property
+    @cached_property
     def awaits_promotion(self) -> bool:
         """Whether a person has yet to let the target serve."""
         return self.target is not None and self.asks_for_promotion(self.target) and self._changes
@@ -215,7 +216,7 @@ class World:
         manual = self.deployment.spec.rollout.promotion is Promotion.MANUAL
         return manual and self.deployment.metadata.annotations.get(naming.PROMOTE) != colour.id
 
-    @property
+    @cached_property
     def _changes(self) -> bool:
         """Whether another colour was promoted before, whose pods may be lost for a moment.
 
@@ -226,11 +227,11 @@ class World:
         swaps = self.target is not None and self.target.record.swaps
         return bool(self.exposed) and not (self.promoted or goes_back or swaps)
 
-    @property
+    @cached_property
     def service(self) -> Manifest | None:
         return by_name(self.seen.services).get(self.deployment.metadata.name)
 
-    @property
+    @cached_property
     def preview(self) -> Manifest | None:
         return by_name(self.seen.services).get(naming.preview_name(self.deployment.metadata.name))
 
