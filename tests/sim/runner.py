@@ -10,10 +10,9 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from typing import TypeVar
 
-import looptime
 from tests.sim.deletions import DELETIONS
 from tests.sim.end_state import State, difference, end_state
 from tests.sim.faults import COALESCE, DROP, LATE, PAST, STALE, TIMEOUT, Channel, Fault, Script, fault
@@ -103,10 +102,7 @@ def simulate(main: Callable[[], Awaitable[T]], start: float = 0.0) -> T:
     async def awaited() -> T:
         return await main()
 
-    def loop() -> asyncio.AbstractEventLoop:
-        return looptime.patch_event_loop(Loop(), start=start, noop_cycles=1)
-
-    with asyncio.Runner(loop_factory=loop) as runner:
+    with asyncio.Runner(loop_factory=partial(Loop, start)) as runner:
         return runner.run(awaited())
 
 
