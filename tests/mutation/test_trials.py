@@ -153,11 +153,23 @@ def test_what_other_tests_hold_is_named_by_its_owner(tmp_path: Path) -> None:
     assert not "door.WORDS_OF_OTHERS: 'a' -> 'b'".startswith(held_elsewhere(file))
 
 
-def test_quick_tests_come_first_and_only_those_that_run_the_line() -> None:
+def test_quick_tests_come_first_after_those_that_killed_and_only_those_that_run_the_line() -> None:
     known = Measured({"slow": 2.0, "quick": 1.0, "far": 0.1}, {("door.py", 7): {"slow", "quick"}}, ())
 
     in_a_function = Mutant("door", Path("door.py"), "f", "", range(7, 8), (), 0)
     at_import = Mutant("door", Path("door.py"), "", "", range(1, 2), (), 0)
 
-    assert known.order(in_a_function) == ["quick", "slow"]
-    assert known.order(at_import) == ["quick", "slow", "far"]
+    assert known.order(in_a_function, {}) == ["quick", "slow"]
+    assert known.order(in_a_function, {"slow": 1}) == ["slow", "quick"]
+    assert known.order(at_import, {}) == ["quick", "slow"]
+
+
+def test_tests_are_tried_as_far_as_the_budget_goes() -> None:
+    each = {f"test {number}": 6.0 + number for number in range(5)}
+    known = Measured(each, {("door.py", 7): set(each)}, ())
+
+    assert known.order(Mutant("door", Path("door.py"), "f", "", range(7, 8), (), 0), {}) == [
+        "test 0",
+        "test 1",
+        "test 2",
+    ]

@@ -13,15 +13,15 @@ import signal
 import sys
 import time
 import traceback
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import spec_from_file_location
 from inspect import unwrap
-from itertools import groupby
+from itertools import accumulate, chain, groupby
 from multiprocessing import Pipe, get_context
 from pathlib import Path
 from types import CodeType
@@ -34,6 +34,10 @@ from tests.mutation.mutants import Mutant
 
 # A test that takes so much longer than usual, in seconds of processor time, runs in circles.
 _PATIENCE, _TIMES_SLOWER = 1.0, 4
+
+# For so many seconds of processor time tests are tried on a mutant: what only the rest would notice counts as
+# unnoticed.
+_BUDGET = 15.0
 
 # Kills a mutant before any test does.
 _IMPORT = "the import"
@@ -49,20 +53,18 @@ class Measured:
     tests: dict[tuple[str, int], set[str]]
     failed: tuple[str, ...]
 
-    def order(self, mutant: Mutant) -> list[str]:
-        """The tests that can tell this mutant, the quick ones first.
+    def order(self, mutant: Mutant, kills: Mapping[str, int]) -> list[str]:
+        """The tests that can tell this mutant, as far as the budget goes.
 
-        What takes effect at import may be told by any; those that use the module are asked first.
+        First come those that killed most others, then the quick ones. What takes effect at import may be told
+        by all that use the module.
         """
         file = str(mutant.file)
-        if mutant.scope:
-            chosen = set().union(*(self.tests.get((file, line), set()) for line in mutant.lines))
-            return sorted(chosen, key=self._cost)
-        near = {test for (other, _), tests in self.tests.items() if other == file for test in tests}
-        return sorted(self.seconds, key=lambda test: (test not in near, self._cost(test)))
-
-    def _cost(self, test: str) -> tuple[float, str]:
-        return self.seconds[test], test
+        lines = mutant.lines if mutant.scope else [line for other, line in self.tests if other == file]
+        chosen = set().union(*(self.tests.get((file, line), set()) for line in lines))
+        ordered = sorted(chosen, key=lambda test: (-kills.get(test, 0), self.seconds[test], test))
+        spent = accumulate(self.seconds[test] for test in ordered)
+        return [test for test, before in zip(ordered, chain((0.0,), spent), strict=False) if before < _BUDGET]
 
 
 @dataclass(frozen=True)
@@ -215,7 +217,7 @@ def _at_import(mutant: Mutant, tests: Sequence[str], known: Measured) -> Verdict
 
     def run(send: Callable[[str], None]) -> None:
         sys.meta_path.insert(0, _Faulty(mutant))
-        _session(tests, lambda items: _attempt(items, known.order(mutant), known, send))
+        _session(tests, lambda items: _attempt(items, known.order(mutant, {}), known, send))
 
     return Verdict(mutant, [_IMPORT, *forked(run)][-1])
 
@@ -227,9 +229,10 @@ class _Live:
         self.items = items
         self.known = known
         self.killers: dict[str, list[str]] = defaultdict(list)
+        self.kills: Counter[str] = Counter()
 
     def __call__(self, mutant: Mutant) -> Verdict:
-        killers, order = self.killers[mutant.scope], self.known.order(mutant)
+        killers, order = self.killers[mutant.scope], self.known.order(mutant, self.kills)
         order = [
             *(test for test in killers if test in order),
             *(test for test in order if test not in killers),
@@ -242,6 +245,7 @@ class _Live:
         killer = [_IMPORT, *forked(run)][-1]
         if killer:
             killers[:] = [killer, *(test for test in killers if test != killer)]
+            self.kills[killer] += 1
         return Verdict(mutant, killer)
 
 
