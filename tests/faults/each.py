@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pytest
 from tests.sim.workloads import VARIANTS, WORKLOADS
 
-EACH = [pytest.param(name, marks=pytest.mark.nightly if name in VARIANTS else ()) for name in WORKLOADS]
+
+def _all_but(nightly: Collection[str]) -> list[object]:
+    return [pytest.param(name, marks=pytest.mark.nightly if name in nightly else ()) for name in WORKLOADS]
+
+
+EACH = _all_but(VARIANTS)
+
+FEW = _all_but((*VARIANTS, "hot-reload"))
+"""For what takes longest: a hot reload asks the API server for nothing that other rollouts do not."""

@@ -14,7 +14,7 @@ from tests.sim.runner import Run, numbers, reference
 from tests.sim.workloads import WORKLOADS
 
 
-@pytest.mark.parametrize("workload", WORKLOADS)
+@pytest.mark.parametrize("workload", EACH)
 def test_a_kill_before_any_write_changes_nothing_of_the_end(workload: str, count: Count) -> None:
     writes = numbers(reference(workload), Channel.WRITE)
     count(5, all_well(Run(workload, 0, (write(number, BEFORE),)) for number in writes))
@@ -26,7 +26,8 @@ def test_a_kill_after_any_write_changes_nothing_of_the_end(workload: str, count:
     count(5, all_well(Run(workload, 0, (write(number, AFTER),)) for number in writes))
 
 
-@pytest.mark.parametrize("workload", EACH)
+@pytest.mark.nightly
+@pytest.mark.parametrize("workload", WORKLOADS)
 def test_a_kill_at_each_of_two_writes_in_a_row_changes_nothing_of_the_end(
     workload: str, count: Count
 ) -> None:

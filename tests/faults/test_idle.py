@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from tests.faults.conftest import Count
 from tests.faults.crowd import quiet_stage, settled
+from tests.faults.each import EACH
 from tests.sim.faults import Script
 from tests.sim.hygiene import Hygiene
 from tests.sim.process import Installation
@@ -19,7 +20,6 @@ from sluicegate.shell.lease import Timing
 
 HOUR = 3600.0
 DAY = 24 * HOUR
-OWN_ENDS = ("create", "version-change", "eviction", "node-loss", "delete")
 EVICTION_SECONDS = 400.0
 """The pods of a node that is silent are given up after as long."""
 FIRST_LOOK_SECONDS = 60.0
@@ -29,9 +29,8 @@ INSTALLATION = Installation(lease=SLOW_LEASE)
 SHORTEST_RESYNC_SECONDS = 0.9 * INSTALLATION.resync_seconds
 
 
-@pytest.mark.parametrize("workload", WORKLOADS)
-def test_the_end_of_a_workload_is_silent(workload: str, nightly: bool, count: Count) -> None:
-    """For a day; in the push tier for some hours where another workload comes to the same end."""
+@pytest.mark.parametrize("workload", EACH)
+def test_the_end_of_a_workload_is_silent_for_a_day(workload: str, count: Count) -> None:
     chosen, start = WORKLOADS[workload], beginning(workload, 0)
 
     async def perform() -> list[str]:
@@ -42,15 +41,15 @@ def test_the_end_of_a_workload_is_silent(workload: str, nightly: bool, count: Co
             await chosen.when(stage)
             assert await stage.until(lambda: chosen.then(stage), chosen.seconds)
             assert await stage.quiet(EVICTION_SECONDS, 3 * EVICTION_SECONDS)
-            return await broken_silence(stage, DAY if nightly or workload in OWN_ENDS else 4 * HOUR)
+            return await broken_silence(stage, DAY)
 
     assert simulate(perform, start.time) == [], f"after python -m tests.sim {workload} 0"
     count(15, 1)
 
 
 def test_many_deployments_are_silent_together(nightly: bool, count: Count) -> None:
-    """A thousand for a day; in the push tier two hundred for two hours."""
-    deployments, seconds = (1000, DAY) if nightly else (200, 2 * HOUR)
+    """A thousand for a day; in the push tier a hundred for two hours."""
+    deployments, seconds = (1000, DAY) if nightly else (100, 2 * HOUR)
     start = settled(deployments)
 
     async def perform() -> list[str]:

@@ -16,8 +16,8 @@ NEIGHBOURS = {
 
 @pytest.mark.parametrize("neighbour", NEIGHBOURS.values(), ids=NEIGHBOURS)
 def test_nobody_waits_for_a_neighbour(neighbour: Neighbour, nightly: bool, count: Count) -> None:
-    """Of a thousand; in the push tier of two hundred."""
-    deployments, edits = (1000, 1000) if nightly else (200, 100)
+    """Of a thousand; in the push tier of a hundred."""
+    deployments, edits = (1000, 1000) if nightly else (100, 100)
     alone, beside = waits(deployments, edits), waits(deployments, edits, neighbour)
     assert _of_99_percent(alone) < AT_ONCE_SECONDS
     assert _of_99_percent(beside) <= 1.5 * _of_99_percent(alone)

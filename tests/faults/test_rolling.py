@@ -9,8 +9,8 @@ ALONE = 5
 
 
 def test_no_step_of_a_rollout_waits_long_for_others(nightly: bool) -> None:
-    """A hundred of a thousand deployments; in the push tier twenty of two hundred."""
-    deployments, rolling = (1000, 100) if nightly else (200, 20)
+    """A hundred of a thousand deployments; in the push tier ten of a hundred."""
+    deployments, rolling = (1000, 100) if nightly else (100, 10)
     alone = walks(deployments, ALONE, at_once=False)
     together = walks(deployments, rolling, at_once=True)
     waits = {step: max(waited) for step, waited in delays(alone, together).items()}
