@@ -167,7 +167,7 @@ def test_a_leader_that_is_told_to_stop_at_any_write_hands_over(workload: str, co
 
 
 HINDERED = [
-    pytest.param(workload, what, marks=pytest.mark.nightly if "clock" in what and workload == LONG else ())
+    pytest.param(workload, what, marks=pytest.mark.nightly if workload == LONG else ())
     for workload in WORKLOADS
     for what in HINDRANCES
 ]

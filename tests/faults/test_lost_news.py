@@ -10,7 +10,6 @@ from tests.sim.faults import COALESCE, DROP, Channel, line
 from tests.sim.process import Installation
 from tests.sim.runner import Run, numbers, play, reference
 from tests.sim.stage import Stage
-from tests.sim.workloads import WORKLOADS
 
 LOOKS = 20
 """A workload's end is reached by so many looks at what is there."""
@@ -25,7 +24,7 @@ def test_any_line_of_a_watch_may_be_lost_or_late(workload: str, what: str, count
     count(9, all_well(Run(workload, 0, (line(number, what),)) for number in lines))
 
 
-@pytest.mark.parametrize("workload", [name for name in WORKLOADS if name not in BETWEEN_LOOKS])
+@pytest.mark.parametrize("workload", [each for each in EACH if each.values[0] not in BETWEEN_LOOKS])
 def test_what_no_watch_tells_is_seen_by_looking_again(workload: str, count: Count) -> None:
     patience = LOOKS * Installation.resync_seconds
     result = play(Run(workload), reference(workload), lose_changes, patience)

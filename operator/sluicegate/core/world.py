@@ -113,7 +113,7 @@ class World:
         """Whether a colour is what the spec asks for."""
         return _is_wanted(self.wanted, asked_for(self.deployment.spec))(colour)
 
-    @property
+    @cached_property
     def serving(self) -> Colour | None:
         """The colour that the Service sends all requests to."""
         return self.colours.get(self.exposure.rollout)

@@ -29,9 +29,8 @@ class StatusWriter:
         """
         if status is None:
             return True
-        live = _meaning(custom_resource.get("status"))
-        wanted = _meaning(status)
-        if wanted == live or self._sent.get(key_of(custom_resource)) == (wanted, live):
+        live, wanted = _plain(custom_resource.get("status") or {}), _plain(status)
+        if wanted == live or self._sent.get(key_of(custom_resource)) == (_digest(wanted), _digest(live)):
             return False
         try:
             stored = await self._applier.write_status(custom_resource, status)
@@ -40,7 +39,8 @@ class StatusWriter:
                 await self._applier.amend_status(stored, foreign)
         except NotFound:
             return True
-        self._sent[key_of(custom_resource)] = (wanted, _meaning(stored.get("status")))
+        made = _plain(stored.get("status") or {})
+        self._sent[key_of(custom_resource)] = (_digest(wanted), _digest(made))
         return True
 
     def forget(self, key: Key) -> None:
@@ -59,12 +59,12 @@ def _surplus(stored: Manifest, wanted: Manifest) -> dict[str, Any]:
     return patch
 
 
-def _meaning(status: Any) -> str:
-    """A digest that is equal for statuses that say the same: the order of conditions says nothing."""
-    return digest_of(_plain(status or {}), 64)
+def _digest(plain: Any) -> str:
+    return digest_of(plain, 64)
 
 
 def _plain(value: Any) -> Any:
+    """What is equal for statuses that say the same: the order of conditions says nothing, nor does a null."""
     match value:
         case dict():
             return {key: _plain(each) for key, each in value.items() if each is not None}
