@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 from tests.builders import DEFAULTS, ADeployment, a_pod
 
+from sluicegate.api.v1alpha1.llmdeployment import Ending, LLMDeployment, Outcome
 from sluicegate.core import naming
-from sluicegate.core.colours import Colour, colours
+from sluicegate.core.children import revision
+from sluicegate.core.colours import Colour, Content, Record, Reload, colours
 from sluicegate.core.observed import SeenDeployment
+from sluicegate.core.reading import read
 
 A, B, C = "aaaaaaaa", "bbbbbbbb", "cccccccc"
 POINTER = {"version": "v1", "digest": "sha256:00", "source": {"uri": "pvc://weights/v1"}}
@@ -120,3 +123,73 @@ def test_colours_come_oldest_first(objects: dict[str, Any], order: list[str]) ->
 def test_a_pod_that_has_ended_for_good_is_only_a_record(status: Any, counted: bool) -> None:
     pod = {**a_pod("p", rollout=A), "status": status}
     assert bool(seen(pods=(pod,))) == counted
+
+
+NEW, OLD = {**POINTER, "version": "v2", "sequence": 3}, {**POINTER, "sequence": 2}
+WHY_NOT = "ConfigDiffers: config.json"
+ENDING = Ending(
+    outcome=Outcome.ROLLED_BACK,
+    reason="CrashLoop",
+    message="it crashed",
+    finished_at="2026-01-01T12:00:00Z",
+)
+RECORDS = {
+    "a colour": Record("x.y", TEMPLATE, POINTER),
+    "a colour whose rollout is over": Record("x.y", TEMPLATE, POINTER, ending=ENDING),
+    "a failure that stands in nobody's way": Record("x.y", TEMPLATE, POINTER, ending=ENDING, settled=True),
+    "what gates made of it": Record("x.y", TEMPLATE, POINTER, verification="golden; job"),
+    "one that swaps": Record("x.y", TEMPLATE, POINTER, swaps=True),
+    "pods that serve something else since": Record(
+        "x.z", TEMPLATE, NEW, made=Content("x.y", POINTER), rollout=B, since="2026-01-01T12:00:00.000Z"
+    ),
+    "pods that serve the old content again": Record(
+        "x.y", TEMPLATE, OLD, made=Content("x.y", POINTER), since="2026-01-01T12:00:00.000Z"
+    ),
+    "a rollout into pods": Record("x.z", {}, NEW, reload=Reload(B, Content("x.y", OLD, C))),
+    "one that does not come so after all": Record(
+        "x.z", {}, NEW, reload=Reload(B, Content("x.y", OLD)), not_in_place=WHY_NOT
+    ),
+}
+
+
+def stored(record: Record, *ours: str) -> dict[str, Any]:
+    """The record as the informer keeps it, with the annotations that are ours."""
+    made = revision(read(LLMDeployment, ADeployment().build()), A, record)
+    fields = {"f:metadata": {"f:annotations": {f"f:{key}": {} for key in ours}}}
+    return {**made, "owned": {"ours": (json.dumps(fields),), "foreign": ()}}
+
+
+@pytest.mark.parametrize("record", RECORDS.values(), ids=RECORDS)
+def test_what_is_put_on_record_is_read_again(record: Record) -> None:
+    kept = stored(record)
+    found = seen(revisions=(stored(record, *kept["metadata"]["annotations"]),))[A]
+
+    assert found.record == record
+    assert found.record.in_place == (record.reload is not None and not record.not_in_place)
+    assert found.made_version == ("v1" if record.made else found.version)
+
+
+@pytest.mark.parametrize("record", RECORDS.values(), ids=RECORDS)
+def test_what_somebody_else_notes_on_a_record_says_nothing(record: Record) -> None:
+    found = seen(revisions=(stored(record),))[A].record
+
+    made = record.made or record.content
+    assert found == Record(made.target, record.template, made.pointer, reload=record.reload)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        {"replica_sets": (a_set(A),)},
+        {"config_maps": (a_pointer(A),)},
+        {"jobs": (an_object(f"chat-{A}-job"),)},
+        {"pods": (a_pod("p", rollout=A),)},
+        {},
+    ],
+    ids=["a ReplicaSet", "a pointer", "a Job", "a pod", "nothing"],
+)
+def test_a_rollout_is_over_when_nothing_is_left_but_how_it_ended(rest: Any) -> None:
+    ended = stored(RECORDS["a colour whose rollout is over"], naming.OUTCOME)
+
+    assert seen(revisions=(ended,), **rest)[A].over == (not rest)
+    assert not seen(revisions=(stored(RECORDS["a colour"]),))[A].over
