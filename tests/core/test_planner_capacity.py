@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pytest
-from tests.builders import READY, STARTING, ADeployment, a_model_version, a_node, ended, unschedulable
+from tests.builders import (
+    READY,
+    STARTING,
+    ADeployment,
+    a_model_version,
+    a_node,
+    a_pod,
+    ended,
+    unschedulable,
+)
 from tests.core.cluster import Cluster
 from tests.core.journeys import moments
 from tests.core.test_planner_swap import endings, said, step, wanted
 
 from sluicegate.core import naming
+from sluicegate.core.capacity import refused_since
+from sluicegate.core.colours import Colour, Record
 from sluicegate.core.conditions import timestamp
 from sluicegate.core.objects import annotation
 
@@ -254,3 +266,31 @@ def test_a_pause_holds_the_old_pods() -> None:
     cluster.settle()
     assert (step(cluster), wanted(cluster)) == ("Paused", {"v1": 2, "v2": 2})
     assert cluster.condition("Ready")["reason"] == "Paused"
+
+
+def refusing(message: str, at: str, status: str = "False") -> dict[str, Any]:
+    condition = {"type": "PodScheduled", "status": status, "message": message, "lastTransitionTime": at}
+    return a_pod("p", rollout="aaaaaaaa", conditions=[condition])
+
+
+EARLY, LATER = "2026-01-01T12:00:00Z", "2026-01-01T12:00:05Z"
+
+
+@pytest.mark.parametrize(
+    ("pods", "since"),
+    [
+        ([refusing(FULL, LATER), refusing(FULL, EARLY)], EARLY),
+        ([refusing("0/2 nodes are available: 2 node(s) didn't match.", EARLY)], None),
+        ([refusing(FULL, EARLY, status="True")], None),
+        ([refusing(FULL, EARLY, status="True"), refusing(FULL, LATER)], LATER),
+        ([a_pod("p", rollout="aaaaaaaa")], None),
+        ([], None),
+    ],
+    ids=["the first of two", "another obstacle", "found room since", "one did", "not tried yet", "no pods"],
+)
+def test_room_is_missed_since_the_scheduler_first_said_that_something_is_used_up(
+    pods: list[Any], since: str | None
+) -> None:
+    colour = Colour("aaaaaaaa", Record("x.y", None, {}), None, None, None, tuple(pods))
+
+    assert refused_since(colour) == (datetime.fromisoformat(since) if since else None)
