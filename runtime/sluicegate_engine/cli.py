@@ -29,8 +29,11 @@ def parse(arguments: Sequence[str]) -> Settings:
     """Read the command line. Exits with a usage message where it is wrong."""
     given = list(arguments)
     place = given.index("--") if "--" in given else len(given)
-    values = vars(_parser().parse_args(given[:place]))
+    parser = _parser()
+    values = vars(parser.parse_args(given[:place]))
     del values["command"]
+    if values["doubt_seconds"] >= values["stuck_seconds"]:
+        parser.error("--doubt-seconds must be less than --stuck-seconds")
     return Settings(**values, engine_flags=tuple(given[place + 1 :]))
 
 
@@ -68,6 +71,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument(
         "--hold-seconds", type=float, default=30, help="time a reload may hold new requests; 503 beyond"
+    )
+    run.add_argument(
+        "--doubt-seconds", type=float, default=10, help="time without progress until a token is asked for"
+    )
+    run.add_argument(
+        "--stuck-seconds", type=float, default=25, help="time without progress that ends the container"
+    )
+    run.add_argument(
+        "--first-answer-seconds",
+        type=float,
+        default=180,
+        help="the same while the first requests are answered, for which the engine may compile",
     )
     run.add_argument("--store-url", default="http://127.0.0.1:9403", help="where the store takes orders")
     run.add_argument(

@@ -26,6 +26,7 @@ from sluicegate_engine.link import Command, GateLink, Report
 from sluicegate_engine.measurement import Clock, Measurements, Pace
 from sluicegate_engine.reload.engine_orders import QUIET, EngineOrders
 from sluicegate_engine.routes import Route, classify
+from sluicegate_engine.work import WORK, engine_work
 
 _CLOSE: Headers = [(b"connection", b"close")]
 _STAYING = (Admission.OPEN, Admission.HOLDING)
@@ -185,6 +186,8 @@ class Gate:
             self._queue.switch(command.admission)
 
     async def _carry_out(self, name: str, arguments: Mapping[str, Any]) -> Any:
+        if name == WORK:
+            return engine_work()
         if name != QUIET:
             return await self._orders.carry_out(name, arguments)
         while self._queue.in_flight:

@@ -21,6 +21,13 @@ from sluicegate_engine.reaper import Reaper
 _WORKER_TITLE = b"VLLM::"
 _CHUNK_BYTES = 1 << 16
 _LONGEST_LINE = 8192
+_STATES = {
+    "R": "runs",
+    "S": "sleeps",
+    "D": "waits in the kernel, for a device or a disk",
+    "T": "is stopped by a signal",
+    "t": "is stopped by a debugger",
+}
 
 
 @dataclass(frozen=True)
@@ -90,6 +97,11 @@ class Engine:
             self._watched[pid] = descriptor
             asyncio.get_running_loop().add_reader(descriptor, self._worker_ended, pid)
 
+    def states(self) -> str:
+        """What the kernel says that each of them does, for somebody who wonders why nothing comes."""
+        pids = {self.pid: "vLLM", **{pid: self._titles[pid] for pid in self._watched}}
+        return ", ".join(f"{title} (pid {pid}) {_state(pid)}" for pid, title in pids.items())
+
     async def stop(self, patience_seconds: float) -> None:
         """Ask vLLM to end, and kill what has not ended in time."""
         with suppress(ProcessLookupError):
@@ -156,6 +168,14 @@ def _worker_title(pid: int) -> str:
 
 def _title(pid: int) -> bytes:
     return Path(f"/proc/{pid}/cmdline").read_bytes().partition(b"\0")[0].strip()
+
+
+def _state(pid: int) -> str:
+    try:
+        letter = _stat(pid)[0].decode()
+    except OSError:
+        return "is gone"
+    return _STATES.get(letter, f"is in state {letter}")
 
 
 def _stat(pid: int) -> list[bytes]:

@@ -14,7 +14,8 @@ class Settings:
     takes that long to reach everybody who sends. `drain_seconds`: how long the requests taken may then
     need. `stop_seconds`: how long vLLM may need to end before it is killed. The pod's grace period is longer
     than all three. `hold_seconds`: how long a reload may hold new requests before they are turned away.
-    `record` is the file of what this pod has committed by reloads, `store_url` where its store takes orders.
+    `doubt_seconds`, `stuck_seconds` and `first_answer_seconds` are what liveness.Patience calls doubt, stuck
+    and first. `record` is the file of what this pod has committed by reloads, `store_url` where its store takes orders.
     """
 
     pointer: Path
@@ -31,6 +32,9 @@ class Settings:
     linger_seconds: float
     stop_seconds: float
     hold_seconds: float
+    doubt_seconds: float
+    stuck_seconds: float
+    first_answer_seconds: float
     store_url: str
     record: Path
     termination_log: Path

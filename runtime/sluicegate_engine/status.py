@@ -48,6 +48,11 @@ class Status:
         return self.phase is Phase.SERVING and not self.held_too_long
 
     @property
+    def changes_weights(self) -> bool:
+        """True while a reload lets nobody into the engine, or is about to."""
+        return self.reload is not None and self.reload.holds
+
+    @property
     def committed(self) -> tuple[int, str]:
         """Sequence and digest of what is served."""
         return self.sequence, self.target.digest if self.target else ""

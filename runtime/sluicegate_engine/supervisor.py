@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +29,7 @@ from sluicegate_engine.fatal import FatalError
 from sluicegate_engine.gate_settings import GateSettings
 from sluicegate_engine.launch import engine_command, engine_environment
 from sluicegate_engine.link import Command, Report, SupervisorLink
+from sluicegate_engine.liveness import Patience
 from sluicegate_engine.metrics import Metrics
 from sluicegate_engine.pointer import read_pointer
 from sluicegate_engine.probe_server import ProbeServer
@@ -42,6 +44,7 @@ from sluicegate_engine.reload.transaction import Pod
 from sluicegate_engine.settings import Settings
 from sluicegate_engine.status import Phase, Status
 from sluicegate_engine.warmup import engine_version, warm_up
+from sluicegate_engine.watchdog import Watchdog
 
 _T = TypeVar("_T")
 _LOG = logging.getLogger("sluicegate_engine")
@@ -91,7 +94,7 @@ class Supervisor:
     async def _live(self, session: aiohttp.ClientSession, socket: Path, reloads: Reloads) -> int:
         try:
             if await self._before(self._drain_ordered, self._bring_up(session, socket, reloads)):
-                await self._unless_dead(self._before(self._drain_ordered, reloads.fail()))
+                await self._unless_dead(self._before(self._drain_ordered, self._serve(session, reloads)))
                 self._enter(Phase.DRAINING, "still serving until everybody who sends knows")
                 await self._unless_dead(reloads.end())
                 await self._unless_dead(self._drain())
@@ -136,6 +139,17 @@ class Supervisor:
         finally:
             watch.cancel()
         engine.watch_workers()
+
+    async def _serve(self, session: aiohttp.ClientSession, reloads: Reloads) -> None:
+        """Serve until something has to end the container. Raises its FatalError."""
+        watching = asyncio.create_task(self._watchdog(session).run())
+        failing = asyncio.create_task(reloads.fail())
+        try:
+            done, _ = await asyncio.wait((watching, failing), return_when=asyncio.FIRST_COMPLETED)
+            done.pop().result()
+        finally:
+            watching.cancel()
+            failing.cancel()
 
     async def _drain(self) -> None:
         """Serve on while the news spreads, then refuse and let what was taken finish, at most so long."""
@@ -183,6 +197,17 @@ class Supervisor:
             settings.record,
             settings.hold_seconds,
             quiesce_seconds=settings.drain_seconds,
+        )
+
+    def _watchdog(self, session: aiohttp.ClientSession) -> Watchdog:
+        settings = self._settings
+        assert self._engine is not None, "who serves has an engine"
+        return Watchdog(
+            Patience(settings.doubt_seconds, settings.stuck_seconds, settings.first_answer_seconds),
+            self._status,
+            self._link,
+            partial(warm_up, session, self._base_url, settings.served_model_name, self._key, tokens=1),
+            self._engine.states,
         )
 
     async def _kill_engine(self) -> None:

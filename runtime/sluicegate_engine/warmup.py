@@ -17,17 +17,18 @@ from sluicegate_engine.gate_settings import KEY_HEADER
 _CONNECT_SECONDS = 10.0
 _RETRY_SECONDS = 0.05
 _ANSWER_SECONDS = 600.0
-_TOKENS = 4
 # The bound is ours alone: by itself the client gives up after half of it.
 _UNBOUNDED = aiohttp.ClientTimeout(total=None)
 
 
-async def warm_up(session: aiohttp.ClientSession, base_url: str, model: str, key: str) -> None:
+async def warm_up(
+    session: aiohttp.ClientSession, base_url: str, model: str, key: str, tokens: int = 4
+) -> None:
     """Generate a few tokens through the serving port. Raises FatalError WarmupFailed."""
     request = {
         "model": model,
         "prompt": "Hello",
-        "max_tokens": _TOKENS,
+        "max_tokens": tokens,
         "temperature": 0,
         "ignore_eos": True,
     }

@@ -22,12 +22,18 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from prometheus_client import Counter, Gauge, generate_latest
 from tests.engine.asgi_host import serve
 from tests.engine.fake_engine import FakeEngine
 
 from sluicegate_engine.asgi import Receive, Scope, Send
 
 SECONDS_PER_TOKEN = 0.01
+PREFILL = "prefill "
+"""Begins a prompt that takes as many chunks as the number after it says, and as long for each as a token."""
+GENERATED = Counter("vllm:generation_tokens", "Tokens that were generated.")
+PREFILLED = Counter("vllm:prompt_tokens", "Tokens of prompts that are through.")
+CACHE = Gauge("vllm:kv_cache_usage_perc", "Share of the cache's blocks that are in use.")
 
 
 class FakeVllm:
@@ -50,7 +56,7 @@ class FakeVllm:
         elif scope["path"] == "/version":
             await _answer(send, b'{"version":"0.32.0"}')
         elif scope["path"] == "/metrics":
-            await _answer(send, b"vllm:num_requests_running 0.0\n", kind=b"text/plain")
+            await _answer(send, generate_latest(), kind=b"text/plain")
         else:
             await _answer(send, json.dumps({"path": scope["path"]}).encode())
 
@@ -68,6 +74,7 @@ class FakeVllm:
 
     async def _answer_whole(self, request: dict[str, Any], send: Send) -> None:
         letter, aborts = self._engine.letter(str(request["prompt"])), self._engine.aborts
+        await self._prefill(request["prompt"])
         reason = await self._generate(request["max_tokens"], aborts)
         if self._misbehaviour == "abort-warm-up" or self._engine.mute:
             reason = "abort"
@@ -96,9 +103,23 @@ class FakeVllm:
         await _event(send, b"[DONE]")
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
+    async def _prefill(self, prompt: object) -> None:
+        text = str(prompt)
+        chunks = int(text.removeprefix(PREFILL)) if text.startswith(PREFILL) else 0
+        for chunk in range(chunks):
+            await self._step()
+            CACHE.set((chunk + 1) / chunks)
+        PREFILLED.inc()
+
+    async def _step(self) -> None:
+        """The engine core's share, which takes for ever while that is stopped."""
+        await asyncio.sleep(SECONDS_PER_TOKEN)
+        while _is_stopped(self._core.pid):
+            await asyncio.sleep(SECONDS_PER_TOKEN)
+
     async def _generate(self, tokens: int, aborts: int) -> str:
         for _ in range(tokens):
-            await asyncio.sleep(SECONDS_PER_TOKEN)
+            await self._step()
             if self._engine.aborts > aborts:
                 return "abort"
             await self._engine.running.wait()
@@ -106,7 +127,15 @@ class FakeVllm:
                 return "dead"
             if self.aborting.is_set():
                 return "abort"
+            GENERATED.inc()
         return "length"
+
+
+def _is_stopped(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except OSError:
+        return False
 
 
 async def _until_gone(receive: Receive, work: Coroutine[Any, Any, None]) -> None:

@@ -27,6 +27,18 @@ class ReloadPhase(StrEnum):
     ENDED = "Ended"
 
 
+_HOLDING = frozenset(
+    {
+        ReloadPhase.HOLDING,
+        ReloadPhase.QUIESCING,
+        ReloadPhase.COPYING,
+        ReloadPhase.CHECKING,
+        ReloadPhase.PROVING,
+        ReloadPhase.ROLLING_BACK,
+    }
+)
+
+
 class ReloadOutcome(StrEnum):
     """How a reload ended."""
 
@@ -54,6 +66,11 @@ class ReloadProgress:
     @property
     def ended(self) -> bool:
         return self.outcome is not None
+
+    @property
+    def holds(self) -> bool:
+        """True while new requests wait."""
+        return self.phase in _HOLDING
 
     def enter(self, phase: ReloadPhase) -> None:
         """Go on to a phase; the time in the one before is counted."""
