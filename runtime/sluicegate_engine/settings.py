@@ -15,7 +15,8 @@ class Settings:
     need. `stop_seconds`: how long vLLM may need to end before it is killed. The pod's grace period is longer
     than all three. `hold_seconds`: how long a reload may hold new requests before they are turned away.
     `doubt_seconds`, `stuck_seconds` and `first_answer_seconds` are what liveness.Patience calls doubt, stuck
-    and first. `record` is the file of what this pod has committed by reloads, `store_url` where its store takes orders.
+    and first. `record` is the file of what this pod has committed by reloads, `store_url` where its store
+    takes orders.
     """
 
     pointer: Path

@@ -81,6 +81,7 @@ class Watchdog:
     def _stuck(self, seconds: float) -> FatalError:
         return FatalError(
             "EngineStuck",
-            f"no token and no step of a prefill for {seconds:.0f} s, not even when asked for one, with "
-            f"{self._in_flight} requests in flight; {self._states()}",
+            f"no token and no step of a prefill for {seconds:.0f} s, with {self._in_flight} requests in "
+            f"flight and one of our own; {self._states()}. Where a single step takes as long, lower "
+            "--max-num-batched-tokens",
         )

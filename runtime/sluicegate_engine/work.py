@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 
 WORK = "work"
 """The gate's answer to this order is `engine_work()`."""
-_METRICS = (
+METRICS = (
     "vllm:generation_tokens_total",
     "vllm:prompt_tokens_total",
     # Prompts are counted when they are through. Before that, each chunk of one takes blocks of the cache,
@@ -21,5 +21,5 @@ _METRICS = (
 
 def engine_work() -> list[float]:
     """Figures that change with every step of an engine that works; none where vLLM keeps none."""
-    chosen = REGISTRY.restricted_registry(_METRICS)
+    chosen = REGISTRY.restricted_registry(METRICS)
     return [sample.value for metric in chosen.collect() for sample in metric.samples]

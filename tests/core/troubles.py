@@ -58,6 +58,12 @@ TROUBLES: dict[str, tuple[Mapping[str, Any], str, str, bool]] = {
         True,
     ),
     "the engine ended once": (ended("CUDA error"), "EngineCrashLooping", "CUDA error", False),
+    "the engine was stuck": (
+        ended('{"error": {"reason": "EngineStuck", "message": "no token for 25 s"}, "lastLines": []}'),
+        "EngineCrashLooping",
+        "EngineStuck: no token for 25 s",
+        False,
+    ),
     "the engine was restarted once": (
         ended("CUDA error", restarts=1),
         "EngineCrashLooping",

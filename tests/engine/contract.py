@@ -15,8 +15,10 @@ from typing import Any
 from tests.engine.pod import DIGEST, TOKEN, VERSION, Pod
 
 from sluicegate_engine.gate_settings import VERSION_HEADER
+from sluicegate_engine.work import METRICS
 
 Check = Callable[[Pod], Awaitable[None]]
+GENERATED = "vllm:generation_tokens_total"
 
 
 async def a_completion_is_answered_with_the_version(pod: Pod) -> None:
@@ -133,6 +135,15 @@ async def the_metrics_page_is_vllms_and_ours(pod: Pod) -> None:
     assert _metric(page, "sluicegate_in_flight_requests") == 0
 
 
+async def what_the_engine_does_is_counted(pod: Pod) -> None:
+    before = _total(await _page(pod), GENERATED)
+    await (await pod.complete(tokens=7)).read()
+    page = await _page(pod)
+    assert _total(page, GENERATED) - before >= 7
+    for name in METRICS:
+        assert re.search(rf"^{name}[ {{]", page, re.MULTILINE), name
+
+
 async def _measured(pod: Pod) -> dict[str, Any]:
     found: dict[str, Any] = (await pod.status())["measured"].get(VERSION, {})
     return found
@@ -161,6 +172,13 @@ def _metric(page: str, name: str) -> float:
     return float(found[0]) if found else 0.0
 
 
+def _total(page: str, name: str) -> float:
+    """Whatever its labels."""
+    return sum(
+        float(line.rpartition(" ")[2]) for line in page.splitlines() if re.match(rf"{name}[ {{]", line)
+    )
+
+
 CHECKS: tuple[Check, ...] = (
     a_completion_is_answered_with_the_version,
     a_stream_ends_as_asked,
@@ -173,4 +191,5 @@ CHECKS: tuple[Check, ...] = (
     in_flight_requests_are_seen_from_outside,
     the_answers_of_a_version_are_measured,
     the_metrics_page_is_vllms_and_ours,
+    what_the_engine_does_is_counted,
 )

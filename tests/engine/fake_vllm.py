@@ -34,6 +34,7 @@ PREFILL = "prefill "
 GENERATED = Counter("vllm:generation_tokens", "Tokens that were generated.")
 PREFILLED = Counter("vllm:prompt_tokens", "Tokens of prompts that are through.")
 CACHE = Gauge("vllm:kv_cache_usage_perc", "Share of the cache's blocks that are in use.")
+Gauge("vllm:num_requests_running", "Requests in the batch.")
 
 
 class FakeVllm:
@@ -113,9 +114,10 @@ class FakeVllm:
 
     async def _step(self) -> None:
         """The engine core's share, which takes for ever while that is stopped."""
-        await asyncio.sleep(SECONDS_PER_TOKEN)
-        while _is_stopped(self._core.pid):
+        computed = False
+        while not computed:
             await asyncio.sleep(SECONDS_PER_TOKEN)
+            computed = not _is_stopped(self._core.pid)
 
     async def _generate(self, tokens: int, aborts: int) -> str:
         for _ in range(tokens):

@@ -408,6 +408,16 @@ async def test_an_engine_that_dies_in_a_reload_ends_the_container(
     assert not (pod.directory / "committed.json").exists()
 
 
+async def test_an_engine_whose_weights_change_is_not_taken_for_a_stuck_one(start: Start, model: Path) -> None:
+    pod = await start("switch-for-ever", **{"doubt-seconds": 0.4, "stuck-seconds": 1})
+    await pod.order("/reload", order(model))
+    await pod.until_reload(phase="Copying")
+    # when it pauses, and answers nobody, for longer than any other engine may
+    await asyncio.sleep(3)
+    # then
+    assert (await pod.until_reload(phase="Copying"))["outcome"] is None
+
+
 async def restarted(pod: Pod, start: Start, **pointer: object) -> Pod:
     """Another container of the same pod, with this pointer."""
     await pod.close()

@@ -1,9 +1,8 @@
-"""Engines that live and do nothing, and engines that only look so: real processes around a stand-in of vLLM."""
+"""Engines that live and do nothing, and those that only look so: real processes around a stand-in of vLLM."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import time
@@ -49,7 +48,7 @@ async def test_a_stopped_process_turns_not_ready_in_time_and_ends_the_container(
     stopped = time.monotonic()
     await pod.until("EngineStuck", seconds=10)
     # then
-    assert STUCK * 0.8 < time.monotonic() - stopped
+    assert time.monotonic() - stopped > STUCK * 0.8
     ready = await pod.ready()
     assert ready is not None
     assert ready["ready"] is False
@@ -57,7 +56,7 @@ async def test_a_stopped_process_turns_not_ready_in_time_and_ends_the_container(
     assert not any(is_running(pid) for pid in pids)
     error = pod.statement["error"]
     assert error["reason"] == "EngineStuck"
-    assert f"with {int(busy)} requests in flight" in error["message"]
+    assert f"with {int(busy)} requests in flight and one of our own;" in error["message"]
     name = "vLLM" if victim == SERVER else CORE
     assert f"{name} (pid {pids[victim == CORE]}) is stopped by a signal" in error["message"]
     if stream is not None:
@@ -66,7 +65,7 @@ async def test_a_stopped_process_turns_not_ready_in_time_and_ends_the_container(
 
 async def test_a_saturated_engine_whose_answers_only_come_whole_is_left_alone(start: Start) -> None:
     # given as many requests as the engine and the queue hold, none with a part of an answer for long
-    pod = await start()
+    pod = await start(doubt_seconds=STUCK * 0.99)
     tokens = int(LONG / 0.01)
     calls = [asyncio.create_task(pod.complete(tokens=tokens)) for _ in range(2)]
     await pod.until_status(inFlight=2)
@@ -97,6 +96,7 @@ async def test_an_idle_engine_is_asked_for_a_token_and_left_alone(start: Start) 
 
 async def test_an_engine_that_goes_on_in_time_is_left_alone(start: Start) -> None:
     pod = await start(stuck_seconds=4)
+    assert (await pod.complete(tokens=1)).status == 200
     core = pod.engine_pid(CORE)
     stream = await pod.complete(tokens=100, stream=True)
     os.kill(core, signal.SIGSTOP)
@@ -142,10 +142,3 @@ async def test_a_supervisor_that_stood_still_itself_does_not_blame_the_engine(st
 async def generated(pod: Pod) -> float:
     _, page = await pod.get(f"{pod.probe}/metrics")
     return float(page.partition("\nvllm:generation_tokens_total ")[2].partition("\n")[0])
-
-
-async def test_the_termination_message_is_short_enough_for_kubernetes(start: Start) -> None:
-    pod = await start()
-    os.kill(pod.engine_pid(SERVER), signal.SIGSTOP)
-    await pod.exit_code()
-    assert len(json.dumps(pod.statement)) <= 2048
