@@ -13,8 +13,10 @@ from enum import Enum, auto
 
 Work = tuple[float, ...]
 """What vLLM counts of the engine's work; see work.py. Any difference is progress."""
-_LOOKS = 25
+_LOOKS = 50
 """So often is an engine looked at before it is given up."""
+_LATE = 4
+"""Ticks between two looks that count at most."""
 
 
 class Verdict(Enum):
@@ -64,7 +66,7 @@ class Liveness:
     def judge(self, now: float, *, first: bool) -> Verdict:
         """Let time pass until `now`. `first`: users have requests in the engine and no answer yet."""
         # Who looks so late was itself standing still (a frozen node, a SIGSTOP) and knows nothing of others.
-        self.still += min(now - self._looked, 2 * self._patience.tick)
+        self.still += min(now - self._looked, _LATE * self._patience.tick)
         self._looked = now
         if self.still >= (self._patience.first if first else self._patience.stuck):
             return Verdict.STUCK

@@ -8,7 +8,7 @@ PATIENCE = Patience(doubt=10, stuck=25, first=180)
 
 
 class Watched:
-    """An engine at second `now`; its work is what `steps` made of it."""
+    """An engine at second `now`, looked at every second; its work is what `steps` made of it."""
 
     def __init__(self) -> None:
         self.now = 0.0

@@ -46,7 +46,7 @@ async def test_a_stopped_process_turns_not_ready_in_time_and_ends_the_container(
     # when
     os.kill(pod.engine_pid(victim), signal.SIGSTOP)
     stopped = time.monotonic()
-    await pod.until("EngineStuck", seconds=10)
+    await pod.until("EngineStuck", seconds=20)
     # then
     assert time.monotonic() - stopped > STUCK * 0.8
     ready = await pod.ready()
@@ -117,7 +117,7 @@ async def test_the_first_request_has_time_for_what_the_engine_compiles(start: St
     assert (await first).status == 200
     # and once it is answered, no longer
     os.kill(core, signal.SIGSTOP)
-    await pod.until("EngineStuck", seconds=10)
+    await pod.until("EngineStuck", seconds=20)
 
 
 async def test_a_pod_that_drains_is_left_its_time(start: Start) -> None:

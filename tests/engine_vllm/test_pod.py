@@ -67,11 +67,14 @@ async def test_past_the_deadline_nothing_that_was_cut_short_is_a_200(start: Star
     assert await pod.exit_code(seconds=15) == 0
 
 
-@pytest.mark.parametrize(
+OF_THE_ENGINE = pytest.mark.parametrize(
     ("victim", "flags"),
     [("VLLM::EngineCore", SMALL), ("VLLM::Worker_TP1", (*SMALL, "--tensor-parallel-size=2"))],
     ids=["engine core", "rank of two"],
 )
+
+
+@OF_THE_ENGINE
 async def test_a_dead_process_is_not_ready_within_a_second_and_ends_the_container(
     start: Start, victim: str, flags: tuple[str, ...]
 ) -> None:
@@ -87,6 +90,23 @@ async def test_a_dead_process_is_not_ready_within_a_second_and_ends_the_containe
     assert victim in pod.statement["error"]["message"]
     assert "my-secret-prompt" not in json.dumps(pod.statement)
     stream.close()
+
+
+@OF_THE_ENGINE
+async def test_a_stopped_process_is_found_though_the_server_is_well_and_ends_the_container(
+    start: Start, victim: str, flags: tuple[str, ...]
+) -> None:
+    pod = await start(*flags, doubt_seconds=3, stuck_seconds=8, first_answer_seconds=8)
+    await pod.until("Serving", START_SECONDS)
+    # given an engine that is idle for longer than it may do nothing
+    await asyncio.sleep(12)
+    assert (await pod.status())["ready"]
+    # when
+    os.kill(pod.engine_pid(victim), signal.SIGSTOP)
+    await pod.until("EngineStuck", seconds=20)
+    # then
+    assert await pod.exit_code() == 1
+    assert f"{victim} (pid" in pod.statement["error"]["message"]
 
 
 async def test_settings_that_vllm_refuses_are_told_in_its_own_words(start: Start) -> None:
