@@ -114,7 +114,9 @@ def test_a_gate_outside_the_supervisor_says_what_is_missing() -> None:
         GateSettings.from_environment({})
 
 
-@pytest.mark.parametrize("wrong", ["--max-concurrent=0", "--max-queued=-1", "--max-conc=1"])
+@pytest.mark.parametrize(
+    "wrong", ["--max-concurrent=0", "--max-queued=-1", "--max-conc=1", "--doubt-seconds=25"]
+)
 def test_bad_arguments_of_our_own_are_refused(tmp_path: Path, wrong: str) -> None:
     files = ("--pointer=p", f"--models={tmp_path}", "--control-token-file=t", "--served-model-name=n")
     with pytest.raises(SystemExit):
