@@ -18,6 +18,9 @@ from sluicegate.api.schema import change_of, fields_below, is_leaf, only_model, 
 from sluicegate.cli.advice import advice
 from sluicegate.core import naming
 from sluicegate.host.metrics import Metrics
+from sluicegate_engine import demand, drain
+from sluicegate_engine.gate_settings import PRIORITY_HEADER, GateSettings
+from sluicegate_engine.priority import TOTAL_WEIGHT, Priority
 from sluicegate_engine.reload.capability import CAPABILITIES
 
 DOCS = Path(__file__).parent
@@ -60,6 +63,14 @@ def pages() -> dict[str, str]:
         "reasons.md": templates.get_template("reasons.md.j2").render(reasons=reasons),
         "metrics.md": templates.get_template("metrics.md.j2").render(metrics=metrics()),
         "hot-reload.md": templates.get_template("hot-reload.md.j2").render(capabilities=CAPABILITIES),
+        "admission.md": templates.get_template("admission.md.j2").render(
+            demand=demand,
+            drain=drain,
+            header=PRIORITY_HEADER,
+            settings=GateSettings,
+            priorities=list(Priority),
+            total=TOTAL_WEIGHT,
+        ),
         "labels.md": templates.get_template("labels.md.j2").render(naming=naming),
     }
 

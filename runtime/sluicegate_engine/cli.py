@@ -64,6 +64,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--max-concurrent", type=_positive, required=True, help="sequences in vLLM at a time")
     run.add_argument("--max-queued", type=_natural, required=True, help="requests waiting; 429 beyond")
+    run.add_argument(
+        "--max-queued-prompt-tokens",
+        type=_positive,
+        help="prompt tokens of those waiting, as estimated; 429 beyond. Left out, only requests are counted",
+    )
     run.add_argument("--drain-seconds", type=float, default=60, help="time for requests in flight to finish")
     run.add_argument("--linger-seconds", type=float, default=5, help="time to serve on once not ready")
     run.add_argument(

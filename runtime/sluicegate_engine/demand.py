@@ -1,4 +1,4 @@
-"""How many sequences a request has the engine compute: its prompts, each as often as `n` says.
+"""What a request asks of the engine: sequences, its prompts each as often as `n` says, and prompt tokens.
 
 The engine's own bound counts sequences, not requests. If the gate counted requests, a queue would form inside
 the engine.
@@ -7,17 +7,35 @@ the engine.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import NamedTuple
+
+BYTES_PER_TOKEN = 3
+"""Fixed, not learned from the usage in answers: so the same request always counts the same, what one client
+sends never decides whether another's is taken, and streams that tell no usage don't matter. English has about
+four bytes a token with the tokenizers of today: three count rather too many tokens than too few."""
+_PROMPT_FIELDS = ("prompt", "messages", "tools", "documents")
+_MEDIA = frozenset({"image_url", "input_audio", "audio_url", "video_url"})
+"""What these become in tokens has nothing to do with their bytes, which have a bound of their own."""
 
 
-def sequences(body: bytes) -> int:
-    """At least 1. What cannot be understood counts as one: vLLM refuses it."""
+class Demand(NamedTuple):
+    """`sequences` to compute at a time, at least 1, and `prompt_tokens` to read: exact where the prompt comes
+    in tokens, and estimated from the bytes of its text otherwise."""
+
+    sequences: int = 1
+    prompt_tokens: int = 0
+
+
+def demand(body: bytes) -> Demand:
+    """What cannot be understood counts as one sequence without a prompt: vLLM refuses it."""
     try:
         request = json.loads(body)
     except (ValueError, RecursionError):
-        return 1
+        return Demand()
     if not isinstance(request, dict):
-        return 1
-    return _prompts(request.get("prompt")) * _times(request.get("n"))
+        return Demand()
+    return Demand(_prompts(request.get("prompt")) * _times(request.get("n")), _prompt_tokens(request))
 
 
 def _prompts(prompt: object) -> int:
@@ -31,3 +49,21 @@ def _times(n: object) -> int:
         return max(1, int(float(n)) if isinstance(n, str) else int(n))  # type: ignore[call-overload]
     except (TypeError, ValueError, OverflowError):
         return 1
+
+
+def _prompt_tokens(request: Mapping[str, object]) -> int:
+    """A message's keys count too, about as much as what the chat template puts around it."""
+    tokens = text_bytes = 0
+    # no recursion: a client chooses the depth
+    parts = [request.get(field) for field in _PROMPT_FIELDS]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, str):
+            text_bytes += len(part.encode(errors="replace"))
+        elif isinstance(part, dict):
+            parts += [each for key, value in part.items() if key not in _MEDIA for each in (key, value)]
+        elif isinstance(part, list) and part and isinstance(part[0], int):
+            tokens += len(part)
+        elif isinstance(part, list):
+            parts += part
+    return tokens - (-text_bytes // BYTES_PER_TOKEN)

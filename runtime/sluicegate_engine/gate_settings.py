@@ -9,15 +9,16 @@ from dataclasses import asdict, dataclass
 VARIABLE = "SLUICEGATE_GATE"
 KEY_HEADER = "x-sluicegate-key"
 VERSION_HEADER = "x-sluicegate-model-version"
+PRIORITY_HEADER = "x-sluicegate-priority"
 
 
 @dataclass(frozen=True)
 class GateSettings:
     """`link` is the supervisor's socket; `key` lets its own requests through whatever the gate says.
 
-    `version` is stamped on answers until the supervisor says otherwise. A request is read whole before it
-    takes a place in the queue: `max_body_bytes` and `max_read_seconds` bound one, `max_held_bytes` all that
-    are not yet vLLM's.
+    `version` is stamped on answers until the supervisor says otherwise. Without `max_queued_prompt_tokens`,
+    only requests are counted. A request is read whole before it takes a place in the queue: `max_body_bytes`
+    and `max_read_seconds` bound one, `max_held_bytes` all that are not yet vLLM's.
     """
 
     link: str
@@ -25,6 +26,7 @@ class GateSettings:
     version: str
     max_concurrent: int
     max_queued: int
+    max_queued_prompt_tokens: int | None = None
     max_body_bytes: int = 32 * 1024 * 1024
     max_held_bytes: int = 128 * 1024 * 1024
     max_read_seconds: float = 60

@@ -51,6 +51,7 @@ class Report:
     queued: int = 0
     outcomes: Mapping[str, int] = field(default_factory=dict)
     rejections: Mapping[str, int] = field(default_factory=dict)
+    queued_prompt_tokens: int = 0
 
     def encode(self) -> bytes:
         return _line(
@@ -61,6 +62,7 @@ class Report:
                 "queued": self.queued,
                 "outcomes": dict(self.outcomes),
                 "rejections": dict(self.rejections),
+                "queuedPromptTokens": self.queued_prompt_tokens,
             }
         )
 
@@ -73,6 +75,7 @@ class Report:
             data["queued"],
             data["outcomes"],
             data["rejections"],
+            data["queuedPromptTokens"],
         )
 
 

@@ -48,6 +48,11 @@ class Metrics(Collector):
             "sluicegate_queued_requests", "Requests waiting for the engine.", report.queued if report else 0
         )
         yield GaugeMetricFamily(
+            "sluicegate_queued_prompt_tokens",
+            "Prompt tokens of the requests waiting for the engine, as estimated.",
+            report.queued_prompt_tokens if report else 0,
+        )
+        yield GaugeMetricFamily(
             "sluicegate_ready", "1 while new requests are welcome.", int(self._status.ready)
         )
         yield self._phase()

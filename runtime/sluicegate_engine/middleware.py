@@ -16,24 +16,28 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sluicegate_engine.admission import Admission, Queue, Verdict
+from sluicegate_engine.admission import Admission, Queue
 from sluicegate_engine.answer import Answer, Outcome
 from sluicegate_engine.asgi import App, Headers, Receive, Scope, Send, header
-from sluicegate_engine.demand import sequences
-from sluicegate_engine.gate_settings import KEY_HEADER, VERSION_HEADER, GateSettings
+from sluicegate_engine.demand import demand
+from sluicegate_engine.gate_settings import KEY_HEADER, PRIORITY_HEADER, VERSION_HEADER, GateSettings
 from sluicegate_engine.inbox import BodyError, Inbox, Limits
 from sluicegate_engine.link import Command, GateLink, Report
 from sluicegate_engine.measurement import Clock, Measurements, Pace
+from sluicegate_engine.priority import Priority, named_priority
 from sluicegate_engine.reload.engine_orders import QUIET, EngineOrders
 from sluicegate_engine.routes import Route, classify
+from sluicegate_engine.ticket import Verdict
+from sluicegate_engine.waiting import Bounds
 from sluicegate_engine.work import WORK, engine_work
 
 _CLOSE: Headers = [(b"connection", b"close")]
 _STAYING = (Admission.OPEN, Admission.HOLDING)
 _REFUSALS = {
-    Verdict.FULL: (429, "QueueFull", "the queue of this replica is full; try again", b"1"),
-    Verdict.UNAVAILABLE: (503, "Unavailable", "this replica takes no requests now; try again", b"2"),
+    Verdict.FULL: (429, "QueueFull", "the queue of this replica is full; try again"),
+    Verdict.UNAVAILABLE: (503, "Unavailable", "this replica takes no requests now; try again"),
 }
+_UNAVAILABLE_SECONDS = 2
 
 
 class Gate:
@@ -47,7 +51,8 @@ class Gate:
         self._settings = settings or GateSettings.from_environment(os.environ)
         self._key = self._settings.key.encode()
         self._version = self._settings.version
-        self._queue = Queue(self._settings.max_concurrent, self._settings.max_queued)
+        bounds = Bounds(self._settings.max_queued, self._settings.max_queued_prompt_tokens)
+        self._queue = Queue(self._settings.max_concurrent, bounds, clock)
         self._limits = Limits(
             self._settings.max_body_bytes, self._settings.max_held_bytes, self._settings.max_read_seconds
         )
@@ -103,14 +108,19 @@ class Gate:
 
     async def _generate(self, scope: Scope, inbox: Inbox, send: Send) -> None:
         """Who would be turned away is so before the body is read."""
-        verdict = self._queue.judge()
+        try:
+            priority = named_priority(header(scope, PRIORITY_HEADER.encode()))
+        except ValueError as error:
+            await Answer(send, self._stamp()).fail(400, "UnknownPriority", f"{PRIORITY_HEADER}: {error}")
+            return self._count(self._version, Outcome.CLIENT_ERROR)
+        verdict = self._queue.judge(priority)
         if verdict in _REFUSALS:
             await self._reject(verdict, Answer(send, self._stamp()))
             self._count(self._version, Outcome.REJECTED)
         elif (outcome := await self._read(scope, inbox, send)) is not None:
             self._count(self._version, outcome)
         else:
-            await self._take_turn(scope, inbox, send)
+            await self._take_turn(scope, inbox, send, priority)
 
     async def _read(self, scope: Scope, inbox: Inbox, send: Send) -> Outcome | None:
         """Read the request whole. Returns how it has ended, or None where it goes on."""
@@ -119,21 +129,21 @@ class Gate:
             await inbox.read_body()
         except BodyError as error:
             full = error.status == 429
-            headers = [(b"retry-after", b"1")] if full else _CLOSE
+            headers = _retry_after(self._queue.retry_after) if full else _CLOSE
             await Answer(send, self._stamp()).fail(error.status, error.kind, str(error), headers)
             if full:
                 self._rejections[error.kind] += 1
             return Outcome.REJECTED if full else Outcome.CLIENT_ERROR
         return Outcome.DISCONNECTED if inbox.gone else None
 
-    async def _take_turn(self, scope: Scope, inbox: Inbox, send: Send) -> None:
-        wanted, most = sequences(inbox.body), self._settings.max_concurrent
-        if wanted > most:
+    async def _take_turn(self, scope: Scope, inbox: Inbox, send: Send, priority: Priority) -> None:
+        wanted, most = demand(inbox.body), self._settings.max_concurrent
+        if wanted.sequences > most:
             said = f"prompts times n are more than the {most} sequences that are computed at a time"
             await Answer(send, self._stamp()).fail(400, "TooManySequences", said)
             return self._count(self._version, Outcome.CLIENT_ERROR)
         turn = asyncio.Event()
-        ticket = self._queue.offer(turn.set, wanted)
+        ticket = self._queue.offer(turn.set, wanted, priority)
         outcome, version, pace = Outcome.DISCONNECTED, self._version, Pace(self._clock)
         self._link.changed()
         try:
@@ -156,9 +166,10 @@ class Gate:
             self._count(version, outcome, pace)
 
     async def _reject(self, verdict: Verdict, answer: Answer) -> None:
-        status, kind, message, seconds = _REFUSALS[verdict]
+        status, kind, message = _REFUSALS[verdict]
         self._rejections[kind] += 1
-        await answer.fail(status, kind, message, [(b"retry-after", seconds)])
+        seconds = self._queue.retry_after if verdict is Verdict.FULL else _UNAVAILABLE_SECONDS
+        await answer.fail(status, kind, message, _retry_after(seconds))
 
     async def _run(self, scope: Scope, receive: Receive, answer: Answer) -> None:
         """Let vLLM answer. What it fails to handle is answered here: outside, no version would be on it."""
@@ -203,6 +214,7 @@ class Gate:
             self._queue.queued,
             dict(self._outcomes),
             dict(self._rejections),
+            self._queue.queued_prompt_tokens,
         )
 
 
@@ -210,3 +222,7 @@ def _announced_bytes(scope: Scope) -> int:
     """What the request says of its body's length; 0 where it says nothing."""
     length = header(scope, b"content-length")
     return int(length) if length.isdigit() else 0
+
+
+def _retry_after(seconds: int) -> Headers:
+    return [(b"retry-after", str(seconds).encode())]

@@ -29,6 +29,7 @@ class Settings:
     control_token_file: Path
     max_concurrent: int
     max_queued: int
+    max_queued_prompt_tokens: int | None
     drain_seconds: float
     linger_seconds: float
     stop_seconds: float

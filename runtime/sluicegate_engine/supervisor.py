@@ -115,7 +115,12 @@ class Supervisor:
         self._command(Admission.CLOSED)
         await reloads.fetch_missing(pointer.model)
         gate = GateSettings(
-            str(socket), self._key, pointer.model.version, settings.max_concurrent, settings.max_queued
+            str(socket),
+            self._key,
+            pointer.model.version,
+            settings.max_concurrent,
+            settings.max_queued,
+            settings.max_queued_prompt_tokens,
         )
         command = engine_command(settings, pointer)
         environment = engine_environment(os.environ, gate, settings.engine_flags)

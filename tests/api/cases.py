@@ -272,6 +272,10 @@ PODS = {
     "pull secrets": Case(a_pod(imagePullSecrets=["registry"])),
     "the same pull secret twice": Case(a_pod(imagePullSecrets=["registry", "registry"]), "imagePullSecrets"),
     "a queue of nothing": Case(a_deployment(admission={"maxQueuedRequests": 0})),
+    "a queue bounded in tokens": Case(a_deployment(admission={"maxQueuedPromptTokens": 200_000})),
+    "a queue of no tokens": Case(
+        a_deployment(admission={"maxQueuedPromptTokens": 0}), "maxQueuedPromptTokens"
+    ),
     "a drain without time": Case(a_deployment(rollout={"drainSeconds": 0}), "drainSeconds"),
     "a change that waits for a person": Case(a_deployment(rollout={"promotion": "Manual"}, paused=True)),
     "a promotion by nobody": Case(a_deployment(rollout={"promotion": "Never"}), "promotion"),

@@ -73,6 +73,16 @@ def test_accelerators_of_another_kind_are_asked_for_by_their_name() -> None:
     assert pod["containers"][0]["resources"]["limits"] == {"example.com/gpu": "2"}
 
 
+def test_the_bounds_of_the_queue_are_what_the_runtime_is_told() -> None:
+    def bounds(admission: dict[str, int]) -> tuple[int, int | None]:
+        pod = a_pod_of(ADeployment().with_spec(admission=admission))
+        told = parse(pod["containers"][0]["command"][1:])
+        return told.max_queued, told.max_queued_prompt_tokens
+
+    assert bounds({}) == (256, None)
+    assert bounds({"maxQueuedRequests": 7, "maxQueuedPromptTokens": 9000}) == (7, 9000)
+
+
 def test_memory_is_promised_and_limited_alike() -> None:
     pod = a_pod_of(ADeployment().with_spec(resources={"cpu": "2", "memory": "4Gi"}))
     resources = pod["containers"][0]["resources"]

@@ -59,7 +59,7 @@ async def beyond_the_queue_requests_are_turned_away_and_the_rest_is_served(pod: 
     waiting = [asyncio.create_task(pod.complete(tokens=2)) for _ in range(2)]
     await pod.until_status(inFlight=2, queued=2)
     refused = await pod.complete(tokens=2)
-    assert (refused.status, refused.headers["retry-after"]) == (429, "1")
+    assert (refused.status, 1 <= int(refused.headers["retry-after"]) <= 60) == (429, True)
     assert refused.headers[VERSION_HEADER] == VERSION
     for stream in streams:
         stream.close()

@@ -78,15 +78,6 @@ async def test_more_sequences_than_the_engine_computes_at_a_time_are_400(engine:
     assert (engine.bodies, gate.report.outcomes) == ([], {"client_error": 1})
 
 
-async def test_beyond_the_queue_the_answer_is_429_with_retry_after(gate: Fixture, engine: Engine) -> None:
-    await admitted(gate)
-    await admitted(gate)
-    call = await start(gate.gate).done()
-    assert (call.status, error_type(call), call.headers["retry-after"]) == (429, "QueueFull", "1")
-    assert call.headers[VERSION_HEADER] == "v1"
-    assert (gate.report.outcomes, gate.report.rejections) == ({"rejected": 1}, {"QueueFull": 1})
-
-
 @pytest.mark.parametrize("admission", [Admission.CLOSED, Admission.REFUSING])
 async def test_when_nobody_is_let_in_the_answer_is_503(gate: Fixture, admission: Admission) -> None:
     gate.command(admission)

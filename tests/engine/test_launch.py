@@ -114,8 +114,22 @@ def test_a_gate_outside_the_supervisor_says_what_is_missing() -> None:
         GateSettings.from_environment({})
 
 
+def test_prompt_tokens_are_bounded_only_where_that_is_asked_for(tmp_path: Path) -> None:
+    files = ("--pointer=p", f"--models={tmp_path}", "--control-token-file=t", "--served-model-name=n")
+    given = ["run", *files, "--max-concurrent=1", "--max-queued=1"]
+    assert parse(given).max_queued_prompt_tokens is None
+    assert parse([*given, "--max-queued-prompt-tokens=9"]).max_queued_prompt_tokens == 9
+
+
 @pytest.mark.parametrize(
-    "wrong", ["--max-concurrent=0", "--max-queued=-1", "--max-conc=1", "--doubt-seconds=25"]
+    "wrong",
+    [
+        "--max-concurrent=0",
+        "--max-queued=-1",
+        "--max-queued-prompt-tokens=0",
+        "--max-conc=1",
+        "--doubt-seconds=25",
+    ],
 )
 def test_bad_arguments_of_our_own_are_refused(tmp_path: Path, wrong: str) -> None:
     files = ("--pointer=p", f"--models={tmp_path}", "--control-token-file=t", "--served-model-name=n")

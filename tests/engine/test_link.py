@@ -29,7 +29,9 @@ class GateEnd:
         if command is None:
             self.lost.set()
         else:
-            self.report = Report(command.admission, command.version, in_flight=3, outcomes={"served": 5})
+            self.report = Report(
+                command.admission, command.version, 3, 2, {"served": 5}, {"QueueFull": 4}, 700
+            )
 
     async def carry_out(self, name: str, arguments: Mapping[str, Any]) -> object:
         """Answers with how many orders came before, when the test lets it; "fail" raises."""
@@ -63,7 +65,8 @@ async def test_the_gate_learns_the_state_when_it_connects_and_every_change_after
     link.send(Command(Admission.OPEN, "v2"))
     server = await link.listen(tmp_path / "s")
     gate = GateEnd(tmp_path / "s")
-    assert await has(link, Admission.OPEN) == Report(Admission.OPEN, "v2", 3, 0, {"served": 5}, {})
+    expected = Report(Admission.OPEN, "v2", 3, 2, {"served": 5}, {"QueueFull": 4}, 700)
+    assert await has(link, Admission.OPEN) == expected
     link.send(Command(Admission.DRAINING, "v2"))
     await has(link, Admission.DRAINING)
     await gate.stop()

@@ -197,6 +197,7 @@ def _whole(cpu: str) -> int:
 
 def _runtime_flags(deployment: LLMDeployment) -> list[str]:
     spec = deployment.spec
+    prompt_tokens = spec.admission.max_queued_prompt_tokens
     return [
         f"--pointer={POINTER_FOLDER}/{POINTER_KEY}",
         f"--models={MODELS}",
@@ -207,6 +208,7 @@ def _runtime_flags(deployment: LLMDeployment) -> list[str]:
         f"--control-token-file={CONTROL_FOLDER}/{TOKEN_KEY}",
         f"--max-concurrent={spec.engine.max_concurrent_sequences}",
         f"--max-queued={spec.admission.max_queued_requests}",
+        *([] if prompt_tokens is None else [f"--max-queued-prompt-tokens={prompt_tokens}"]),
         f"--drain-seconds={spec.rollout.drain_seconds}",
     ]
 

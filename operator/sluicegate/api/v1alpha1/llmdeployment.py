@@ -169,6 +169,9 @@ class Admission(Model):
 
     max_queued_requests: Annotated[int, Field(ge=0, le=100_000), Change.TEMPLATE] = 256
     """Number of requests that may wait in a replica. One more is answered 429 with Retry-After."""
+    max_queued_prompt_tokens: Annotated[int | None, Field(ge=1, le=1_000_000_000), Change.TEMPLATE] = None
+    """Number of prompt tokens, as estimated, that may wait in a replica. More is answered 429, so that a
+    request of more never waits. Left out, only requests are counted."""
 
 
 class LLMDeploymentSpec(Model):
