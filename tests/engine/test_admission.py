@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.engine.clock import Watch
 
 from sluicegate_engine.admission import Admission, Queue
 from sluicegate_engine.demand import Demand
@@ -11,18 +12,6 @@ from sluicegate_engine.ticket import Ticket, Verdict
 from sluicegate_engine.waiting import Bounds
 
 INTERACTIVE, STANDARD, BATCH = Priority
-
-
-class Watch:
-    """A clock that stands until it is moved on."""
-
-    nanoseconds = 0
-
-    def __call__(self) -> int:
-        return self.nanoseconds
-
-    def move_on(self, seconds: float) -> None:
-        self.nanoseconds += int(seconds * 1e9)
 
 
 def open_queue(max_concurrent: int = 1, max_queued: int = 2, max_queued_tokens: int | None = None) -> Queue:
@@ -210,6 +199,39 @@ def test_who_is_in_a_lower_class_and_over_its_share_gives_its_place_to_one_who_i
     assert {offer(queue, priority=each).verdict for each in Priority} == {Verdict.FULL}
 
 
+def test_of_those_over_their_share_the_lowest_class_gives_way_and_within_its_share_none_does() -> None:
+    queue, woken = open_queue(max_queued=13), list[int]()
+    offer(queue)
+    standard = [offer(queue, woken, n) for n in range(5)]
+    batch = [offer(queue, woken, n, priority=BATCH) for n in range(10, 12)]
+    urgent = [offer(queue, priority=INTERACTIVE) for _ in range(8)]
+    assert {ticket.verdict for ticket in [*urgent, *standard[:4], batch[0]]} == {Verdict.QUEUED}
+    assert woken == [11, 4]
+
+
+def test_a_class_that_was_away_has_saved_no_turns_up() -> None:
+    queue, woken = open_queue(max_queued=60), list[int]()
+    tickets = [offer(queue, woken, 0, priority=INTERACTIVE) for _ in range(40)]
+    for ticket in tickets[:20]:
+        queue.leave(ticket)
+    tickets = [ticket for ticket in tickets if ticket.verdict is Verdict.ADMITTED]
+    tickets += [offer(queue, woken, 1) for _ in range(20)]
+    woken.clear()
+    queue.leave(tickets[0])
+    assert woken == [0]
+
+
+def test_a_class_of_requests_of_many_sequences_has_the_fewer_turns() -> None:
+    queue, woken = open_queue(max_concurrent=8, max_queued=60), list[int]()
+    running = offer(queue, sequences=8)
+    for _ in range(20):
+        offer(queue, woken, 0, sequences=8, priority=INTERACTIVE)
+        offer(queue, woken, 1, sequences=1)
+    queue.leave(running)
+    # the turn of the eight sequences is that of the lower class's fourth, and they are next
+    assert woken == [1] * 3
+
+
 def test_who_gives_way_while_the_gate_holds_is_told_that_nobody_passes_now() -> None:
     queue = open_queue(max_queued=13)
     queue.switch(Admission.HOLDING)
@@ -235,12 +257,24 @@ def test_whoever_finds_it_full_is_told_how_long_the_queue_lasts_at_its_pace() ->
     tickets = [offer(queue) for _ in range(21)]
     assert queue.retry_after == 1
     for ticket in tickets[:10]:
-        watch.move_on(2)
+        watch.at += 2000
         queue.leave(ticket)
     # ten have left in 20 seconds and ten wait
     assert queue.retry_after == 20
-    watch.move_on(1000)
+    watch.at += 1_000_000
     assert queue.retry_after == 60
+
+
+def test_whoever_goes_while_waiting_makes_the_queue_last_the_less() -> None:
+    watch = Watch()
+    queue = Queue(1, Bounds(20), watch)
+    queue.switch(Admission.OPEN)
+    tickets = [offer(queue) for _ in range(21)]
+    watch.at += 10_000
+    for ticket in tickets[11:]:
+        queue.leave(ticket)
+    # ten have gone in ten seconds and ten wait
+    assert queue.retry_after == 10
 
 
 def test_a_queue_that_was_empty_meanwhile_forgets_how_slow_it_was() -> None:
@@ -248,11 +282,11 @@ def test_a_queue_that_was_empty_meanwhile_forgets_how_slow_it_was() -> None:
     queue = Queue(1, Bounds(20), watch)
     queue.switch(Admission.OPEN)
     first, second = offer(queue), offer(queue)
-    watch.move_on(100)
+    watch.at += 100_000
     queue.leave(first)
     for _ in range(20):
         offer(queue)
-    watch.move_on(0.1)
+    watch.at += 100
     queue.leave(second)
     # one in a tenth of a second, and nineteen wait
     assert queue.retry_after == 2

@@ -6,19 +6,11 @@ import json
 
 import pytest
 from tests.engine.asgi_client import Call, settle, start
+from tests.engine.clock import Watch
 from tests.engine.gate import Engine, Fixture, admitted, error_type
 
 from sluicegate_engine.admission import Admission
 from sluicegate_engine.gate_settings import PRIORITY_HEADER, VERSION_HEADER
-
-
-class Watch:
-    """A clock that stands until it is moved on."""
-
-    nanoseconds = 0
-
-    def __call__(self) -> int:
-        return self.nanoseconds
 
 
 async def asks(gate: Fixture, priority: str, body: bytes = b"{}") -> Call:
@@ -43,7 +35,7 @@ async def test_retry_after_is_as_long_as_the_queue_has_taken_of_late(engine: Eng
     gate = Fixture(engine, max_concurrent=1, max_queued=3, clock=watch)
     for _ in range(4):
         await admitted(gate)
-    watch.nanoseconds += 5_000_000_000
+    watch.at += 5000
     await engine.answer(0)
     await settle()
     await admitted(gate)

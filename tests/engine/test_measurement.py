@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from tests.engine.asgi_client import Call, settle, start
+from tests.engine.clock import Watch
 from tests.engine.gate import CHUNK, STREAM, Engine, Fixture, admitted
 
 from sluicegate_engine.admission import Admission
@@ -15,16 +16,6 @@ from sluicegate_engine.measurement import REQUESTS_OF_A_WINDOW, Measurements, Pa
 
 USAGE = b'data: {"choices":[],"usage":{"prompt_tokens":3,"total_tokens":13,"completion_tokens":10}}\n\n'
 DONE = b"data: [DONE]\n\n"
-
-
-class Watch:
-    """A clock that a test moves; in milliseconds."""
-
-    def __init__(self) -> None:
-        self.at = 0
-
-    def __call__(self) -> int:
-        return self.at * 1_000_000
 
 
 @pytest.fixture

@@ -20,7 +20,8 @@ PASSED_AT_MOST = {Priority.INTERACTIVE: 2, Priority.STANDARD: 4, Priority.BATCH:
 
 Arrival = tuple[Priority, Demand]
 PRIORITIES = st.sampled_from(Priority)
-ARRIVALS = st.tuples(PRIORITIES, st.builds(Demand, st.integers(1, CONCURRENT), st.integers(0, 150)))
+TOKENS = st.one_of(st.just(0), st.integers(1, 10), st.integers(11, 150))
+ARRIVALS = st.tuples(PRIORITIES, st.builds(Demand, st.integers(1, CONCURRENT), TOKENS))
 EVENTS = st.lists(st.one_of(ARRIVALS, st.integers(0, 99), st.sampled_from(Admission)), max_size=150)
 
 

@@ -72,6 +72,20 @@ async def test_sigterm_serves_on_then_refuses_and_lets_streams_finish(start: Sta
     assert await pod.exit_code() == 0
 
 
+async def test_a_pod_whose_queue_is_bounded_in_tokens_takes_so_many_and_tells(start: Start) -> None:
+    pod = await start(max_concurrent=1, max_queued=9, max_queued_prompt_tokens=50)
+    await pod.until("Serving")
+    stream = await pod.complete(tokens=900, stream=True)
+    waiting = asyncio.create_task(pod.complete([7] * 50, tokens=1))
+    await pod.until_status(inFlight=1, queued=1)
+    assert (await pod.complete([7], tokens=1)).status == 429
+    page = (await pod.get(f"{pod.probe}/metrics"))[1]
+    assert "sluicegate_queued_prompt_tokens 50.0" in page
+    assert 'sluicegate_rejections_total{reason="QueueFull"} 1.0' in page
+    stream.close()
+    assert (await waiting).status == 200
+
+
 async def test_who_waits_when_draining_begins_is_served(start: Start) -> None:
     pod = await start(max_concurrent=1, linger_seconds=0)
     await pod.until("Serving")
