@@ -83,6 +83,7 @@ CHANGED: dict[str, dict[str, Any]] = {
     "pod.serviceAccountName": {"pod": {"serviceAccountName": "x"}},
     "pod.priorityClassName": {"pod": {"priorityClassName": "x"}},
     "admission.maxQueuedRequests": {"admission": {"maxQueuedRequests": 0}},
+    "admission.maxQueuedPromptTokens": {"admission": {"maxQueuedPromptTokens": 1}},
     "rollout.drainSeconds": {"rollout": {"drainSeconds": 5}},
     "rollout.progressDeadlineSeconds": {"rollout": {"progressDeadlineSeconds": 60}},
     "rollout.strategy": {"rollout": {"strategy": "Swap"}},
