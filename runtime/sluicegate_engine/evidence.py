@@ -15,6 +15,7 @@ import sysconfig
 from collections import deque
 from pathlib import Path
 
+from sluicegate_engine import journal
 from sluicegate_engine.fatal import FatalError
 
 LIMIT_BYTES = 2048
@@ -56,6 +57,9 @@ class Evidence:
         self._lines.clear()
 
     def add(self, line: str) -> None:
+        # Of each request there is one, between the lines of a traceback too.
+        if line.startswith(journal.START):
+            return
         bare = _LOG_HEADER.sub("", _PREFIX.sub("", _COLOUR.sub("", line.rstrip())))
         kept = self._structure(bare) if self._users_present else bare.strip()[:_LINE_LENGTH]
         if not kept:

@@ -43,7 +43,10 @@ class Command:
 
 @dataclass(frozen=True)
 class Report:
-    """What the gate does: counts of now, and totals by outcome and by reason of rejection."""
+    """What the gate does: counts of now, and totals by outcome and by reason of rejection.
+
+    `lost_traces`: how many of its traces no collector has taken.
+    """
 
     admission: Admission
     version: str
@@ -52,6 +55,7 @@ class Report:
     outcomes: Mapping[str, int] = field(default_factory=dict)
     rejections: Mapping[str, int] = field(default_factory=dict)
     queued_prompt_tokens: int = 0
+    lost_traces: int = 0
 
     def encode(self) -> bytes:
         return _line(
@@ -63,6 +67,7 @@ class Report:
                 "outcomes": dict(self.outcomes),
                 "rejections": dict(self.rejections),
                 "queuedPromptTokens": self.queued_prompt_tokens,
+                "lostTraces": self.lost_traces,
             }
         )
 
@@ -76,6 +81,7 @@ class Report:
             data["outcomes"],
             data["rejections"],
             data["queuedPromptTokens"],
+            data["lostTraces"],
         )
 
 

@@ -30,16 +30,21 @@ class Pace:
     def __init__(self, clock: Clock) -> None:
         self.streamed = False
         self._clock = clock
-        self._began = clock()
-        self._first = 0
+        self.began = clock()
+        self.admitted: int | None = None
+        self.first = 0
         self._parts = 0
         # vLLM tells the usage in the last or, in a stream, in the last but one or two.
         self._last: deque[bytes] = deque(maxlen=3)
 
+    def admit(self) -> None:
+        """The wait in our queue is over, and the engine's turn begins."""
+        self.admitted = self._clock()
+
     def part(self, body: bytes) -> None:
         """Take note of a part of the answer, which is not empty. Called for each token of each stream."""
         if not self._parts:
-            self._first = self._clock()
+            self.first = self._clock()
         self._parts += 1
         self._last.append(body)
 
@@ -47,20 +52,40 @@ class Pace:
     def answered(self) -> bool:
         return self._parts > 0
 
+    @property
+    def tail(self) -> bytes:
+        """The end of the answer, in which vLLM tells usage and finish reason."""
+        return b"".join(self._last)
+
+    def phases(self, end: int) -> list[tuple[str, int, int]]:
+        """What the time until `end` was spent in: name, beginning and end of each."""
+        if self.admitted is None:
+            return [("queue", self.began, end)]
+        queue = ("queue", self.began, self.admitted)
+        if not (self.streamed and self.answered):
+            return [queue]
+        return [queue, ("prefill", self.admitted, self.first), ("decode", self.first, end)]
+
     def measure(self, into: Window) -> None:
         """Add an answer that is whole. Only of a stream is the first token seen."""
-        end, tokens = self._clock(), self._tokens()
-        into.latency.add((end - self._began) // 1000)
+        end, tokens = self._clock(), self.tokens()
+        into.latency.add((end - self.began) // 1000)
         if tokens is not None:
             into.tokens.add(tokens)
         if self.streamed and self.answered:
-            into.first_token.add((self._first - self._began) // 1000)
-            if tokens is not None and tokens > 1:
-                into.per_token.add((end - self._first) // (1000 * (tokens - 1)))
+            into.first_token.add((self.first - self.began) // 1000)
+        if (per_token := self.per_token(end, tokens)) is not None:
+            into.per_token.add(per_token // 1000)
 
-    def _tokens(self) -> int | None:
+    def per_token(self, end: int, tokens: int | None) -> int | None:
+        """Nanoseconds from one of so many tokens to the next; None where no two were seen to come."""
+        if not (self.streamed and self.answered) or tokens is None or tokens < 2:
+            return None
+        return (end - self.first) // (tokens - 1)
+
+    def tokens(self) -> int | None:
         """As vLLM counted them; of a stream whose client did not ask for usage, its events."""
-        found = _TOKENS.findall(b"".join(self._last))
+        found = _TOKENS.findall(self.tail)
         if found:
             return int(found[-1])
         if not self.streamed:

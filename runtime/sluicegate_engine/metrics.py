@@ -41,6 +41,11 @@ class Metrics(Collector):
             rejections.add_metric([reason], count)
         yield requests
         yield rejections
+        yield CounterMetricFamily(
+            "sluicegate_lost_traces",
+            "Traces of requests that no collector has taken.",
+            report.lost_traces if report else 0,
+        )
         yield GaugeMetricFamily(
             "sluicegate_in_flight_requests", "Requests in the engine.", report.in_flight if report else 0
         )

@@ -22,12 +22,14 @@ from sluicegate_engine.asgi import App, Headers, Receive, Scope, Send, header
 from sluicegate_engine.demand import demand
 from sluicegate_engine.gate_settings import KEY_HEADER, PRIORITY_HEADER, VERSION_HEADER, GateSettings
 from sluicegate_engine.inbox import BodyError, Inbox, Limits
+from sluicegate_engine.journal import Entry, Journal, Write, to_stdout
 from sluicegate_engine.link import Command, GateLink, Report
 from sluicegate_engine.measurement import Clock, Measurements, Pace
 from sluicegate_engine.priority import Priority, named_priority
 from sluicegate_engine.reload.engine_orders import QUIET, EngineOrders
 from sluicegate_engine.routes import Route, classify
 from sluicegate_engine.ticket import Verdict
+from sluicegate_engine.tracer import tracer_from
 from sluicegate_engine.waiting import Bounds
 from sluicegate_engine.work import WORK, engine_work
 
@@ -44,7 +46,11 @@ class Gate:
     """The middleware class. vLLM builds it with the application alone; settings come by environment."""
 
     def __init__(
-        self, app: App, settings: GateSettings | None = None, clock: Clock = time.monotonic_ns
+        self,
+        app: App,
+        settings: GateSettings | None = None,
+        clock: Clock = time.monotonic_ns,
+        write: Write = to_stdout,
     ) -> None:
         self._app = app
         self._clock = clock
@@ -59,6 +65,8 @@ class Gate:
         self._outcomes: Counter[str] = Counter()
         self._rejections: Counter[str] = Counter()
         self._measurements = Measurements()
+        self._tracer = tracer_from(os.environ)
+        self._journal = Journal(clock, self._tracer, write)
         self._orders = EngineOrders()
         self._left = asyncio.Event()
         self._link = GateLink(
@@ -87,6 +95,7 @@ class Gate:
             link.cancel()
             with suppress(asyncio.CancelledError):
                 await link
+            await asyncio.to_thread(self._tracer.close)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if hmac.compare_digest(header(scope, KEY_HEADER.encode()), self._key):
@@ -108,19 +117,21 @@ class Gate:
 
     async def _generate(self, scope: Scope, inbox: Inbox, send: Send) -> None:
         """Who would be turned away is so before the body is read."""
+        entry = self._journal.open(scope, send)
         try:
             priority = named_priority(header(scope, PRIORITY_HEADER.encode()))
         except ValueError as error:
-            await Answer(send, self._stamp()).fail(400, "UnknownPriority", f"{PRIORITY_HEADER}: {error}")
-            return self._count(self._version, Outcome.CLIENT_ERROR)
+            said = f"{PRIORITY_HEADER}: {error}"
+            await Answer(entry.send, self._stamp()).fail(400, "UnknownPriority", said)
+            return self._count(entry, self._version, Outcome.CLIENT_ERROR)
         verdict = self._queue.judge(priority)
         if verdict in _REFUSALS:
-            await self._reject(verdict, Answer(send, self._stamp()))
-            self._count(self._version, Outcome.REJECTED)
-        elif (outcome := await self._read(scope, inbox, send)) is not None:
-            self._count(self._version, outcome)
+            await self._reject(verdict, Answer(entry.send, self._stamp()))
+            self._count(entry, self._version, Outcome.REJECTED)
+        elif (outcome := await self._read(scope, inbox, entry.send)) is not None:
+            self._count(entry, self._version, outcome)
         else:
-            await self._take_turn(scope, inbox, send, priority)
+            await self._take_turn(entry, inbox, priority)
 
     async def _read(self, scope: Scope, inbox: Inbox, send: Send) -> Outcome | None:
         """Read the request whole. Returns how it has ended, or None where it goes on."""
@@ -136,12 +147,12 @@ class Gate:
             return Outcome.REJECTED if full else Outcome.CLIENT_ERROR
         return Outcome.DISCONNECTED if inbox.gone else None
 
-    async def _take_turn(self, scope: Scope, inbox: Inbox, send: Send, priority: Priority) -> None:
+    async def _take_turn(self, entry: Entry, inbox: Inbox, priority: Priority) -> None:
         wanted, most = demand(inbox.body), self._settings.max_concurrent
         if wanted.sequences > most:
             said = f"prompts times n are more than the {most} sequences that are computed at a time"
-            await Answer(send, self._stamp()).fail(400, "TooManySequences", said)
-            return self._count(self._version, Outcome.CLIENT_ERROR)
+            await Answer(entry.send, self._stamp()).fail(400, "TooManySequences", said)
+            return self._count(entry, self._version, Outcome.CLIENT_ERROR)
         turn = asyncio.Event()
         ticket = self._queue.offer(turn.set, wanted, priority)
         outcome, version, pace = Outcome.DISCONNECTED, self._version, Pace(self._clock)
@@ -152,18 +163,19 @@ class Gate:
             if inbox.gone:
                 return
             version = self._version
-            answer = Answer(send, self._stamp(), pace.part)
+            answer = Answer(entry.send, self._stamp(), pace.part)
             if ticket.verdict is not Verdict.ADMITTED:
                 outcome = Outcome.REJECTED
                 return await self._reject(ticket.verdict, answer)
+            pace.admit()
             try:
-                await self._run(scope, inbox.receive, answer)
+                await self._run(entry.scope, inbox.receive, answer)
             finally:
                 outcome, pace.streamed = answer.outcome(inbox.gone), answer.streams
         finally:
             self._queue.leave(ticket)
             self._left.set()
-            self._count(version, outcome, pace)
+            self._count(entry, version, outcome, pace)
 
     async def _reject(self, verdict: Verdict, answer: Answer) -> None:
         status, kind, message = _REFUSALS[verdict]
@@ -184,7 +196,8 @@ class Gate:
         stamp = [(VERSION_HEADER.encode(), self._version.encode())]
         return stamp if self._queue.admission in _STAYING else stamp + _CLOSE
 
-    def _count(self, version: str, outcome: Outcome, pace: Pace | None = None) -> None:
+    def _count(self, entry: Entry, version: str, outcome: Outcome, pace: Pace | None = None) -> None:
+        self._journal.close(entry, version, outcome, pace)
         self._outcomes[outcome.value] += 1
         self._measurements.count(version, outcome, pace)
         self._link.changed()
@@ -215,6 +228,7 @@ class Gate:
             dict(self._outcomes),
             dict(self._rejections),
             self._queue.queued_prompt_tokens,
+            self._tracer.lost,
         )
 
 

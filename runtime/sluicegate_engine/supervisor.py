@@ -43,6 +43,7 @@ from sluicegate_engine.reload.store import StoreClient
 from sluicegate_engine.reload.transaction import Pod
 from sluicegate_engine.settings import Settings
 from sluicegate_engine.status import Phase, Status
+from sluicegate_engine.tracer import tracer_from
 from sluicegate_engine.warmup import engine_version, warm_up
 from sluicegate_engine.watchdog import Watchdog
 
@@ -74,9 +75,12 @@ class Supervisor:
         with tempfile.TemporaryDirectory(prefix="sluicegate-") as directory:
             socket = Path(directory) / "gate"
             async with aiohttp.ClientSession() as session:
-                reloads = Reloads(self._pod(session))
+                tracer = tracer_from(os.environ)
+                reloads = Reloads(self._pod(session), tracer)
                 async with self._ports(session, socket, reloads):
-                    return await self._supervise(self._live(session, socket, reloads))
+                    code = await self._supervise(self._live(session, socket, reloads))
+        await asyncio.to_thread(tracer.close)
+        return code
 
     async def _supervise(self, living: Coroutine[Any, Any, int]) -> int:
         """Live to the end, or until told a second time to end."""

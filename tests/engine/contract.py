@@ -36,6 +36,23 @@ async def a_stream_ends_as_asked(pod: Pod) -> None:
     assert events[-1]["choices"][0]["finish_reason"] == "length"
 
 
+async def a_request_is_found_in_the_log_by_the_id_on_its_answer(pod: Pod) -> None:
+    headers = {"X-Request-Id": "order-66", "traceparent": f"00-{'1' * 32}-{'2' * 16}-01"}
+    request = {"model": "chat", "prompt": "Hello", "max_tokens": 5, "ignore_eos": True}
+    for stream in (False, True):
+        body = {**request, "stream": stream}
+        async with pod.http.post(f"{pod.serving}/v1/completions", json=body, headers=headers) as answer:
+            await answer.read()
+            assert (answer.status, answer.headers["x-request-id"]) == (200, "order-66")
+    whole, streamed = await pod.until_journal(2, id="order-66")
+    for line in (whole, streamed):
+        told = {name: line[name] for name in ("trace", "version", "route", "outcome", "finish")}
+        assert list(told.values()) == ["1" * 32, VERSION, "/v1/completions", "served", "length"]
+        assert line["e2eSeconds"] >= line["queueSeconds"] >= 0
+    assert (whole["outputTokens"], whole["promptTokens"] > 0) == (5, True)
+    assert streamed["e2eSeconds"] > streamed["ttftSeconds"] > 0
+
+
 async def other_routes_of_vllm_do_not_exist(pod: Pod) -> None:
     for method, path in (
         ("POST", "/scale_elastic_ep"),
@@ -182,6 +199,7 @@ def _total(page: str, name: str) -> float:
 CHECKS: tuple[Check, ...] = (
     a_completion_is_answered_with_the_version,
     a_stream_ends_as_asked,
+    a_request_is_found_in_the_log_by_the_id_on_its_answer,
     other_routes_of_vllm_do_not_exist,
     beyond_the_queue_requests_are_turned_away_and_the_rest_is_served,
     a_stream_that_had_to_wait_is_whole,

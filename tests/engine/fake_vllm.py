@@ -84,7 +84,9 @@ class FakeVllm:
             likely = {"logprob": -ord(letter) / 100}
             choice["prompt_logprobs"] = [None, *({str(t): likely} for t in request["prompt"][1:])]
         status = 500 if reason == "dead" else 200
-        body = {"choices": [choice], "usage": {"completion_tokens": request["max_tokens"]}}
+        tokens = request["max_tokens"]
+        usage = {"prompt_tokens": 3, "total_tokens": 3 + tokens, "completion_tokens": tokens}
+        body = {"choices": [choice], "usage": usage}
         await _answer(send, json.dumps(body, separators=(",", ":")).encode(), status)
 
     async def _stream(self, request: dict[str, Any], send: Send) -> None:

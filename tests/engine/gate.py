@@ -70,7 +70,8 @@ class Fixture:
     ) -> None:
         limits = {"max_body_bytes": 100, **limits}
         settings = GateSettings("/nowhere", KEY, "v1", max_concurrent, max_queued, **limits)
-        self.gate = Gate(app, settings, clock)
+        self.log: list[bytes] = []
+        self.gate = Gate(app, settings, clock, self.log.append)
         self.command(Admission.OPEN)
 
     def command(self, admission: Admission, version: str = "v1") -> None:

@@ -18,6 +18,8 @@ from typing import Any
 
 import aiohttp
 
+from sluicegate_engine.journal import START
+
 DIGEST = "sha256:" + "c" * 64
 DRAFT_DIGEST = "sha256:" + "d" * 64
 VERSION = "smollm2-v1"
@@ -112,6 +114,20 @@ class Pod:
             while True:
                 if words in self.log:
                     return
+                await asyncio.sleep(0.02)
+
+    @property
+    def journal(self) -> list[dict[str, Any]]:
+        """The lines of requests in the log that are whole."""
+        return [json.loads(line) for line in self.log.split("\n")[:-1] if line.startswith(START)]
+
+    async def until_journal(self, count: int, **wanted: object) -> list[dict[str, Any]]:
+        """Wait until the log has so many lines of requests with these values, and return them."""
+        async with asyncio.timeout(10):
+            while True:
+                found = [line for line in self.journal if wanted.items() <= line.items()]
+                if len(found) >= count:
+                    return found
                 await asyncio.sleep(0.02)
 
     async def until_status(self, **wanted: object) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from sluicegate_engine.evidence import LIMIT_BYTES, Evidence, write_statement
 from sluicegate_engine.fatal import FatalError
+from sluicegate_engine.journal import START
 
 SECRET = "my-secret-prompt"
 NAME = "MySecretError"
@@ -72,6 +73,16 @@ Fatal Python error: Segmentation fault
         "pkg.errors.EngineDeadError",
         "Fatal Python error: Segmentation fault",
     ]
+
+
+def test_lines_of_requests_are_no_last_words_and_part_no_traceback() -> None:
+    line = START + ',"outcome":"rejected"}'
+    evidence = Evidence()
+    feed(evidence, "\n".join([line] * 30))
+    assert (last_lines(evidence), evidence.cause) == ([], "")
+    evidence.users_arrive()
+    feed(evidence, f'  File "{INSTALLED}", line 3, in f\n{line}\npkg.EngineDeadError: x')
+    assert last_lines(evidence) == [f'File "{INSTALLED}", line 3', "pkg.EngineDeadError"]
 
 
 @pytest.mark.parametrize(

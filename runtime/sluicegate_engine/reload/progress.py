@@ -50,7 +50,10 @@ class ReloadOutcome(StrEnum):
 
 
 class ReloadProgress:
-    """One reload. `clock` gives the time of day for people; durations are monotonic."""
+    """One reload. `clock` gives the time of day for people; durations are monotonic.
+
+    `timeline` has name, beginning and end of each phase that is over.
+    """
 
     def __init__(self, order: Order, clock: Callable[[], datetime]) -> None:
         self.order = order
@@ -59,6 +62,7 @@ class ReloadProgress:
         self.reason = ""
         self.message = ""
         self.seconds: dict[str, float] = {}
+        self.timeline: list[tuple[str, datetime, datetime]] = []
         self._clock = clock
         self.since = clock()
         self._began = time.monotonic()
@@ -77,7 +81,9 @@ class ReloadProgress:
         now = time.monotonic()
         name = self.phase.value[0].lower() + self.phase.value[1:]
         self.seconds[name] = self.seconds.get(name, 0) + now - self._began
-        self.phase, self.since, self._began = phase, self._clock(), now
+        began, self.since = self.since, self._clock()
+        self.timeline.append((name, began, self.since))
+        self.phase, self._began = phase, now
 
     def end(self, outcome: ReloadOutcome, reason: str = "", message: str = "") -> None:
         self.enter(ReloadPhase.STAGED if outcome is ReloadOutcome.STAGED else ReloadPhase.ENDED)

@@ -12,7 +12,9 @@ from sluicegate_engine.reload.order import Mode, Order
 from sluicegate_engine.reload.progress import ReloadOutcome, ReloadProgress
 from sluicegate_engine.reload.refusal import RefusedError
 from sluicegate_engine.reload.transaction import Pod, Transaction
+from sluicegate_engine.spans import reload_spans
 from sluicegate_engine.status import Phase
+from sluicegate_engine.tracer import Tracer
 
 _LOG = logging.getLogger("sluicegate_engine")
 
@@ -29,8 +31,9 @@ class OrderError(Exception):
 class Reloads:
     """`outcomes` and `seconds`, by phase, are of all reloads that have ended."""
 
-    def __init__(self, pod: Pod) -> None:
+    def __init__(self, pod: Pod, tracer: Tracer) -> None:
         self._pod = pod
+        self._tracer = tracer
         self._staged: str | None = None
         self._transaction: Transaction | None = None
         self._task: asyncio.Task[None] | None = None
@@ -111,6 +114,9 @@ class Reloads:
             self._transaction = None
         self.outcomes[str(progress.outcome)] += 1
         self.seconds.update(progress.seconds)
+        trace = self._tracer.enter()
+        spans = reload_spans(trace, progress)
+        self._tracer.export(trace, lambda: spans)
         _LOG.info("reload to %s: %s %s", order.target.version, progress.outcome, progress.message)
 
     async def _release(self) -> None:
