@@ -18,7 +18,7 @@ from sluicegate.api.schema import change_of, fields_below, is_leaf, only_model, 
 from sluicegate.cli.advice import advice
 from sluicegate.core import naming
 from sluicegate.host.metrics import Metrics
-from sluicegate_engine import demand, drain
+from sluicegate_engine import demand, drain, journal, otlp
 from sluicegate_engine.gate_settings import PRIORITY_HEADER, GateSettings
 from sluicegate_engine.priority import TOTAL_WEIGHT, Priority
 from sluicegate_engine.reload.capability import CAPABILITIES
@@ -70,6 +70,9 @@ def pages() -> dict[str, str]:
             settings=GateSettings,
             priorities=list(Priority),
             total=TOTAL_WEIGHT,
+        ),
+        "requests.md": templates.get_template("requests.md.j2").render(
+            fields=journal.FIELDS, start=journal.START, waiting=otlp.WAITING
         ),
         "labels.md": templates.get_template("labels.md.j2").render(naming=naming),
     }

@@ -34,6 +34,7 @@ def parse(arguments: Sequence[str]) -> Settings:
     del values["command"]
     if values["doubt_seconds"] >= values["stuck_seconds"]:
         parser.error("--doubt-seconds must be less than --stuck-seconds")
+    values["request_log"] = values["request_log"] == "enabled"
     return Settings(**values, engine_flags=tuple(given[place + 1 :]))
 
 
@@ -98,6 +99,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument(
         "--termination-log", type=Path, default=Path("/dev/termination-log"), help="file for the last words"
+    )
+    run.add_argument(
+        "--request-log",
+        choices=("enabled", "disabled"),
+        default="enabled",
+        help="whether each generation request leaves a line in the log",
     )
     run.add_argument(
         "--engine-module", default="vllm.entrypoints.openai.api_server", help="Python module of the server"

@@ -30,6 +30,7 @@ class GateSettings:
     max_body_bytes: int = 32 * 1024 * 1024
     max_held_bytes: int = 128 * 1024 * 1024
     max_read_seconds: float = 60
+    request_log: bool = True
 
     def encode(self) -> str:
         return json.dumps(asdict(self))

@@ -102,9 +102,12 @@ class Entry:
 
 
 class Journal:
-    """Opens an entry of each request and closes it. A log that takes no more lines keeps nobody up."""
+    """Opens an entry of each request and closes it. A log that takes no more lines keeps nobody up.
 
-    def __init__(self, clock: Clock, tracer: Tracer, write: Write) -> None:
+    Without `write` there are no lines, only spans.
+    """
+
+    def __init__(self, clock: Clock, tracer: Tracer, write: Write | None) -> None:
         self._clock = clock
         self._tracer = tracer
         self._write = write
@@ -116,8 +119,9 @@ class Journal:
         """The request has ended. `pace` is given of one that was whole."""
         end = self._clock()
         line = describe(entry, version, outcome, pace, end)
-        with suppress(OSError):
-            self._write(_encode(line).encode() + b"\n")
+        if self._write is not None:
+            with suppress(OSError):
+                self._write(_encode(line).encode() + b"\n")
         self._tracer.export(entry.trace, partial(_spans, entry, line, pace, end))
 
 

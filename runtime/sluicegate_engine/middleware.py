@@ -66,7 +66,7 @@ class Gate:
         self._rejections: Counter[str] = Counter()
         self._measurements = Measurements()
         self._tracer = tracer_from(os.environ)
-        self._journal = Journal(clock, self._tracer, write)
+        self._journal = Journal(clock, self._tracer, write if self._settings.request_log else None)
         self._orders = EngineOrders()
         self._left = asyncio.Event()
         self._link = GateLink(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import socket
 import threading
 import urllib.error
 import urllib.request
@@ -24,7 +25,8 @@ from sluicegate_engine.spans import Resource, Span, encode
 
 _LOG = logging.getLogger("sluicegate_engine")
 _INTERVAL_SECONDS = 1.0
-_WAITING = 2048
+WAITING = 2048
+"""Traces that wait to be sent, at most."""
 _AT_A_TIME = 64
 """Traces in one POST. Few, because encoding them holds the interpreter that the streams need too."""
 _TIMEOUT_SECONDS = 10.0
@@ -72,7 +74,8 @@ def _of_traces(environment: Mapping[str, str], name: str) -> str:
 def _resource(environment: Mapping[str, str]) -> Resource:
     told = _pairs(environment.get("OTEL_RESOURCE_ATTRIBUTES", ""))
     named = environment.get("OTEL_SERVICE_NAME", "")
-    return {"service.name": "sluicegate-engine", **told, **({"service.name": named} if named else {})}
+    ours = {"service.name": "sluicegate-engine", "host.name": socket.gethostname()}
+    return {**ours, **told, **({"service.name": named} if named else {})}
 
 
 def _pairs(text: str) -> dict[str, str]:
@@ -88,7 +91,7 @@ class Exporter:
         self,
         collector: Collector,
         interval_seconds: float = _INTERVAL_SECONDS,
-        waiting: int = _WAITING,
+        waiting: int = WAITING,
         pauses_seconds: Sequence[float] = _PAUSES_SECONDS,
     ) -> None:
         self._collector = collector

@@ -17,6 +17,7 @@ class Settings:
     `doubt_seconds`, `stuck_seconds` and `first_answer_seconds` are what liveness.Patience calls doubt, stuck
     and first. `record` is the file of what this pod has committed by reloads, `store_url` where its store
     takes orders.
+    `request_log`: whether each generation request leaves a line in the log.
     """
 
     pointer: Path
@@ -42,4 +43,5 @@ class Settings:
     termination_log: Path
     engine_module: str
     worker_extension: str
+    request_log: bool
     engine_flags: tuple[str, ...]

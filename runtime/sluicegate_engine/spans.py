@@ -1,7 +1,8 @@
 """The spans of a request and of a reload, and their form in OTLP's JSON encoding.
 
 https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding: ids in hexadecimal, 64-bit integers as
-strings, enums as numbers. Names and attributes are those of the semantic conventions where there are any.
+strings, enums as numbers. Names and attributes are those of the semantic conventions where there are any. The
+state of a trace is left out: it is its callers' text.
 """
 
 from __future__ import annotations
@@ -58,7 +59,6 @@ class Span:
             "traceId": context.trace_id,
             "spanId": context.span_id,
             **({"parentSpanId": self.parent} if self.parent else {}),
-            **({"traceState": context.state.decode()} if context.state else {}),
             "flags": context.flags,
             "name": self.name,
             "kind": int(self.kind),

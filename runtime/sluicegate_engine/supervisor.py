@@ -125,6 +125,7 @@ class Supervisor:
             settings.max_concurrent,
             settings.max_queued,
             settings.max_queued_prompt_tokens,
+            request_log=settings.request_log,
         )
         command = engine_command(settings, pointer)
         environment = engine_environment(os.environ, gate, settings.engine_flags)

@@ -276,6 +276,21 @@ PODS = {
     "a queue of no tokens": Case(
         a_deployment(admission={"maxQueuedPromptTokens": 0}), "maxQueuedPromptTokens"
     ),
+    "a log of no request": Case(a_deployment(observability={"requestLog": "Disabled"})),
+    "a log of some requests": Case(a_deployment(observability={"requestLog": "Some"}), "requestLog"),
+    "a collector": Case(a_deployment(observability={"tracing": {"endpoint": "https://[::1]:4318/tenant/a"}})),
+    "a collector without a scheme": Case(
+        a_deployment(observability={"tracing": {"endpoint": "collector:4318"}}), "endpoint"
+    ),
+    "traces that go nowhere": Case(
+        a_deployment(observability={"tracing": {"samplingRatePerMillion": 1}}), "endpoint"
+    ),
+    "more traces than there are": Case(
+        a_deployment(
+            observability={"tracing": {"endpoint": "http://a", "samplingRatePerMillion": 1_000_001}}
+        ),
+        "samplingRatePerMillion",
+    ),
     "a drain without time": Case(a_deployment(rollout={"drainSeconds": 0}), "drainSeconds"),
     "a change that waits for a person": Case(a_deployment(rollout={"promotion": "Manual"}, paused=True)),
     "a promotion by nobody": Case(a_deployment(rollout={"promotion": "Never"}), "promotion"),

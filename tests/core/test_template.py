@@ -9,6 +9,8 @@ from tests.builders import ADeployment, a_model_version
 from tests.core.cluster import Cluster
 
 from sluicegate_engine.cli import parse
+from sluicegate_engine.otlp import collector_from
+from sluicegate_engine.tracer import Sampler, sampler_from
 
 
 def a_pod_of(deployment: ADeployment, *models: Any) -> Any:
@@ -81,6 +83,27 @@ def test_the_bounds_of_the_queue_are_what_the_runtime_is_told() -> None:
 
     assert bounds({}) == (256, None)
     assert bounds({"maxQueuedRequests": 7, "maxQueuedPromptTokens": 9000}) == (7, 9000)
+
+
+def test_a_collector_is_told_to_the_engine_in_the_usual_variables() -> None:
+    tracing = {"endpoint": "http://collector:4318", "samplingRatePerMillion": 2500}
+    pod = a_pod_of(ADeployment().with_spec(observability={"tracing": tracing}))
+    told = {each["name"]: each["value"] for each in pod["containers"][0]["env"]}
+    collector = collector_from(told)
+    assert collector is not None
+    assert collector.url == "http://collector:4318/v1/traces"
+    assert collector.resource["service.name"] == "chat"
+    assert collector.resource["k8s.namespace.name"] == "models"
+    assert sampler_from(told) == Sampler(0.0025, by_parent=True)
+
+
+def test_requests_are_logged_unless_that_is_disabled() -> None:
+    def logs(observability: dict[str, str]) -> bool:
+        pod = a_pod_of(ADeployment().with_spec(observability=observability))
+        return parse(pod["containers"][0]["command"][1:]).request_log
+
+    assert logs({})
+    assert not logs({"requestLog": "Disabled"})
 
 
 def test_memory_is_promised_and_limited_alike() -> None:

@@ -22,7 +22,6 @@ class Received:
     trace: str
     span: str
     parent: str
-    state: str
     kind: int
     start: int
     end: int
@@ -93,7 +92,6 @@ def _read(span: dict[str, Any], resource: dict[str, Any]) -> Received:
         span["traceId"],
         span["spanId"],
         span.get("parentSpanId", ""),
-        span.get("traceState", ""),
         span["kind"],
         int(span["startTimeUnixNano"]),
         int(span["endTimeUnixNano"]),

@@ -279,6 +279,14 @@ async def test_what_is_no_generation_has_none(timed: Fixture, engine: Engine) ->
     assert timed.log == []
 
 
+async def test_without_a_log_there_is_no_line_and_the_answer_has_its_id(engine: Engine) -> None:
+    gate = Fixture(engine, request_log=False)
+    call = await admitted(gate)
+    await engine.answer(0)
+    assert len((await call.done()).headers["x-request-id"]) == 32
+    assert gate.log == []
+
+
 async def test_a_log_that_takes_nothing_fails_nobody(engine: Engine) -> None:
     def full(line: bytes) -> None:
         raise BrokenPipeError

@@ -99,13 +99,17 @@ def test_headers_and_resource_are_lists_of_pairs() -> None:
         {
             **ENDPOINT,
             "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20x, tenant = a ,nonsense",
-            "OTEL_RESOURCE_ATTRIBUTES": "service.name=other,deployment.environment.name=prod",
+            "OTEL_RESOURCE_ATTRIBUTES": "service.name=other,host.name=a,deployment.environment.name=prod",
             "OTEL_SERVICE_NAME": "chat",
         }
     )
     assert found is not None
     assert found.headers == {"authorization": "Bearer x", "tenant": "a"}
-    assert found.resource == {"service.name": "chat", "deployment.environment.name": "prod"}
+    assert found.resource == {
+        "service.name": "chat",
+        "host.name": "a",
+        "deployment.environment.name": "prod",
+    }
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -68,13 +69,9 @@ async def test_a_stream_is_a_span_of_its_callers_trace_with_its_phases_below(
     headers = {"traceparent": f"00-{TRACE}-{SPAN}-01", "tracestate": "v=1", "X-Request-Id": "order-66"}
     await complete(pod, True, headers)
     server, queue, prefill, decode = await collector.until(4)
-    assert (server.name, server.trace, server.parent, server.state) == (
-        "POST /v1/completions",
-        TRACE,
-        SPAN,
-        "v=1",
-    )
-    assert (server.kind, server.failed, server.resource) == (2, False, {"service.name": "chat"})
+    assert (server.name, server.trace, server.parent) == ("POST /v1/completions", TRACE, SPAN)
+    assert (server.kind, server.failed) == (2, False)
+    assert server.resource == {"service.name": "chat", "host.name": socket.gethostname()}
     assert server.attributes == {
         "http.request.method": "POST",
         "http.route": "/v1/completions",
@@ -164,13 +161,16 @@ async def test_a_collector_that_takes_nothing_fails_no_request_and_is_counted(
 
 
 @pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("parent", [CANARY, f"00-{TRACE}-{SPAN}-01"])
 async def test_a_pods_log_and_traces_hold_nothing_that_its_clients_wrote(
-    start: Start, collector: FakeCollector, stream: bool
+    start: Start, collector: FakeCollector, stream: bool, parent: str
 ) -> None:
     pod = await start()
     request = {"prompt": CANARY, "user": CANARY, "max_tokens": 3, "stream": stream, CANARY: [CANARY]}
     headers = {
-        **dict.fromkeys(("X-Request-Id", "traceparent", "tracestate", "baggage"), f"{CANARY} {CANARY}"),
+        **dict.fromkeys(("X-Request-Id", "baggage"), f"{CANARY} {CANARY}"),
+        "traceparent": parent,
+        "tracestate": f"{CANARY}={CANARY}",
         f"X-{CANARY}": CANARY,
         "Authorization": f"Bearer {CANARY}",
         "User-Agent": CANARY,

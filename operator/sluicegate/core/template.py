@@ -8,6 +8,7 @@ from typing import Any
 from sluicegate.api.meta import Model
 from sluicegate.api.v1alpha1.engine import Device
 from sluicegate.api.v1alpha1.llmdeployment import Accelerator, LLMDeployment, LLMDeploymentSpec, Pod
+from sluicegate.api.v1alpha1.observability import MILLION, RequestLog
 from sluicegate.core import naming
 from sluicegate.core.observed import Defaults
 from sluicegate.core.pointer import Files, Pointer
@@ -150,7 +151,7 @@ def _engine(deployment: LLMDeployment, engine_flags: tuple[str, ...], defaults: 
         "name": "engine",
         "image": spec.engine.image or _default_image(spec.engine.device, defaults),
         "command": ["sluicegate-engine", "run", *_runtime_flags(deployment), "--", *engine_flags],
-        **({"env": environment} if (environment := _environment(spec)) else {}),
+        **({"env": environment} if (environment := _environment(deployment)) else {}),
         "ports": [
             {"name": "http", "containerPort": SERVING_PORT},
             {"name": "probe", "containerPort": PROBE_PORT},
@@ -182,12 +183,32 @@ def _engine(deployment: LLMDeployment, engine_flags: tuple[str, ...], defaults: 
     }
 
 
-def _environment(spec: LLMDeploymentSpec) -> list[dict[str, str]]:
+def _environment(deployment: LLMDeployment) -> list[dict[str, str]]:
+    values = {**_threads(deployment.spec), **_tracing(deployment)}
+    return [{"name": name, "value": value} for name, value in values.items()]
+
+
+def _tracing(deployment: LLMDeployment) -> dict[str, str]:
+    """OpenTelemetry's own variables, which the runtime goes by."""
+    tracing = deployment.spec.observability.tracing
+    if tracing is None:
+        return {}
+    namespace = deployment.metadata.namespace
+    return {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": tracing.endpoint,
+        "OTEL_SERVICE_NAME": deployment.metadata.name,
+        "OTEL_RESOURCE_ATTRIBUTES": f"k8s.namespace.name={namespace}",
+        "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+        "OTEL_TRACES_SAMPLER_ARG": f"{tracing.sampling_rate_per_million / MILLION:.6f}",
+    }
+
+
+def _threads(spec: LLMDeploymentSpec) -> dict[str, str]:
     """On CPU, as many threads as the pod is promised processors: more would take turns on them."""
     if spec.engine.device is not Device.CPU or spec.resources.cpu is None:
-        return []
+        return {}
     threads = max(1, _whole(spec.resources.cpu) // spec.engine.parallelism.tensor)
-    return [{"name": "OMP_NUM_THREADS", "value": str(threads)}]
+    return {"OMP_NUM_THREADS": str(threads)}
 
 
 def _whole(cpu: str) -> int:
@@ -210,6 +231,7 @@ def _runtime_flags(deployment: LLMDeployment) -> list[str]:
         f"--max-queued={spec.admission.max_queued_requests}",
         *([] if prompt_tokens is None else [f"--max-queued-prompt-tokens={prompt_tokens}"]),
         f"--drain-seconds={spec.rollout.drain_seconds}",
+        *(["--request-log=disabled"] if spec.observability.request_log is RequestLog.DISABLED else []),
     ]
 
 

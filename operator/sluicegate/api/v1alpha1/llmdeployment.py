@@ -26,6 +26,7 @@ from sluicegate.api.meta import (
 from sluicegate.api.naming_rules import CHILD_RULES, FORM_RULES
 from sluicegate.api.quantities import Bytes, Processors
 from sluicegate.api.v1alpha1.engine import Device, Engine
+from sluicegate.api.v1alpha1.observability import Observability
 from sluicegate.api.v1alpha1.rollout import Rollout
 
 KIND = "LLMDeployment"
@@ -199,6 +200,8 @@ class LLMDeploymentSpec(Model):
     """What passes through to the model pods as it is."""
     admission: Admission = Admission()
     """What a replica takes on beyond the requests it computes."""
+    observability: Observability = Observability()
+    """What model pods tell of the requests that they answer."""
     rollout: Rollout = Rollout()
     """How a new version or new engine settings take over."""
 
