@@ -10,12 +10,12 @@ import asyncio
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from sluicegate_engine.outlet import Outlet
 from sluicegate_engine.reaper import Reaper
 
 _WORKER_TITLE = b"VLLM::"
@@ -186,17 +186,14 @@ def _stat(pid: int) -> list[bytes]:
 
 async def _pump(descriptor: int, keep: Callable[[str], None]) -> None:
     """Pass the engine's output on to ours, and its lines to `keep`."""
-    reader = asyncio.StreamReader()
+    outlet, reader = Outlet(1), asyncio.StreamReader()
     with os.fdopen(descriptor, "rb") as pipe:
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), pipe
         )
         rest = b""
         while chunk := await reader.read(_CHUNK_BYTES):
-            # Whoever reads our log may be gone; the engine must not stop for it.
-            with suppress(OSError):
-                sys.stdout.buffer.write(chunk)
-                sys.stdout.buffer.flush()
+            outlet.write(chunk)
             *lines, rest = (rest + chunk).split(b"\n")
             rest = rest[:_LONGEST_LINE]
             for line in lines:

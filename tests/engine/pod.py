@@ -190,10 +190,12 @@ async def start_pod(
     draft: Path | None = None,
     environment: dict[str, str] | None = None,
     options: Mapping[str, object] | None = None,
+    stdout: int | None = None,
 ) -> Pod:
     """Start a supervisor around `module`.
 
-    `options` are of its command line, such as {"max_queued": 1}.
+    `options` are of its command line, such as {"max_queued": 1}; `stdout` is for the engine's log, which is
+    with the supervisor's own otherwise.
     """
     _write_files(directory, model, draft)
     ports = free_ports(3)
@@ -207,7 +209,7 @@ async def start_pod(
                 "POD_DIRECTORY": str(directory),
                 **(environment or {}),
             },
-            stdout=log,
+            stdout=log if stdout is None else stdout,
             stderr=log,
         )
     urls = [f"http://127.0.0.1:{port}" for port in ports]
