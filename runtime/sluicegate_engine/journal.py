@@ -19,6 +19,7 @@ from functools import partial
 from sluicegate_engine.answer import Outcome
 from sluicegate_engine.asgi import Headers, Message, Scope, Send
 from sluicegate_engine.measurement import Clock, Pace
+from sluicegate_engine.priority import Priority
 from sluicegate_engine.spans import Span, request_spans
 from sluicegate_engine.trace_context import read_context
 from sluicegate_engine.tracer import Tracer
@@ -30,6 +31,7 @@ FIELDS = {
     "trace": "id of its trace",
     "version": "the model version at its admission; where it was not admitted, at its end",
     "route": "the path",
+    "priority": "its class, `standard` where it named none; absent where it named one that there is not",
     "status": "HTTP status; absent where no answer was begun",
     "outcome": "`served`, `client_error`, `error`, `disconnected` or `rejected`, as in the metrics",
     "error": "type of the error that the client was told; absent where an answer broke off without a word",
@@ -72,6 +74,7 @@ class Entry:
 
     def __init__(self, scope: Scope, send: Send, tracer: Tracer, began: int) -> None:
         self.route: str = scope["path"]
+        self.priority: Priority | None = None
         self.began = began
         self.wall = time.time_ns()
         self.status = 0
@@ -141,6 +144,7 @@ def describe(entry: Entry, version: str, outcome: Outcome, pace: Pace | None, en
         "trace": entry.trace.trace_id,
         "version": version,
         "route": entry.route,
+        "priority": entry.priority,
         "status": entry.status or None,
         "outcome": outcome.value,
         "error": _error(entry.error or _error_event(tail)) or (_ABORTED if finish == "abort" else None),

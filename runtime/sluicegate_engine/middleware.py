@@ -119,7 +119,7 @@ class Gate:
         """Who would be turned away is so before the body is read."""
         entry = self._journal.open(scope, send)
         try:
-            priority = named_priority(header(scope, PRIORITY_HEADER.encode()))
+            entry.priority = priority = named_priority(header(scope, PRIORITY_HEADER.encode()))
         except ValueError as error:
             said = f"{PRIORITY_HEADER}: {error}"
             await Answer(entry.send, self._stamp()).fail(400, "UnknownPriority", said)

@@ -16,6 +16,7 @@ from tests.engine.test_trace_context import PARENT, SPAN, TRACE
 
 from sluicegate_engine.admission import Admission
 from sluicegate_engine.asgi import Receive, Scope, Send
+from sluicegate_engine.gate_settings import PRIORITY_HEADER
 from sluicegate_engine.journal import FIELDS, START
 
 CANARY = "canary"
@@ -83,6 +84,7 @@ async def test_a_stream_has_its_times_tokens_and_ids(timed: Fixture, engine: Eng
         "trace": TRACE,
         "version": "v1",
         "route": "/v1/chat/completions",
+        "priority": "standard",
         "status": 200,
         "outcome": "served",
         "finish": "stop",
@@ -96,6 +98,19 @@ async def test_a_stream_has_its_times_tokens_and_ids(timed: Fixture, engine: Eng
         "tpotSeconds": 0.004444,
         "e2eSeconds": 0.14,
     }
+
+
+async def test_a_request_has_the_class_that_it_names_and_none_where_there_is_no_such(
+    timed: Fixture, engine: Engine
+) -> None:
+    call = await admitted(timed, headers={PRIORITY_HEADER: "batch"})
+    await engine.answer(0, b"{}")
+    await call.done()
+    await (await admitted(timed, headers={PRIORITY_HEADER: "vip"})).done()
+    known, unknown = lines(timed)
+    assert known["priority"] == "batch"
+    assert (unknown["error"], unknown["outcome"]) == ("UnknownPriority", "client_error")
+    assert "priority" not in unknown
 
 
 async def test_of_an_answer_in_one_piece_no_first_token_is_seen(
