@@ -12,8 +12,8 @@ BIN := $(VENV)/bin
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up down status images clean-cache lint quick core sim sim-nightly sim-mutation contract e2e engine mutation nightly test \
-  bench-operator bench-rollout bench-reload demo demo-rollout crds generate requirements
+.PHONY: help venv up down status images clean-cache lint quick core sim sim-nightly sim-mutation contract models \
+  e2e engine mutation nightly test bench-operator bench-rollout bench-reload demo demo-rollout crds generate requirements
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -91,7 +91,11 @@ contract: venv ## the tests against a real API server, and the fake's against bo
 # A bad version takes minutes to be found out, of each kind; so do gates, and rollouts in a row.
 NIGHTLY_E2E = e2e/test_bad_versions.py e2e/test_gates.py e2e/test_rollouts.py
 
-e2e: venv up ## the tests on the local cluster, with real vLLM
+# Before the cluster's network namespace is entered: from there nothing outside can be reached.
+models: venv
+	@python -m e2e.models
+
+e2e: venv up models ## the tests on the local cluster, with real vLLM
 	@images=$$(python3 -m e2e.images build --json) && \
 	SLUICEGATE_IMAGES=$$images python3 -m e2e.cluster exec -- $(BIN)/python -m pytest $(or $(E2E),e2e $(NIGHTLY_E2E:%=--ignore=%))
 
@@ -117,7 +121,7 @@ test: lint quick core sim contract e2e engine ## everything
 
 bench-operator: venv ## the operator's figures beside their bars; OUTPUT=json for programs
 	@python -m bench.operator.scale --output $(or $(OUTPUT),table)
-	@$(MAKE) --no-print-directory up
+	@$(MAKE) --no-print-directory up models
 	@images=$$(python3 -m e2e.images build --json) && \
 	SLUICEGATE_IMAGES=$$images python3 -m e2e.cluster exec -- $(BIN)/python -m bench.operator.first_token \
 	  --output $(or $(OUTPUT),table)
@@ -128,7 +132,7 @@ bench-reload: ## the figures of a reload beside their bars, where vLLM and a GPU
 
 bench-rollout: venv ## the figures of rollouts beside their bars; OUTPUT=json for programs
 	@python -m bench.rollout.crowd --output $(or $(OUTPUT),table)
-	@$(MAKE) --no-print-directory up
+	@$(MAKE) --no-print-directory up models
 	@images=$$(python3 -m e2e.images build --json) && \
 	SLUICEGATE_IMAGES=$$images python3 -m e2e.cluster exec -- $(BIN)/python -m bench.rollout.cutover \
 	  --switches $(or $(SWITCHES),50) --output $(or $(OUTPUT),table)

@@ -195,3 +195,7 @@ def _tokenizer_config(shape: Shape) -> dict[str, object]:
         "clean_up_tokenization_spaces": False,
         "chat_template": _CHAT_TEMPLATE,
     }
+
+
+if __name__ == "__main__":
+    smollm2()
