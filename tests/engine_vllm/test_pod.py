@@ -7,10 +7,11 @@ import json
 import os
 import signal
 import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
-from aiohttp import ServerDisconnectedError
+from aiohttp import ClientPayloadError, ServerDisconnectedError
 from tests.engine.contract import CHECKS
 from tests.engine.pod import VERSION, Pod
 from tests.engine_vllm.conftest import SMALL, START_SECONDS, Start
@@ -63,7 +64,9 @@ async def test_past_the_deadline_nothing_that_was_cut_short_is_a_200(start: Star
     except ServerDisconnectedError:
         # On a busy machine the pod is gone before it has said so: an error too, and no answer cut short.
         pass
-    assert '"error"' in await stream.text()
+    # Of a stream the same: it breaks off without its last chunk.
+    with suppress(ClientPayloadError):
+        assert '"error"' in await stream.text()
     assert await pod.exit_code(seconds=15) == 0
 
 
