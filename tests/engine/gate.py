@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 from tests.engine.asgi_client import Call, settle, start
+from tests.engine.clock import Watch
 
 from sluicegate_engine.admission import Admission
 from sluicegate_engine.asgi import App, Receive, Scope, Send
@@ -93,3 +94,14 @@ async def admitted(gate: Fixture, body: bytes = b"{}", path: str = "/v1/completi
 
 def error_type(call: Call) -> str:
     return str(json.loads(call.body)["error"]["type"])
+
+
+async def timed_stream(engine: Engine, watch: Watch, call: Call, *parts: bytes, n: int = 0) -> None:
+    """Answer with these parts, the first after 100 ms and each other 10 ms after the one before."""
+    watch.at += 90
+    await engine.say(n, headers=STREAM)
+    for part in parts:
+        watch.at += 10
+        await engine.sends[n]({"type": "http.response.body", "body": part, "more_body": True})
+    await engine.end(n)
+    await call.done()

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import given as generated
 from hypothesis import strategies as st
-from tests.engine.asgi_client import Call, settle, start
-from tests.engine.gate import CHUNK, JSON, STREAM, Engine, Fixture, admitted
+from tests.engine.asgi_client import settle, start
+from tests.engine.clock import Watch
+from tests.engine.gate import CHUNK, JSON, STREAM, Engine, Fixture, admitted, timed_stream
 from tests.engine.test_trace_context import PARENT, SPAN, TRACE
 
 from sluicegate_engine.admission import Admission
@@ -26,16 +27,6 @@ USAGE = (
     b'"prompt_tokens_details":{"cached_tokens":16}}}\n\n'
 )
 DONE = b"data: [DONE]\n\n"
-
-
-class Watch:
-    """A clock that a test moves; in milliseconds."""
-
-    def __init__(self) -> None:
-        self.at = 0
-
-    def __call__(self) -> int:
-        return self.at * 1_000_000
 
 
 @pytest.fixture
@@ -61,21 +52,10 @@ def lines(gate: Fixture) -> list[dict[str, Any]]:
     return found
 
 
-async def stream(engine: Engine, watch: Watch, call: Call, *parts: bytes, n: int = 0) -> None:
-    """Answer with these parts, the first after 100 ms and each other 10 ms after the one before."""
-    watch.at += 90
-    await engine.say(n, headers=STREAM)
-    for part in parts:
-        watch.at += 10
-        await engine.sends[n]({"type": "http.response.body", "body": part, "more_body": True})
-    await engine.end(n)
-    await call.done()
-
-
 async def test_a_stream_has_its_times_tokens_and_ids(timed: Fixture, engine: Engine, watch: Watch) -> None:
     headers = {"X-Request-Id": "order-66", "Traceparent": PARENT.decode()}
     call = await admitted(timed, path="/v1/chat/completions", headers=headers)
-    await stream(engine, watch, call, CHUNK, CHUNK, FINISH, USAGE, DONE)
+    await timed_stream(engine, watch, call, CHUNK, CHUNK, FINISH, USAGE, DONE)
     (line,) = lines(timed)
     assert datetime.fromisoformat(line.pop("time")).tzinfo is not None
     assert line == {
@@ -131,7 +111,7 @@ async def test_of_a_stream_without_usage_the_prompt_is_not_guessed(
     timed: Fixture, engine: Engine, watch: Watch
 ) -> None:
     call = await admitted(timed)
-    await stream(engine, watch, call, CHUNK, FINISH, DONE)
+    await timed_stream(engine, watch, call, CHUNK, FINISH, DONE)
     (line,) = lines(timed)
     assert line["outputTokens"] == 2
     assert "promptTokens" not in line
@@ -254,7 +234,7 @@ async def test_an_engine_that_dies_in_a_stream_is_an_error_of_its_type(
 ) -> None:
     call = await admitted(timed)
     event = b'data: {"error": {"message": "EngineCore", "type": "InternalServerError", "code": 500}}\n\n'
-    await stream(engine, watch, call, CHUNK, event, DONE)
+    await timed_stream(engine, watch, call, CHUNK, event, DONE)
     (line,) = lines(timed)
     assert (line["status"], line["outcome"], line["error"]) == (200, "error", "InternalServerError")
 
@@ -266,7 +246,7 @@ async def test_an_aborted_answer_is_an_error(
     call = await admitted(timed)
     aborted = b'{"choices":[{"text":"","finish_reason":"abort"}]}'
     if streamed:
-        await stream(engine, watch, call, CHUNK, b"data: " + aborted + b"\n\n", DONE)
+        await timed_stream(engine, watch, call, CHUNK, b"data: " + aborted + b"\n\n", DONE)
     else:
         await engine.answer(0, aborted)
         await call.done()
@@ -321,7 +301,7 @@ async def test_an_id_of_the_clients_is_on_the_answer_once(
     await engine.say(0, b"{}", headers=[*JSON, (b"X-Request-Id", b"of-vllm")])
     await engine.end(0)
     streamed = await admitted(timed, headers={"X-Request-Id": "s"})
-    await stream(engine, watch, streamed, CHUNK, n=1)
+    await timed_stream(engine, watch, streamed, CHUNK, n=1)
     assert [(await each.done()).headers["x-request-id"] for each in (call, streamed)] == ["a.b:c_d-1", "s"]
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.engine.asgi_client import Call, settle, start
+from tests.engine.asgi_client import settle, start
 from tests.engine.clock import Watch
-from tests.engine.gate import CHUNK, STREAM, Engine, Fixture, admitted
+from tests.engine.gate import CHUNK, STREAM, Engine, Fixture, admitted, timed_stream
 
 from sluicegate_engine.admission import Admission
 from sluicegate_engine.answer import Outcome
@@ -33,22 +33,11 @@ def measured(gate: Fixture, version: str = "v1") -> dict[str, Any]:
     return found
 
 
-async def stream(engine: Engine, watch: Watch, call: Call, *parts: bytes, n: int = 0) -> None:
-    """Answer with these parts, the first after 100 ms and each other 10 ms after the one before."""
-    watch.at += 90
-    await engine.say(n, headers=STREAM)
-    for part in parts:
-        watch.at += 10
-        await engine.sends[n]({"type": "http.response.body", "body": part, "more_body": True})
-    await engine.end(n)
-    await call.done()
-
-
 async def test_a_stream_is_measured_from_request_to_first_token_and_from_token_to_token(
     timed: Fixture, engine: Engine, watch: Watch
 ) -> None:
     call = await admitted(timed)
-    await stream(engine, watch, call, CHUNK, CHUNK, CHUNK, DONE)
+    await timed_stream(engine, watch, call, CHUNK, CHUNK, CHUNK, DONE)
     assert measured(timed) == {
         "outcomes": {"served": 1},
         "timeToFirstTokenMicroseconds": [(99_328, 1)],
@@ -62,7 +51,7 @@ async def test_tokens_are_as_many_as_the_usage_says_where_it_is_told(
     timed: Fixture, engine: Engine, watch: Watch
 ) -> None:
     call = await admitted(timed)
-    await stream(engine, watch, call, CHUNK, CHUNK, USAGE, DONE)
+    await timed_stream(engine, watch, call, CHUNK, CHUNK, USAGE, DONE)
     told = measured(timed)
     assert told["outputTokens"] == [(10, 1)]
     assert told["timePerOutputTokenMicroseconds"] == [(3_360, 1)]
@@ -73,7 +62,7 @@ async def test_of_usage_that_is_told_all_along_the_last_counts(
 ) -> None:
     call = await admitted(timed)
     parts = (CHUNK.replace(b"]}", b'],"usage":{"completion_tokens": %d}}' % n) for n in (1, 2, 3))
-    await stream(engine, watch, call, *parts, DONE)
+    await timed_stream(engine, watch, call, *parts, DONE)
     assert measured(timed)["outputTokens"] == [(3, 1)]
 
 
@@ -96,7 +85,7 @@ async def test_of_an_answer_in_one_piece_no_first_token_is_seen(
 
 async def test_a_stream_of_nothing_has_no_first_token(timed: Fixture, engine: Engine, watch: Watch) -> None:
     call = await admitted(timed)
-    await stream(engine, watch, call)
+    await timed_stream(engine, watch, call)
     told = measured(timed)
     assert (told["outcomes"], told["outputTokens"]) == ({"served": 1}, [(0, 1)])
     assert told["timeToFirstTokenMicroseconds"] == []
@@ -104,22 +93,22 @@ async def test_a_stream_of_nothing_has_no_first_token(timed: Fixture, engine: En
 
 async def test_a_single_token_has_no_pace(timed: Fixture, engine: Engine, watch: Watch) -> None:
     call = await admitted(timed)
-    await stream(engine, watch, call, CHUNK, DONE)
+    await timed_stream(engine, watch, call, CHUNK, DONE)
     assert measured(timed)["timePerOutputTokenMicroseconds"] == []
     assert measured(timed)["outputTokens"] == [(1, 1)]
 
 
 async def test_the_wait_in_our_queue_counts(timed: Fixture, engine: Engine, watch: Watch) -> None:
     first, second = await admitted(timed), await admitted(timed)
-    await stream(engine, watch, first, CHUNK)
+    await timed_stream(engine, watch, first, CHUNK)
     await settle()
-    await stream(engine, watch, second, CHUNK, n=1)
+    await timed_stream(engine, watch, second, CHUNK, n=1)
     assert measured(timed)["timeToFirstTokenMicroseconds"] == [(99_328, 1), (198_656, 1)]
 
 
 async def test_what_fails_is_counted_and_has_no_pace(timed: Fixture, engine: Engine, watch: Watch) -> None:
     call = await admitted(timed)
-    await stream(engine, watch, call, CHUNK, b'data: {"error": {"code": 500}}\n\n')
+    await timed_stream(engine, watch, call, CHUNK, b'data: {"error": {"code": 500}}\n\n')
     told = measured(timed)
     assert told["outcomes"] == {"error": 1}
     assert not any(told[name] for name in told if name != "outcomes")
@@ -155,7 +144,7 @@ async def test_each_version_has_figures_of_its_own(timed: Fixture, engine: Engin
         timed.command(Admission.OPEN, version)
         call = await admitted(timed)
         timed.command(Admission.OPEN, "later")
-        await stream(engine, watch, call, CHUNK, n=n)
+        await timed_stream(engine, watch, call, CHUNK, n=n)
     assert list(timed.gate._measurements.encode()) == ["v2", "v3"]
     assert measured(timed, "v2")["outcomes"] == {"served": 1}
 
@@ -165,9 +154,9 @@ async def test_a_request_is_of_the_version_at_its_admission(
 ) -> None:
     first, waiting = await admitted(timed), await admitted(timed)
     timed.command(Admission.OPEN, "v2")
-    await stream(engine, watch, first, CHUNK)
+    await timed_stream(engine, watch, first, CHUNK)
     await settle()
-    await stream(engine, watch, waiting, CHUNK, n=1)
+    await timed_stream(engine, watch, waiting, CHUNK, n=1)
     assert (measured(timed)["outcomes"], measured(timed, "v2")["outcomes"]) == ({"served": 1}, {"served": 1})
 
 
