@@ -84,6 +84,11 @@ CHANGED: dict[str, dict[str, Any]] = {
     "pod.priorityClassName": {"pod": {"priorityClassName": "x"}},
     "admission.maxQueuedRequests": {"admission": {"maxQueuedRequests": 0}},
     "admission.maxQueuedPromptTokens": {"admission": {"maxQueuedPromptTokens": 1}},
+    "observability.requestLog": {"observability": {"requestLog": "Disabled"}},
+    "observability.tracing.endpoint": {"observability": {"tracing": {"endpoint": "http://collector:4318"}}},
+    "observability.tracing.samplingRatePerMillion": {
+        "observability": {"tracing": {"endpoint": "http://collector:4318", "samplingRatePerMillion": 1}}
+    },
     "rollout.drainSeconds": {"rollout": {"drainSeconds": 5}},
     "rollout.progressDeadlineSeconds": {"rollout": {"progressDeadlineSeconds": 60}},
     "rollout.strategy": {"rollout": {"strategy": "Swap"}},
