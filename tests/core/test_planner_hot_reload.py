@@ -428,6 +428,20 @@ def test_a_first_pod_that_has_started_again_unnoticed_is_asked_what_it_serves() 
     in_its_pods(cluster, "v2")
 
 
+def test_a_first_pod_that_starts_again_before_golden_prompts_is_asked_what_it_serves() -> None:
+    cluster = serving()
+    cluster.put(with_golden_prompts(a_model_version("v2"), a_golden_prompt()))
+    cluster.edit(modelVersion="v2")
+    turn_until(cluster, lambda: served(cluster) == ["v1", "v2"])
+    # when it has answered as the new version
+    turn_until(cluster, lambda: any(each.version == "v2" for each in cluster.answers.values()))
+    first = next(pod for pod in cluster.pods() if cluster.served(pod) == "v2")
+    cluster.engines[first["metadata"]["uid"]] = replace(cluster.engine(first), pointer=V1_POINTER, order=None)
+    cluster.settle()
+    # then it is told once more
+    in_its_pods(cluster, "v2")
+
+
 def test_a_first_pod_that_the_webhook_does_not_want_changes_back() -> None:
     cluster = changing(verification={"webhook": {"url": "https://gate.test/"}})
     cluster.webhook["v2"] = (403, "not on a Friday")

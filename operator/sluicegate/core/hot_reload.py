@@ -24,7 +24,7 @@ from sluicegate.core.diagnosis import diagnose
 from sluicegate.core.gate import Gate
 from sluicegate.core.objects import Manifest, name, uid
 from sluicegate.core.observed import Answer, RuntimeStatus
-from sluicegate.core.plan import Action, Ask, Mode
+from sluicegate.core.plan import Action, Ask, Mode, Score
 from sluicegate.core.problem import Problem
 from sluicegate.core.template import SERVING_PORT, served_model_name
 from sluicegate.core.world import Change, World
@@ -307,14 +307,22 @@ def _next(known: World, reload: Colour, found: Fleet) -> Iterator[Action]:
 
 def _questions(known: World, first: Colour) -> Iterator[Action]:
     answer, url = known.seen.answers.get(_subject(first)), pod_url(first.pods[0], SERVING_PORT)
+    told = [answer.version if answer else None, *_scored_by(known, first)]
+    if any(version not in (None, first.version) for version in told):
+        # It may serve something else by now than it said.
+        yield from _listen(known, first.pods[0])
     if answer is not None and answer.version == first.version:
         yield from gates.questions(known, first)
         return
-    if answer is not None and answer.version is not None:
-        # It may serve something else by now than it said.
-        yield from _listen(known, first.pods[0])
     if url is not None and (answer is None or not control.recent(answer.at, known.now)):
         yield Ask(_subject(first), url, served_model_name(known.deployment), "the first pod has to answer")
+
+
+def _scored_by(known: World, first: Colour) -> Iterator[str | None]:
+    """The versions that golden prompts were answered by, as far as they are asked again."""
+    for question in gates.gate(known, first).asks:
+        if isinstance(question, Score) and (scores := known.seen.scores.get(question.subject)):
+            yield scores.version
 
 
 def _back(known: World, colour: Colour) -> Iterator[Action]:
