@@ -21,6 +21,7 @@ KEY = "internal-key"
 JSON = [(b"content-type", b"application/json")]
 STREAM = [(b"content-type", b"text/event-stream; charset=utf-8")]
 CHUNK = b'data: {"choices":[{"text":"a","finish_reason":null}]}\n\n'
+DONE = b"data: [DONE]\n\n"
 
 
 class Engine:

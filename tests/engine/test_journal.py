@@ -12,7 +12,7 @@ from hypothesis import given as generated
 from hypothesis import strategies as st
 from tests.engine.asgi_client import settle, start
 from tests.engine.clock import Watch
-from tests.engine.gate import CHUNK, JSON, STREAM, Engine, Fixture, admitted, timed_stream
+from tests.engine.gate import CHUNK, DONE, JSON, STREAM, Engine, Fixture, admitted, timed_stream
 from tests.engine.test_trace_context import PARENT, SPAN, TRACE
 
 from sluicegate_engine.admission import Admission
@@ -26,12 +26,6 @@ USAGE = (
     b'data: {"choices":[],"usage":{"prompt_tokens":31,"total_tokens":41,"completion_tokens":10,'
     b'"prompt_tokens_details":{"cached_tokens":16}}}\n\n'
 )
-DONE = b"data: [DONE]\n\n"
-
-
-@pytest.fixture
-def watch() -> Watch:
-    return Watch()
 
 
 @pytest.fixture

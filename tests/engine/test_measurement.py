@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.engine.asgi_client import settle, start
 from tests.engine.clock import Watch
-from tests.engine.gate import CHUNK, STREAM, Engine, Fixture, admitted, timed_stream
+from tests.engine.gate import CHUNK, DONE, STREAM, Engine, Fixture, admitted, timed_stream
 
 from sluicegate_engine.admission import Admission
 from sluicegate_engine.answer import Outcome
@@ -15,12 +15,6 @@ from sluicegate_engine.asgi import Receive, Scope, Send
 from sluicegate_engine.measurement import REQUESTS_OF_A_WINDOW, Measurements, Pace
 
 USAGE = b'data: {"choices":[],"usage":{"prompt_tokens":3,"total_tokens":13,"completion_tokens":10}}\n\n'
-DONE = b"data: [DONE]\n\n"
-
-
-@pytest.fixture
-def watch() -> Watch:
-    return Watch()
 
 
 @pytest.fixture

@@ -20,13 +20,6 @@ Make = Callable[..., Exporter]
 
 
 @pytest.fixture
-async def collector() -> AsyncIterator[FakeCollector]:
-    fake = FakeCollector()
-    async with fake.listening():
-        yield fake
-
-
-@pytest.fixture
 async def make(collector: FakeCollector) -> AsyncIterator[Make]:
     made: list[Exporter] = []
 

@@ -21,13 +21,6 @@ Start = Callable[..., Awaitable[Pod]]
 
 
 @pytest.fixture
-async def collector() -> AsyncIterator[FakeCollector]:
-    fake = FakeCollector()
-    async with fake.listening():
-        yield fake
-
-
-@pytest.fixture
 async def start(tmp_path: Path, collector: FakeCollector) -> AsyncIterator[Start]:
     pods: list[Pod] = []
     model = write_model(tmp_path / "model-a", "a")

@@ -25,6 +25,7 @@ from sluicegate.api.meta import (
 )
 from sluicegate.api.naming_rules import CHILD_RULES, FORM_RULES
 from sluicegate.api.quantities import Bytes, Processors
+from sluicegate.api.v1alpha1.admission import Admission
 from sluicegate.api.v1alpha1.engine import Device, Engine
 from sluicegate.api.v1alpha1.observability import Observability
 from sluicegate.api.v1alpha1.rollout import Rollout
@@ -163,16 +164,6 @@ class Pod(Model):
             ),
         ),
     )
-
-
-class Admission(Model):
-    """What a replica takes on beyond the requests it computes."""
-
-    max_queued_requests: Annotated[int, Field(ge=0, le=100_000), Change.TEMPLATE] = 256
-    """Number of requests that may wait in a replica. One more is answered 429 with Retry-After."""
-    max_queued_prompt_tokens: Annotated[int | None, Field(ge=1, le=1_000_000_000), Change.TEMPLATE] = None
-    """Number of prompt tokens, as estimated, that may wait in a replica. More is answered 429, so that a
-    request of more never waits. Left out, only requests are counted."""
 
 
 class LLMDeploymentSpec(Model):
