@@ -52,7 +52,7 @@ def sample(seed: int, number: int, kind: str | None = None) -> Sample:
     spec = values.sound(schema)
     if choose.random() < AGREEING:
         _AGREEING[kind](choose, spec)
-    spec = harmed(choose, values, schema, spec)
+    spec = harmed(choose, values, schema, spec, first=number)
     head = {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": _name(choose, SCHEMAS[kind])}}
     return Sample(seed, number, head if spec is ABSENT else {**head, "spec": spec})
 
@@ -84,12 +84,22 @@ def a_successor(seed: int, number: int, old: Object) -> Object:
 
 
 def harmed(
-    choose: random.Random, values: Values, schema: Schema, value: Any, harms: int | None = None
+    choose: random.Random,
+    values: Values,
+    schema: Schema,
+    value: Any,
+    *,
+    harms: int | None = None,
+    first: int | None = None,
 ) -> Any:
-    """The value with some of its nodes at or beyond a bound. Every node of the schema is as likely."""
+    """The value with some of its nodes at or beyond a bound. Every node of the schema is as likely.
+
+    The nodes take turns where `first` counts the values, so that chance leaves none out.
+    """
     every = list(paths(schema))
-    for _ in range(choose.choice(HARMS) if harms is None else harms):
-        value = changed(values, schema, value, choose.choice(every), values.edge)
+    for harm in range(choose.choice(HARMS) if harms is None else harms):
+        turn = choose.randrange(len(every)) if first is None or harm else first % len(every)
+        value = changed(values, schema, value, every[turn], values.edge)
         if value is ABSENT:
             break
     return value

@@ -154,7 +154,7 @@ class Values:
         if "enum" in schema:
             one = self._choose.choice(schema["enum"])
             return self._choose.choice((one.lower(), one.upper(), f"{one} ", one[:-1], "", "Unknown", [one]))
-        if schema.get("x-kubernetes-int-or-string") and self._choose.random() < 0.5:
+        if schema.get("x-kubernetes-int-or-string") and self._choose.random() < 0.7:
             return self._beyond(schema)
         match schema.get("type", "string"):
             case "boolean":
@@ -195,7 +195,8 @@ class Values:
         items = value if isinstance(value, list) and value else [self.sound(schema["items"], told)]
         count = self._choose.choice((schema["maxItems"], schema["maxItems"] + 1))
         many = [self.sound(schema["items"], told) for _ in range(count)]
-        return self._choose.choice((many, [*items, items[0]], [*items, None], {"0": items[0]}, items[0]))
+        others = ([*items, items[0]], [*items, None], {"0": items[0]}, items[0])
+        return self._choose.choice((many, many, *others))
 
     def _other_map(self, schema: Schema, value: Any, told: Hints) -> Any:
         given = value if isinstance(value, dict) else {}

@@ -64,6 +64,7 @@ async def test_defaults_are_filled_in_to_the_last_field(client: Client, namespac
         "resources": {},
         "pod": {},
         "admission": {"maxQueuedRequests": 256},
+        "observability": {"requestLog": "Enabled"},
         "paused": False,
         "rollout": {
             "strategy": "BlueGreen",
