@@ -20,10 +20,11 @@ from tests.core.frozen import frozen, thawed
 
 from sluicegate.api.v1alpha1.llmdeployment import Outcome
 from sluicegate.core import naming
+from sluicegate.core.addresses import pod_url
 from sluicegate.core.conditions import timestamp
 from sluicegate.core.intent import owns_annotation
 from sluicegate.core.jobs import is_over
-from sluicegate.core.objects import Ref, annotation, controller_uid, is_true, labels, ref, terminating
+from sluicegate.core.objects import Ref, annotation, controller_uid, is_true, labels, ref, terminating, uid
 from sluicegate.core.observed import Answer, Defaults, Reply, RuntimeStatus, Scores, SeenDeployment
 from sluicegate.core.plan import (
     Action,
@@ -42,6 +43,7 @@ from sluicegate.core.plan import (
 )
 from sluicegate.core.planner import plan_deployment
 from sluicegate.core.problem import Problem, name_taken, write_refused
+from sluicegate.core.template import SERVING_PORT
 
 Object = dict[str, Any]
 
@@ -470,9 +472,10 @@ class Cluster:
                 for _ in range(wanted - len(have)):
                     self.put(a_pod(f"pod-{self._next()}", self.name, rollout))
             for pod in self.pods(rollout):
-                status = self.trouble.get(self.served(pod), READY)
+                state = self.trouble.get(self.served(pod), READY)
+                status = _addressed(pod, state)
                 if not terminating(pod) and pod["status"] != status:
-                    if status == READY:
+                    if state == READY:
                         self.restart(pod)
                     self.set_pod(pod, status)
 
@@ -482,10 +485,10 @@ class Cluster:
         pods = {controller_uid(pod): pod for pod in self.of_kind("Pod") if controller_uid(pod)}
         for owner in pods.keys() - jobs.keys():
             self.remove(pods[owner])
-        for uid, job in jobs.items():
+        for owner, job in jobs.items():
             if is_over(job):
                 continue
-            if uid not in pods:
+            if owner not in pods:
                 self.put(a_job_pod(f"pod-{self._next()}", job))
                 continue
             found = self.trials.get(tried_version(job), 0)
@@ -493,14 +496,14 @@ class Cluster:
                 seconds=job["spec"]["activeDeadlineSeconds"]
             )
             if isinstance(found, int):
-                self.end_job(job, pods[uid], found)
+                self.end_job(job, pods[owner], found)
             elif self.now >= until:
-                self.remove(pods[uid])
+                self.remove(pods[owner])
                 self.conclude(
                     job, "Failed", "DeadlineExceeded", "Job was active longer than specified deadline"
                 )
-            elif pods[uid]["status"] != found:
-                self.set_pod(pods[uid], found)
+            elif pods[owner]["status"] != found:
+                self.set_pod(pods[owner], found)
 
     def end_job(self, job: Object, pod: Object, code: int) -> None:
         self.set_pod(pod, an_exit(code, self.last_words))
@@ -515,7 +518,7 @@ class Cluster:
         self.change(pod, lambda copy: copy["metadata"].update(deletionTimestamp=timestamp(self.now)))
 
     def set_pod(self, pod: Object, status: Mapping[str, Any]) -> None:
-        self.change(pod, lambda copy: copy.update(status=dict(status)))
+        self.change(pod, lambda copy: copy.update(status=_addressed(pod, status)))
 
     def refuse_pods(self, replica_set: Object, message: str) -> None:
         failure = {"type": "ReplicaFailure", "status": "True", "message": message}
@@ -554,6 +557,9 @@ class Cluster:
             asked = [pod for pod in self.pods() if pod["metadata"]["uid"] == rest.partition("/")[2]]
         else:
             asked = invariants.selected(service, self.pods())
+        return self._said_by(asked)
+
+    def _said_by(self, asked: list[Object]) -> Answer:
         ready = [pod for pod in asked if is_true(pod, "Ready")]
         if not ready:
             return Answer(self.now, None, "the connection was refused or could not be made")
@@ -563,7 +569,8 @@ class Cluster:
 
     def _score(self, score: Score) -> Scores:
         """Each token as likely as everywhere in this cluster, but of the versions that find it otherwise."""
-        answer = self._answer("preview")
+        pods = [pod for pod in self.pods() if pod_url(pod, SERVING_PORT) == score.url]
+        answer = self._said_by(pods) if pods else self._answer("preview")
         said = self.unlikely.get(answer.version or "", LIKELY)
         if isinstance(said, str):
             refused = None if said.startswith("!") else said
@@ -623,6 +630,13 @@ class Cluster:
     def _next(self) -> str:
         self._serial += 1
         return str(self._serial)
+
+
+def _addressed(pod: Object, status: Mapping[str, Any]) -> dict[str, Any]:
+    """The status, with an address of the pod's own where it has the one that all builders give."""
+    number = int(uid(pod).rpartition("-")[2])
+    own = f"10.0.{number // 256}.{number % 256}"
+    return {**status, "podIP": own} if status.get("podIP") == READY["podIP"] else dict(status)
 
 
 def _short(action: Action) -> str:

@@ -49,9 +49,8 @@ STRINGS: dict[str, tuple[str, ...]] = {
     "key": ("gpu",),
     "topologyKey": ("zone",),
     "value": ("yes",),
+    "endpoint": ("http://collector:4318",),
 }
-PASSED_ON = ("observability", "maxQueuedPromptTokens")
-"""What only the pods' command line tells of, as other fields do that are chosen."""
 SCHEMA = next(
     crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     for crd in crds()
@@ -93,7 +92,7 @@ def _value(choose: random.Random, name: str, schema: dict[str, Any]) -> Any:
             return {
                 field: _value(choose, field, inner)
                 for field, inner in schema["properties"].items()
-                if field in wanted or (field not in PASSED_ON and choose.random() < 0.12)
+                if field in wanted or choose.random() < 0.12
             }
     return choose.choice(STRINGS[name])
 

@@ -25,6 +25,7 @@ from tests.core.journeys import a_settled_cluster, endings, kills, moments, step
 from tests.core.measured import measured
 
 from sluicegate.core import naming
+from sluicegate.core.addresses import pod_url
 from sluicegate.core.conditions import timestamp
 from sluicegate.core.plan import Apply, Ask, CancelReload, Create, Delete, Inquire, Reload
 
@@ -457,7 +458,8 @@ def test_a_job_tries_the_first_pod_that_changes_and_goes_with_the_rollout(code: 
     cluster.trials["v2"] = code
     turn_until(cluster, lambda: job(cluster) is not None)
     environment = (job(cluster) or {})["spec"]["template"]["spec"]["containers"][0]["env"]
-    assert {"name": "SLUICEGATE_URL", "value": "http://10.0.0.9:8000/v1"} in environment
+    (first,) = (pod for pod in cluster.pods() if cluster.served(pod) == "v2")
+    assert {"name": "SLUICEGATE_URL", "value": f"{pod_url(first, 8000)}/v1"} in environment
     cluster.settle()
     in_its_pods(cluster, version)
     assert job(cluster) is None
