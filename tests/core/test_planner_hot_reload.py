@@ -493,6 +493,28 @@ def test_pods_that_never_come_to_an_end_are_given_up_at_the_deadline() -> None:
     in_its_pods(cluster, "v1")
 
 
+def test_what_keeps_a_pod_away_that_is_to_change_is_told_and_ends_nothing() -> None:
+    cluster = at("Staging", changing())
+    cluster.remove(cluster.pods()[0])
+    words = 'pods "chat-1" is forbidden: exceeded quota: gpus'
+    cluster.refuse_pods(cluster.of_kind("ReplicaSet")[0], words)
+    cluster.turn()
+    assert cluster.condition("Stalled")["reason"] == "PodCreationFailed"
+    assert words in cluster.condition("Ready")["message"]
+    assert endings(cluster)[0][0] == "v1"
+
+
+def test_a_first_pod_is_asked_nothing_until_all_are_there_that_are_to_change() -> None:
+    cluster = at("Canary", changing())
+    cluster.remove(next(pod for pod in cluster.pods() if cluster.served(pod) == "v1"))
+    cluster.refuse_pods(cluster.of_kind("ReplicaSet")[0], "exceeded quota")
+    cluster.turn()
+    assert (cluster.plan().requeue_after or timedelta(0)) > timedelta(minutes=1)
+    cluster.pass_time(hours=1)
+    cluster.settle()
+    assert endings(cluster)[0] == ("v2", "RolledBack", "ProgressDeadlineExceeded")
+
+
 def test_a_pod_that_ends_on_and_on_with_the_new_version_takes_it_back() -> None:
     cluster = at("Fleet", changing())
     cluster.trouble["v2"] = ended("CUDA error", restarts=3)

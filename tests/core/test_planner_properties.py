@@ -48,7 +48,7 @@ CALLS_AND_WRITES = (
 )
 PAIRS = 21_000
 EACH_AT_LEAST = 50
-LONGEST_WAY = 60
+LONGEST_WAY = 90
 
 INSPECTION_REASONS = (
     Reason.SOURCE_NOT_FOUND,
@@ -111,7 +111,9 @@ def follow(cluster: Cluster, tally: Tally) -> list[Cluster]:
             heal(cluster)
         cluster.run_pods()
         cluster.run_jobs()
-        cluster.now += max(plan.requeue_after or timedelta(0), timedelta(seconds=1))
+        # What was done wakes the operator before the time that it named.
+        pause = None if plan.actions else plan.requeue_after
+        cluster.now += max(pause or timedelta(0), timedelta(seconds=1))
     raise AssertionError(f"it never settles: {cluster.condition('Ready')}")
 
 

@@ -228,7 +228,16 @@ def trouble(known: World) -> Problem | None:
     change = known.changing
     pods = sorted(change.host.lasting_pods, key=name) if change else []
     found = (_refusal(known, pod, change) or _crash(known, pod, change) for pod in pods if change)
-    return next(filter(None, found), None) or _unprovable(known) or gate(known).problem
+    return next(filter(None, found), None) or _unprovable(known) or gate(known).problem or _missing(known)
+
+
+def _missing(known: World) -> Problem | None:
+    """Why there are not as many pods as are to change: nothing goes on before they are there."""
+    change = known.changing
+    if change is None or fleet(known, change).enough:
+        return None
+    found = diagnose(change.host.replica_set, change.host.pods)
+    return replace(found, final=False) if found else None
 
 
 def _unprovable(known: World) -> Problem | None:
@@ -382,7 +391,7 @@ def moments(known: World) -> Iterator[timedelta]:
         found = fleet(known, known.changing)
         if found.at(Standing.UNHEARD, Standing.OCCUPIED, Standing.OLD, Standing.STAGING, Standing.SWITCHING):
             yield control.RETRY
-        if canary(known) is not None and not gate(known).opens:
+        if found.staged and canary(known) is not None and not gate(known).opens:
             yield control.RETRY
     for colour in _kept_right(known):
         yield from _moments_back(known, colour)
