@@ -6,6 +6,7 @@ import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
+import orjson
 from pydantic import ValidationError
 from tests.fuzz.specs import SCHEMAS, Object, Sample
 from tests.sim.server.structure import defaulted, pruned
@@ -40,10 +41,12 @@ def unread(obj: Object) -> list[Location]:
 def as_stored(obj: Object) -> Object:
     """The object without unknown fields and nulls, and with defaults: what the API server judges.
 
-    That is all in which the operator may be more tolerant than the server.
+    That is all in which the operator may be more tolerant than the server. No number is longer than one that
+    comes over the wire.
     """
     schema = SCHEMAS[obj["kind"]]
-    stored = defaulted(schema, pruned(schema, {key: obj[key] for key in obj if key != "metadata"}))
+    sent = orjson.loads(json.dumps({key: obj[key] for key in obj if key != "metadata"}))
+    stored = defaulted(schema, pruned(schema, sent))
     return {**stored, "metadata": obj["metadata"]}
 
 

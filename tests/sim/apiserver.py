@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+import orjson
 from tests.sim.server import defaults, scale
 from tests.sim.server.discovery import documents
 from tests.sim.server.garbage import GarbageCollector
@@ -157,7 +158,7 @@ class ApiServer:
             may_create = partial(self._require, user, "create", route, query)
             known = self.find(route.kind.resource, route.namespace, route.name) is not None
             answer = self._answer(
-                method, route, query, json.loads(json.dumps(body)), content_type, may_create
+                method, route, query, orjson.loads(orjson.dumps(body)), content_type, may_create
             )
         except RefusedError as refused:
             return refused.response()

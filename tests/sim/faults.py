@@ -26,9 +26,9 @@ class Channel(Enum):
 REFUSALS = ("403", "404", "409", "410", "422", "429", "500", "503", "504")
 """The request is answered so in the server's place; 429 and 503 with Retry-After."""
 
-ALIKE = frozenset({"403"})
-"""Nothing is done about these that is not done about others: of a write that may not be as of one that is
-wrong."""
+ALIKE = frozenset({"403", "503", "504"})
+"""Nothing is done about these that is not done about others: about 403 as about 422, about 503 as about 429,
+about 504 as about 500."""
 
 RESET = "reset"
 """The connection breaks before the server has the request."""

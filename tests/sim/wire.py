@@ -10,6 +10,7 @@ from contextvars import Context
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import orjson
 from tests.sim import faults, latency
 from tests.sim.apiserver import ApiServer
 from tests.sim.conditions import Conditions, Gap, Past, plural_in
@@ -59,7 +60,7 @@ class Line:
     text: bytes
 
     def __str__(self) -> str:
-        event = json.loads(self.text)
+        event = orjson.loads(self.text)
         obj = event["object"]
         return f"{event['type']} {obj.get('kind')} {obj.get('metadata', {}).get('name', '')}"
 
@@ -209,7 +210,7 @@ class Wire:
                 if what == faults.COALESCE:
                     until = _now() + COALESCE_SECONDS
                 if what == faults.COALESCE or withheld:
-                    withheld[json.loads(text)["object"]["metadata"]["name"]] = text
+                    withheld[orjson.loads(text)["object"]["metadata"]["name"]] = text
                 elif what != faults.DROP:
                     yield text
 
@@ -225,7 +226,7 @@ class Wire:
                     self.server.store.compact()
                     raise ConnectionResetError("the connection broke")
                 case Gap.ERROR:
-                    status = json.loads(self.server.refusal(500, path).body)
+                    status = orjson.loads(self.server.refusal(500, path).body)
                     yield json.dumps({"type": "ERROR", "object": status}).encode() + b"\n"
                     return
                 case Gap.SILENT:

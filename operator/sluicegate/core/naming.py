@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
+
+import orjson
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "sluicegate"
@@ -68,8 +69,8 @@ EVERY_ROLLOUT = "all"
 
 def digest_of(value: Any, length: int) -> str:
     """The first `length` hexadecimal digits of the SHA-256 of a JSON value, whatever its key order."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:length]
+    text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(text).hexdigest()[:length]
 
 
 def rollout_id(target: str, generation: int) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from functools import lru_cache
 from typing import TypeVar
 
+import orjson
 from pydantic import ValidationError
 
 from sluicegate.api.meta import Model
@@ -20,14 +20,14 @@ def read(kind: type[M], obj: Manifest) -> M:
     Another version of the operator may have written the status in words that this one does not know.
     """
     try:
-        model: M = _parsed(kind, json.dumps(obj))
+        model: M = _parsed(kind, orjson.dumps(obj))
     except ValidationError:
-        model = _parsed(kind, json.dumps({key: value for key, value in obj.items() if key != "status"}))
+        model = _parsed(kind, orjson.dumps({key: value for key, value in obj.items() if key != "status"}))
     return model
 
 
 @lru_cache(maxsize=256)
-def _parsed(kind: type[M], text: str) -> M:
+def _parsed(kind: type[M], text: bytes) -> M:
     """From JSON, whose types are told apart as the API server does: "1" and true are no numbers there.
 
     Most passes read again what the last ones read, a ModelVersion above all, and models are frozen.

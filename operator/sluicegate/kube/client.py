@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal
 
+import orjson
+
 from sluicegate.kube.config import transport_from, transport_to
 from sluicegate.kube.errors import from_response, from_status, no_answer
 from sluicegate.kube.resources import SERVICE, Resource, resource_of
@@ -235,7 +237,8 @@ class Client:
         where = f"{SERVICE.path(namespace)}/{service}:http/proxy{path}"
         verb = "get" if method == "GET" else "create"
         answer = await self._exchange(verb, SERVICE, method, where, {}, body)
-        return _decoded(answer.body), answer.headers
+        # What answers may be written in Python, whose JSON knows NaN.
+        return _decoded(answer.body, json.loads), answer.headers
 
     async def _request(
         self,
@@ -331,9 +334,9 @@ def _event(line: bytes) -> WatchEvent:
     return WatchEvent(event["type"], event["object"])
 
 
-def _decoded(body: bytes) -> Object:
+def _decoded(body: bytes, parse: Callable[[bytes], Any] = orjson.loads) -> Object:
     try:
-        answer = json.loads(body)
+        answer = parse(body)
     except ValueError as torn:
         raise no_answer("TornAnswer", f"the answer is not JSON: {torn}") from torn
     if not isinstance(answer, dict):

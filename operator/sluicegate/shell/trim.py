@@ -6,10 +6,11 @@ that many objects have in common (labels, owners, field sets) are kept once.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+
+import orjson
 
 from sluicegate.core.naming import MANAGER
 from sluicegate.core.objects import Manifest
@@ -142,7 +143,7 @@ def _only(mapping: Manifest, fields: tuple[str, ...]) -> Trimmed:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def _shared(value: Any) -> Any:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+import orjson
 from tests.sim.server.schemas import Schema, resolve
 
 Path = tuple[str, ...]
@@ -65,7 +66,7 @@ def spell(path: Path) -> str:
 
 
 def _compact(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
 # --- what a schema makes of a value -----------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from functools import cached_property
 from operator import attrgetter
 from typing import Any
 
+import orjson
 from tests.sim.server.apply import Managers, managers_of
 
 Object = dict[str, Any]
@@ -37,7 +37,7 @@ class Stored(Object):
 
     @cached_property
     def encoded(self) -> bytes:
-        return json.dumps(self).encode()
+        return orjson.dumps(self)
 
 
 @dataclass(frozen=True)
