@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from tests.builders import ADeployment, a_model_version
 from tests.cli.rollouts import NAME, SINCE, Commands, Scene
+from tests.core.generated import a_spec
 from tests.shell.rig import NAMESPACE, a_cluster
 
+from sluicegate.api.v1alpha1.llmdeployment import LLMDeploymentSpec
 from sluicegate.cli.command import Exit
 from sluicegate.cli.edit import TRIES
+from sluicegate.cli.undo import way_back
+from sluicegate.core.target import template_fields
 from sluicegate.kube.resources import CONTROLLER_REVISION, LLM_DEPLOYMENT, MODEL_VERSION
 from sluicegate.kube.transport import Response
 
@@ -120,13 +128,38 @@ async def test_what_no_operator_has_ever_seen_is_not_undone(scene: Scene, comman
     assert (await commands.run("undo", NAME))[0] == Exit.FAILED
 
 
-async def test_a_change_of_settings_alone_cannot_be_undone(scene: Scene, commands: Commands) -> None:
+async def test_a_change_of_settings_alone_is_undone_by_its_record(
+    scene: Scene, commands: Commands, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await _stands(scene, "v1", [_ended("dddddddd", "v1"), *PAST[2:]], "dddddddd")
+    await scene.edit(engine={"maxConcurrentSequences": 7, "dtype": "Float32"}, pod={"labels": {"a": "1"}})
+    await scene.patch({"status": {"observedGeneration": 2}}, "status")
+    await _recorded(
+        scene, "aaaaaaaa", {"modelVersion": "v1", "engine": {"dtype": "Float32", "maxModelLength": 512}}
+    )
+
+    assert await commands.run("undo", NAME) == (Exit.OK, "")
+
+    live = await scene.truth.get(LLM_DEPLOYMENT, NAMESPACE, NAME)
+    engine = live["spec"]["engine"]
+    assert (engine["maxConcurrentSequences"], engine["maxModelLength"], engine["dtype"]) == (
+        64,
+        512,
+        "Float32",
+    )
+    assert not live["spec"]["pod"].get("labels")
+    assert capsys.readouterr().out == "the spec asks for v1, with engine, pod as in rollout aaaaaaaa\n"
+
+
+async def test_a_change_of_settings_alone_cannot_be_undone_without_a_record(
+    scene: Scene, commands: Commands
+) -> None:
     await _stands(scene, "v1", [_ended("dddddddd", "v1"), *PAST[2:]], "dddddddd")
 
     code, told = await commands.run("undo", NAME)
 
     assert code == Exit.FAILED
-    assert "what was promoted before is v1 too, with other settings, which are not kept" in told
+    assert "what was promoted before is v1 too, with other settings, which are not on record" in told
 
 
 async def test_a_model_version_that_is_gone_is_not_asked_for(scene: Scene, commands: Commands) -> None:
@@ -195,7 +228,7 @@ async def test_a_deployment_that_is_not_there_ends_it_with_five(commands: Comman
     assert (await commands.run("undo", NAME))[0] == Exit.USAGE_OR_PERMISSION
 
 
-async def test_a_real_operator_goes_back_and_settings_that_changed_since_are_told_of(
+async def test_a_real_operator_goes_back_to_a_version_and_to_its_settings(
     commands: Commands, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chat = ADeployment(NAME, NAMESPACE).of("v1").build()
@@ -218,20 +251,66 @@ async def test_a_real_operator_goes_back_and_settings_that_changed_since_are_tol
         await rig.patch(LLM_DEPLOYMENT, NAME, more)
         await commands.run("wait", NAME)
         assert await commands.run("undo", NAME) == (Exit.OK, "")
-        assert "the spec keeps those that it has" in capsys.readouterr().err
+        assert "v1 again, no longer for v2, with engine as in" in capsys.readouterr().out
+        assert await commands.run("wait", NAME, "--version=v1") == (Exit.OK, "")
+        assert (await rig.status())["serving"]["version"] == "v1"
+        # and forth, of the record of the very pods
+        assert await commands.run("undo", NAME) == (Exit.OK, "")
+        live = await rig.get(LLM_DEPLOYMENT, NAME)
+        assert live["spec"]["engine"]["maxConcurrentSequences"] == 7
 
 
-async def test_settings_of_a_rollout_whose_record_is_lost_are_not_told_of(
+def test_from_any_spec_the_way_back_leads_to_what_pods_were_made_of_then_and_changes_nothing_else() -> None:
+    for number in range(300):
+        now, then = _two_legal_specs(random.Random(number))
+        asked = template_fields(LLMDeploymentSpec.model_validate(then))
+
+        way = way_back({"spec": now}, _ended("aaaaaaaa", then["modelVersion"]), asked)
+
+        before = LLMDeploymentSpec.model_validate(now)
+        after = LLMDeploymentSpec.model_validate(_patched(now, way.patch))
+        drain = {"drain_seconds": before.rollout.drain_seconds}
+        assert template_fields(after) == asked, number
+        assert after.rollout.model_copy(update=drain) == before.rollout
+        assert (after.replicas, after.paused) == (before.replicas, before.paused)
+
+
+def _two_legal_specs(choose: random.Random) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    while len(found) < 2:
+        spec = ADeployment(spec=a_spec(choose)).build()["spec"]
+        with suppress(ValidationError):
+            LLMDeploymentSpec.model_validate(spec)
+            found.append(spec)
+    return found
+
+
+def _patched(value: dict[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """RFC 7396."""
+    kept = {name: part for name, part in value.items() if name not in patch}
+    told = {name: part for name, part in patch.items() if part is not None}
+    below = {name: part for name, part in told.items() if isinstance(part, Mapping)}
+    return {**kept, **told, **{name: _patched(value.get(name) or {}, part) for name, part in below.items()}}
+
+
+async def test_settings_that_are_not_on_record_are_told_of(
     scene: Scene, commands: Commands, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await _stands(scene, "v3", PAST, "cccccccc")
+    await _recorded(scene, "aaaaaaaa", None)
+
+    assert (await commands.run("undo", NAME))[0] == Exit.OK
+    assert await _asked(scene) == "v1"
+    assert "the settings of rollout aaaaaaaa are not on record" in capsys.readouterr().err
+
+
+async def _recorded(scene: Scene, rollout: str, spec: dict[str, Any] | None) -> None:
+    """What the operator keeps of a rollout, as one did before it kept the spec or as one does."""
     record = {
         "apiVersion": CONTROLLER_REVISION.api_version,
         "kind": "ControllerRevision",
-        "metadata": {"namespace": NAMESPACE, "name": f"{NAME}-aaaaaaaa"},
+        "metadata": {"namespace": NAMESPACE, "name": f"{NAME}-{rollout}"},
         "revision": 1,
+        "data": {"target": "x.y"} if spec is None else {"target": "x.y", "spec": spec},
     }
     await scene.truth.create(record, "kubectl")
-
-    assert (await commands.run("undo", NAME))[0] == Exit.OK
-    assert "aaaaaaaa" not in capsys.readouterr().err

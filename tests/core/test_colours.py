@@ -134,7 +134,8 @@ ENDING = Ending(
     finished_at="2026-01-01T12:00:00Z",
 )
 RECORDS = {
-    "a colour": Record("x.y", TEMPLATE, POINTER),
+    "a colour": Record("x.y", TEMPLATE, POINTER, spec={"modelVersion": "v1"}),
+    "a colour of whose spec nothing is on record": Record("x.y", TEMPLATE, POINTER),
     "a colour whose rollout is over": Record("x.y", TEMPLATE, POINTER, ending=ENDING),
     "a failure that stands in nobody's way": Record("x.y", TEMPLATE, POINTER, ending=ENDING, settled=True),
     "what gates made of it": Record("x.y", TEMPLATE, POINTER, verification="golden; job"),
@@ -174,7 +175,7 @@ def test_what_somebody_else_notes_on_a_record_says_nothing(record: Record) -> No
     found = seen(revisions=(stored(record),))[A].record
 
     made = record.made or record.content
-    assert found == Record(made.target, record.template, made.pointer, reload=record.reload)
+    assert found == Record(made.target, record.template, made.pointer, record.spec, reload=record.reload)
 
 
 @pytest.mark.parametrize(

@@ -64,10 +64,12 @@ def revision(
     rollout: str,
     record: Record,
 ) -> Object:
-    """Record of a colour: its template and pointer as rendered once, what for, how its rollout comes about,
-    was verified and ended, and what its pods were told to serve since."""
+    """Record of a colour: its template and pointer as rendered once, and which fields of the spec asked for
+    them, how its rollout comes about, was verified and ended, and what its pods were told to serve since."""
     made = record.made or record.content
     data = {"target": made.target, "template": dict(record.template or {}), "pointer": dict(made.pointer)}
+    if record.spec is not None:
+        data["spec"] = dict(record.spec)
     if record.reload is not None:
         data["reloads"] = {"colour": record.reload.colour, **_content(record.reload.before)}
     labels = {**naming.colour_labels(owner.metadata.name, rollout), naming.TARGET: made.target}

@@ -46,9 +46,10 @@ class Reload:
 class Record:
     """What a colour is: the target's hash, the pod template, the pointer's content.
 
-    `ending` is None until its rollout is over; a failed one that is `settled` stands in nobody's way.
-    `verification` tells what the gates made of it, one after another, "" where none was asked. One that
-    `swaps` has no pods before those of the colour before are gone; it is not promoted yet.
+    `spec` has the fields that asked for it, None where that is not on record. `ending` is None until its
+    rollout is over; a failed one that is `settled` stands in nobody's way. `verification` tells what the
+    gates made of it, one after another, "" where none was asked. One that `swaps` has no pods before those of
+    the colour before are gone; it is not promoted yet.
 
     Where its pods were told to serve something else since it was made, `made` is what it was made as,
     `rollout` what brought the new content ("" where it is the old one again) and `since` when. `reload` is
@@ -59,6 +60,7 @@ class Record:
     target: str
     template: Mapping[str, Any] | None
     pointer: Mapping[str, Any]
+    spec: Mapping[str, Any] | None = None
     ending: Ending | None = None
     settled: bool = False
     verification: str = ""
@@ -171,6 +173,7 @@ def _record(revision: Manifest | None, pointer: Manifest | None, replica_set: Ma
             target=now.target,
             template=data.get("template"),
             pointer=now.pointer,
+            spec=data.get("spec"),
             ending=_ending(_noted(revision, naming.OUTCOME)),
             settled=_noted(revision, naming.SETTLED) is not None,
             verification=_noted(revision, naming.VERIFICATION) or "",

@@ -39,6 +39,7 @@ from sluicegate.core.plan import Action, Apply, Create, Delete, Plan
 from sluicegate.core.progress import deadline
 from sluicegate.core.reading import read
 from sluicegate.core.report import events, invalid, report
+from sluicegate.core.target import template_fields
 from sluicegate.core.template import pod_template
 from sluicegate.core.world import World, world
 
@@ -89,7 +90,8 @@ def make_target(known: World) -> Iterator[Action]:
     template = pod_template(owner, id, known.pointer, known.preflight.flags, known.seen.defaults)
     content = known.pointer.as_json()
     reason = f"{owner.spec.model_version} is wanted"
-    record = hot_reload.comes_about(known, Record(known.wanted, template, content))
+    asked = Record(known.wanted, template, content, template_fields(owner.spec))
+    record = hot_reload.comes_about(known, asked)
     if record is None:
         return
     yield Create(children.revision(owner, id, record), reason)
@@ -235,12 +237,19 @@ def _record(known: World, colour: Colour) -> Manifest | None:
     now = replace(
         record,
         pointer=content,
+        spec=_asked_for(known, colour),
         ending=known.ending(colour),
         settled=known.settled(colour),
         verification=rollout.verification(known, colour),
         swaps=swap.noted(known, colour),
     )
     return children.revision(known.deployment, colour.id, now)
+
+
+def _asked_for(known: World, colour: Colour) -> Mapping[str, Any] | None:
+    """The fields of the spec that it was made for; where its record is lost, the present ones if they are."""
+    lost = colour.revision is None
+    return template_fields(known.deployment.spec) if lost and known.wants(colour) else colour.record.spec
 
 
 def _to_settle(known: World, colour: Colour) -> bool:
