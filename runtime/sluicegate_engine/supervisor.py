@@ -11,7 +11,6 @@ import logging
 import os
 import secrets
 import signal
-import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -46,6 +45,7 @@ from sluicegate_engine.status import Phase, Status
 from sluicegate_engine.tracer import tracer_from
 from sluicegate_engine.warmup import engine_version, warm_up
 from sluicegate_engine.watchdog import Watchdog
+from sluicegate_engine.workplace import workplace
 
 _T = TypeVar("_T")
 _LOG = logging.getLogger("sluicegate_engine")
@@ -72,8 +72,8 @@ class Supervisor:
     async def run(self) -> int:
         """Supervise until the end. Returns the exit code: 0 after an ordered end, else not 0."""
         self._handle_signals()
-        with tempfile.TemporaryDirectory(prefix="sluicegate-") as directory:
-            socket = Path(directory) / "gate"
+        with workplace() as directory:
+            socket = directory / "gate"
             async with aiohttp.ClientSession() as session:
                 tracer = tracer_from(os.environ)
                 reloads = Reloads(self._pod(session), tracer)
@@ -106,6 +106,7 @@ class Supervisor:
                 self._enter(Phase.DRAINING, "ordered to end before the engine was ready")
             await self._unless_dead(self._end_ordered.wait())
         except FatalError as failure:
+            reloads.abandon()
             return await self._fail(failure)
         if self._engine is not None:
             await self._engine.stop(self._settings.stop_seconds)

@@ -1,6 +1,7 @@
 """A stand-in for vLLM's engine client: two ranks whose weights are a letter, the last byte of their file.
 
-FAKE_VLLM picks how a reload goes wrong; see `MISBEHAVIOURS`.
+FAKE_VLLM picks how a reload goes wrong, see `MISBEHAVIOURS`, or which of `ENDLESS` never comes to an end:
+"switch-for-ever" for one.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ MISBEHAVIOURS = (
     "switch-wrongly",
     "mute-once-switched",
     "fail-to-restore",
-    "switch-for-ever",
 )
 """All but the first are of the last rank alone."""
+ENDLESS = ("pause", "switch", "checksum", "resume", "proof", "restore", "release")
+"""Steps of a reload. The checksums are those after the switch; during an endless proof no token comes."""
 Answer = dict[str, Any]
 
 
@@ -121,17 +123,24 @@ class FakeEngine:
     async def pause_scheduler_async(self, *, mode: str, clear_cache: bool) -> None:
         assert self.emptied, "its other half is about to be"
         assert (mode, clear_cache) == ("abort", True)
+        await self._stand("pause")
         self.running.clear()
         self._cache.clear()
         self.aborts += 1
 
     async def resume_generation(self) -> None:
-        self.running.set()
+        await self._stand("resume")
+        if self.misbehaviour != "proof-for-ever":
+            self.running.set()
+
+    async def _stand(self, step: str) -> None:
+        if self.misbehaviour == f"{step}-for-ever":
+            await asyncio.Event().wait()
 
     async def collective_rpc(self, method: str, **options: Any) -> list[Answer]:
         assert options.keys() == {"kwargs"}, "a timeout would shift all later answers"
         name = method.removeprefix("sluicegate_")
-        if name == "switch" and self.misbehaviour == "switch-for-ever":
-            await asyncio.Event().wait()
+        if name in ENDLESS and (name != "checksum" or self.ranks[-1].switched):
+            await self._stand(name)
         tell: list[Callable[..., Answer]] = [getattr(rank, name) for rank in self.ranks]
         return [{"ok": True, **each(**options["kwargs"])} for each in tell]

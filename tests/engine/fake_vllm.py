@@ -1,10 +1,11 @@
 """A stand-in for vLLM's server: a second instead of a minute to start, and it fails to order.
 
-It loads the real gate the way vLLM does (--middleware, settings by environment) and has an engine-core
-process of its own with vLLM's title. tests/engine/contract.py holds it to what the real vLLM does.
+It loads the real gate the way vLLM does (--middleware, settings by environment) and has processes of its own
+with vLLM's titles: an engine core and, where it is told to be tensor-parallel, a worker for each rank.
+tests/engine/contract.py holds it to what the real vLLM does.
 
 FAKE_VLLM in the environment picks a misbehaviour: crash-at-start, hang-at-start, abort-warm-up,
-ignore-sigterm, write-secrets, fork-a-helper, or one of fake_engine.MISBEHAVIOURS.
+ignore-sigterm, write-secrets, fork-a-helper, or one of fake_engine's.
 """
 
 from __future__ import annotations
@@ -186,16 +187,23 @@ def start_core(misbehaviour: str) -> subprocess.Popen[bytes]:
     return core
 
 
+def start_ranks(count: int) -> list[subprocess.Popen[bytes]]:
+    titles = [f"VLLM::Worker_TP{rank}" for rank in range(count)] if count > 1 else []
+    return [subprocess.Popen([title, "-c", LIVE], executable=sys.executable) for title in titles]
+
+
 async def main() -> None:
     parser = argparse.ArgumentParser()
     for flag in ("--model", "--served-model-name", "--host", "--middleware", "--worker-extension-cls"):
         parser.add_argument(flag, required=True)
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--tensor-parallel-size", type=int, default=1)
     given, _ = parser.parse_known_args()
     misbehaviour = os.environ.get("FAKE_VLLM", "")
     if misbehaviour == "crash-at-start":
         raise ValueError("head size 9 is not supported")
-    core = start_core(misbehaviour)
+    processes = [start_core(misbehaviour), *start_ranks(given.tensor_parallel_size)]
+    core = processes[0]
     end = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, (lambda: None) if misbehaviour == "ignore-sigterm" else end.set)
@@ -210,7 +218,8 @@ async def main() -> None:
         await end.wait()
         app.aborting.set()
         await asyncio.sleep(SECONDS_PER_TOKEN * 5)
-    core.kill()
+    for process in processes:
+        process.kill()
 
 
 if __name__ == "__main__":

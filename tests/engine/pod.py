@@ -63,10 +63,15 @@ class Pod:
 
     def engine_pid(self, title: str) -> int:
         """The pid of the process of this pod's engine that goes by this title or Python module."""
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and self._belongs(entry) and title in _names(entry):
-                return int(entry.name)
+        for pid in self.pids():
+            if title in _names(Path(f"/proc/{pid}")):
+                return pid
         raise LookupError(f"no process {title}; the log ends: {self.log[-2000:]}")
+
+    def pids(self) -> list[int]:
+        """The processes of this pod that have not ended."""
+        entries = (entry for entry in Path("/proc").iterdir() if entry.name.isdigit())
+        return [int(entry.name) for entry in entries if self._belongs(entry)]
 
     def _belongs(self, entry: Path) -> bool:
         try:
@@ -170,15 +175,11 @@ class Pod:
 
     async def close(self) -> None:
         """End everything that belongs to this pod."""
-        self._kill_all()
+        for pid in self.pids():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         await self.process.wait()
         await self.http.close()
-
-    def _kill_all(self) -> None:
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and self._belongs(entry):
-                with suppress(ProcessLookupError):
-                    os.kill(int(entry.name), signal.SIGKILL)
 
 
 async def start_pod(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import os
 import re
@@ -14,7 +13,8 @@ from typing import Any
 
 import pytest
 from tests.engine.models import SMALL_FILES, TENSOR, safetensors, write_model
-from tests.engine.pod import DIGEST, TOKEN, VERSION, Pod, start_pod
+from tests.engine.pod import DIGEST, TOKEN, VERSION, Pod
+from tests.engine.reloading import digest_of, golden, order, says, start_in
 from tests.engine.store import FakeStore
 
 from sluicegate_engine.gate_settings import VERSION_HEADER
@@ -35,19 +35,9 @@ async def start(tmp_path: Path, store: FakeStore) -> AsyncIterator[Start]:
     model = write_model(tmp_path / "model-a", "a")
 
     async def begin(misbehaviour: str = "", directory: str = "pod", **options: object) -> Pod:
-        place = tmp_path / directory
-        place.mkdir()
-        store.models = place / "models"
-        pod = await start_pod(
-            place,
-            model,
-            module="tests.engine.fake_vllm",
-            environment={"FAKE_VLLM": misbehaviour},
-            options={"store-url": store.url, **options},
-        )
-        pods.append(pod)
-        await pod.until("Serving")
-        return pod
+        pods.append(await start_in(tmp_path / directory, model, store, misbehaviour, **options))
+        await pods[-1].until("Serving")
+        return pods[-1]
 
     yield begin
     for pod in pods:
@@ -62,29 +52,6 @@ async def pod(start: Start) -> Pod:
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     return write_model(tmp_path / "model-b", "b")
-
-
-def order(model: Path, mode: str = "Switch", sequence: int = 1, **more: object) -> dict[str, Any]:
-    source = {"uri": f"file://{model}"}
-    return {
-        "version": model.name,
-        "digest": digest_of(model),
-        "sequence": sequence,
-        "source": source,
-        "mode": mode,
-        **more,
-    }
-
-
-def digest_of(model: Path) -> str:
-    return f"sha256:{hashlib.sha256(str(model).encode()).hexdigest()}"
-
-
-async def says(pod: Pod, prompt: str = "Hello") -> tuple[str, str]:
-    """The version that an answer names, and the letter that it consists of."""
-    answer = await pod.complete(prompt, tokens=2)
-    text = (await answer.json())["choices"][0]["text"]
-    return answer.headers[VERSION_HEADER], text[0]
 
 
 async def test_a_switch_changes_the_answers_the_header_and_the_status(pod: Pod, model: Path) -> None:
@@ -239,17 +206,6 @@ async def test_an_engine_that_fails_serves_on_as_before(
     status = await pod.status()
     assert (status["digest"], status["sequence"], status["ready"]) == (DIGEST, 0, True)
     assert not (pod.directory / "committed.json").exists()
-
-
-def golden(letter: str) -> dict[str, object]:
-    """An answer of two tokens, as likely as the stand-in with these weights finds it."""
-    return {
-        "name": "greeting",
-        "prompt": [3, 5],
-        "tokens": [7, 9],
-        "logProbabilities": [-ord(letter) / 100] * 2,
-        "tolerance": 0.004,
-    }
 
 
 async def test_golden_prompts_hold_or_the_reload_is_undone(pod: Pod, model: Path) -> None:

@@ -94,6 +94,11 @@ class Reloads:
         if self._failed.done():
             self._failed.result()
 
+    def abandon(self) -> None:
+        """Leave what is under way as it is: the engine ends, and nobody is to be let in to it any more."""
+        if self._task is not None:
+            self._task.cancel()
+
     async def fail(self) -> None:
         """Wait for a reload after which the container has to end. Raises its FatalError."""
         await asyncio.shield(self._failed)
