@@ -146,8 +146,11 @@ def test_staging_wants_memory_that_the_container_has() -> None:
     require_room(None, 1 << 50)
     require_room(Room(limit=1000 * mib, held=572 * mib), 300 * mib)
     with pytest.raises(RefusedError, match="RestartRequired: InsufficientHostMemory") as caught:
-        require_room(Room(limit=1000 * mib, held=573 * mib), 300 * mib)
-    assert "300 MiB" in caught.value.message
+        require_room(Room(limit=1000 * mib, held=573 * mib + 1), 300 * mib)
+    assert "staging takes 300 MiB" in caught.value.message
+    assert "set resources.memory to 1002Mi or more" in caught.value.message
+    # and with as much it goes
+    require_room(Room(limit=1002 * mib, held=573 * mib + 1), 300 * mib)
 
 
 V1 = {

@@ -57,10 +57,11 @@ def staging_bytes(tensors: Iterable[Tensor], facts: EngineFacts, way: Way) -> in
 def require_room(room: Room | None, needed: int) -> None:
     """Raises RefusedError RestartRequired InsufficientHostMemory."""
     if room is not None and needed + _RESERVE > room.free:
+        wanted = -(-(room.held + needed + _RESERVE) >> 20)
         raise restart_required(
             "InsufficientHostMemory",
             f"staging takes {_mib(needed)}, and of the container's {_mib(room.limit)} are {_mib(room.free)} "
-            f"free, {_mib(_RESERVE)} of them in reserve; give resources.memory more",
+            f"free, {_mib(_RESERVE)} of them in reserve; set resources.memory to {wanted}Mi or more",
         )
 
 
