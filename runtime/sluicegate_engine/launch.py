@@ -16,6 +16,7 @@ from sluicegate_engine.fatal import FatalError
 from sluicegate_engine.gate_settings import VARIABLE, GateSettings
 from sluicegate_engine.pointer import Pointer, snapshot_directory
 from sluicegate_engine.settings import Settings
+from sluicegate_engine.stacks import VARIABLE as STACKS
 
 DRAFT_PLACE = '"@draft"'
 _MIDDLEWARE = "sluicegate_engine.middleware.Gate"
@@ -97,9 +98,12 @@ def engine_command(settings: Settings, pointer: Pointer) -> list[str]:
 
 
 def engine_environment(
-    inherited: Mapping[str, str], gate: GateSettings, flags: Sequence[str]
+    inherited: Mapping[str, str], gate: GateSettings, stacks: Path, flags: Sequence[str]
 ) -> dict[str, str]:
-    """The environment of vLLM: what was inherited, without what is harmful there, with what must hold."""
+    """The environment of vLLM: what was inherited, without what is harmful there, with what must hold.
+
+    `stacks` is the folder in which its processes say where they are.
+    """
     kept = {
         name: value
         for name, value in inherited.items()
@@ -111,7 +115,7 @@ def engine_environment(
         **_cpu_binding(flags, inherited.get("OMP_NUM_THREADS", "")),
         **_openmp(),
     }
-    return {**defaults, **kept, **_FORCED, VARIABLE: gate.encode()}
+    return {**defaults, **kept, **_FORCED, VARIABLE: gate.encode(), STACKS: str(stacks)}
 
 
 def _with_draft(flag: str, settings: Settings, pointer: Pointer) -> str:

@@ -28,6 +28,7 @@ _STATES = {
     "T": "is stopped by a signal",
     "t": "is stopped by a debugger",
 }
+STOPPED = frozenset({_STATES["T"], _STATES["t"]})
 
 
 @dataclass(frozen=True)
@@ -97,10 +98,9 @@ class Engine:
             self._watched[pid] = descriptor
             asyncio.get_running_loop().add_reader(descriptor, self._worker_ended, pid)
 
-    def states(self) -> str:
-        """What the kernel says that each of them does, for somebody who wonders why nothing comes."""
-        pids = {self.pid: "vLLM", **{pid: self._titles[pid] for pid in self._watched}}
-        return ", ".join(f"{title} (pid {pid}) {_state(pid)}" for pid, title in pids.items())
+    def processes(self) -> dict[int, str]:
+        """Titles by pid: the server, and those that are watched."""
+        return {self.pid: "vLLM", **{pid: self._titles[pid] for pid in self._watched}}
 
     async def stop(self, patience_seconds: float) -> None:
         """Ask vLLM to end, and kill what has not ended in time."""
@@ -170,7 +170,8 @@ def _title(pid: int) -> bytes:
     return Path(f"/proc/{pid}/cmdline").read_bytes().partition(b"\0")[0].strip()
 
 
-def _state(pid: int) -> str:
+def process_state(pid: int) -> str:
+    """What the kernel says that it does."""
     try:
         letter = _stat(pid)[0].decode()
     except OSError:

@@ -30,6 +30,7 @@ from sluicegate_engine.launch import engine_command, engine_environment
 from sluicegate_engine.link import Command, Report, SupervisorLink
 from sluicegate_engine.liveness import Patience
 from sluicegate_engine.metrics import Metrics
+from sluicegate_engine.outlet import Outlet
 from sluicegate_engine.pointer import read_pointer
 from sluicegate_engine.probe_server import ProbeServer
 from sluicegate_engine.process import Engine
@@ -45,12 +46,14 @@ from sluicegate_engine.status import Phase, Status
 from sluicegate_engine.tracer import tracer_from
 from sluicegate_engine.warmup import engine_version, warm_up
 from sluicegate_engine.watchdog import Watchdog
+from sluicegate_engine.witness import ask
 from sluicegate_engine.workplace import workplace
 
 _T = TypeVar("_T")
 _LOG = logging.getLogger("sluicegate_engine")
 _SCAN_SECONDS = 0.5
 _LAST_WORDS_SECONDS = 1.0
+_SOCKET, _STACKS = "gate", "stacks"
 _FAILED_CODE = 1
 _FORCED_CODE = 128 + signal.SIGTERM
 
@@ -72,13 +75,13 @@ class Supervisor:
     async def run(self) -> int:
         """Supervise until the end. Returns the exit code: 0 after an ordered end, else not 0."""
         self._handle_signals()
-        with workplace() as directory:
-            socket = directory / "gate"
+        with workplace() as place:
+            (place / _STACKS).mkdir()
             async with aiohttp.ClientSession() as session:
                 tracer = tracer_from(os.environ)
                 reloads = Reloads(self._pod(session), tracer)
-                async with self._ports(session, socket, reloads):
-                    code = await self._supervise(self._live(session, socket, reloads))
+                async with self._ports(session, place, reloads):
+                    code = await self._supervise(self._live(session, place, reloads))
         await asyncio.to_thread(tracer.close)
         return code
 
@@ -95,10 +98,12 @@ class Supervisor:
         await self._kill_engine()
         return _FORCED_CODE
 
-    async def _live(self, session: aiohttp.ClientSession, socket: Path, reloads: Reloads) -> int:
+    async def _live(self, session: aiohttp.ClientSession, place: Path, reloads: Reloads) -> int:
         try:
-            if await self._before(self._drain_ordered, self._bring_up(session, socket, reloads)):
-                await self._unless_dead(self._before(self._drain_ordered, self._serve(session, reloads)))
+            if await self._before(self._drain_ordered, self._bring_up(session, place, reloads)):
+                await self._unless_dead(
+                    self._before(self._drain_ordered, self._serve(session, place, reloads))
+                )
                 self._enter(Phase.DRAINING, "still serving until everybody who sends knows")
                 await self._unless_dead(reloads.end())
                 await self._unless_dead(self._drain())
@@ -113,14 +118,14 @@ class Supervisor:
         _LOG.info("ended in order")
         return 0
 
-    async def _bring_up(self, session: aiohttp.ClientSession, socket: Path, reloads: Reloads) -> bool:
+    async def _bring_up(self, session: aiohttp.ClientSession, place: Path, reloads: Reloads) -> bool:
         settings = self._settings
         pointer = newest(read_pointer(settings.pointer), read_committed(settings.record))
         self._status.target, self._status.sequence = pointer.model, pointer.sequence
         self._command(Admission.CLOSED)
         await reloads.fetch_missing(pointer.model)
         gate = GateSettings(
-            str(socket),
+            str(place / _SOCKET),
             self._key,
             pointer.model.version,
             settings.max_concurrent,
@@ -129,7 +134,7 @@ class Supervisor:
             request_log=settings.request_log,
         )
         command = engine_command(settings, pointer)
-        environment = engine_environment(os.environ, gate, settings.engine_flags)
+        environment = engine_environment(os.environ, gate, place / _STACKS, settings.engine_flags)
         self._engine = Engine(command, environment, Reaper(), self._evidence.add)
         self._enter(Phase.LOADING, "vLLM loads the model")
         await self._unless_dead(self._prove(session, self._engine))
@@ -151,9 +156,9 @@ class Supervisor:
             watch.cancel()
         engine.watch_workers()
 
-    async def _serve(self, session: aiohttp.ClientSession, reloads: Reloads) -> None:
+    async def _serve(self, session: aiohttp.ClientSession, place: Path, reloads: Reloads) -> None:
         """Serve until something has to end the container. Raises its FatalError."""
-        watching = asyncio.create_task(self._watchdog(session).run())
+        watching = asyncio.create_task(self._watchdog(session, place).run())
         failing = asyncio.create_task(reloads.fail())
         try:
             done, _ = await asyncio.wait((watching, failing), return_when=asyncio.FIRST_COMPLETED)
@@ -210,7 +215,7 @@ class Supervisor:
             quiesce_seconds=settings.drain_seconds,
         )
 
-    def _watchdog(self, session: aiohttp.ClientSession) -> Watchdog:
+    def _watchdog(self, session: aiohttp.ClientSession, place: Path) -> Watchdog:
         settings = self._settings
         assert self._engine is not None, "who serves has an engine"
         return Watchdog(
@@ -218,7 +223,7 @@ class Supervisor:
             self._status,
             self._link,
             partial(warm_up, session, self._base_url, settings.served_model_name, self._key, tokens=1),
-            self._engine.states,
+            partial(_testify, self._engine, place / _STACKS),
         )
 
     async def _kill_engine(self) -> None:
@@ -278,7 +283,7 @@ class Supervisor:
 
     @asynccontextmanager
     async def _ports(
-        self, session: aiohttp.ClientSession, socket: Path, reloads: Reloads
+        self, session: aiohttp.ClientSession, place: Path, reloads: Reloads
     ) -> AsyncIterator[None]:
         """The ports that answer from the first second to the last, and the gate's socket."""
         settings = self._settings
@@ -287,7 +292,7 @@ class Supervisor:
         control = ControlServer(
             self._status, self._link, settings.control_token_file, self._drain_ordered.set, reloads
         )
-        server = await self._link.listen(socket)
+        server = await self._link.listen(place / _SOCKET)
         applications = (probe.application(), control.application())
         runners = [web.AppRunner(app, access_log=None) for app in applications]
         try:
@@ -305,6 +310,14 @@ async def _watch_workers(engine: Engine) -> None:
     while True:
         engine.watch_workers()
         await asyncio.sleep(_SCAN_SECONDS)
+
+
+async def _testify(engine: Engine, stacks: Path) -> str:
+    """Have its processes say where they are: all of it to the log, a line each, and the gist returned."""
+    log, told = Outlet(2), await ask(stacks, engine.processes())
+    for each in told:
+        log.write(each.line())
+    return "; ".join(map(str, told))
 
 
 def _is_drained(report: Report) -> bool:

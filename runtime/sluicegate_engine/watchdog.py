@@ -21,7 +21,7 @@ from sluicegate_engine.work import WORK
 
 
 class Watchdog:
-    """`generate` asks the engine for a token, past the gate; `states` says what its processes do."""
+    """`generate` asks the engine for a token, past the gate; `testify` has its processes say what they do."""
 
     def __init__(
         self,
@@ -29,13 +29,13 @@ class Watchdog:
         status: Status,
         link: SupervisorLink,
         generate: Callable[[], Awaitable[None]],
-        states: Callable[[], str],
+        testify: Callable[[], Awaitable[str]],
     ) -> None:
         self._patience = patience
         self._status = status
         self._link = link
         self._generate = generate
-        self._states = states
+        self._testify = testify
 
     async def run(self) -> NoReturn:
         """Watch until cancelled. Raises FatalError EngineStuck."""
@@ -50,7 +50,7 @@ class Watchdog:
                     liveness.moved()
                 verdict = liveness.judge(loop.time(), first=self._in_flight > 0 and not self._served)
                 if verdict is Verdict.STUCK:
-                    raise self._stuck(liveness.still)
+                    raise await self._stuck(liveness.still)
                 if verdict is Verdict.DOUBTFUL and (asking is None or asking.done()):
                     asking = asyncio.create_task(self._ask(liveness))
         finally:
@@ -78,10 +78,10 @@ class Watchdog:
     def _served(self) -> int:
         return self._link.report.outcomes.get(Outcome.SERVED, 0) if self._link.report else 0
 
-    def _stuck(self, seconds: float) -> FatalError:
+    async def _stuck(self, seconds: float) -> FatalError:
         return FatalError(
             "EngineStuck",
             f"no token and no step of a prefill for {seconds:.0f} s, with {self._in_flight} requests in "
-            f"flight and one of our own; {self._states()}. Where a single step takes as long, lower "
+            f"flight and one of our own; {await self._testify()}. Where a single step takes as long, lower "
             "--max-num-batched-tokens",
         )

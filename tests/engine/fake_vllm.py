@@ -28,6 +28,7 @@ from tests.engine.asgi_host import serve
 from tests.engine.fake_engine import FakeEngine
 
 from sluicegate_engine.asgi import Receive, Scope, Send
+from sluicegate_engine.stacks import register
 
 SECONDS_PER_TOKEN = 0.01
 PREFILL = "prefill "
@@ -64,6 +65,8 @@ class FakeVllm:
 
     async def _complete(self, request: dict[str, Any], receive: Receive, send: Send) -> None:
         """As vLLM and Starlette do: a listener beside the handler, then another beside the stream."""
+        if request["prompt"] == "deadlock":
+            self._engine.running.clear()
         if request["prompt"] == "fail":
             raise RuntimeError("cannot schedule new futures after shutdown")
         if self._misbehaviour == "write-secrets":
@@ -162,7 +165,7 @@ async def _event(send: Send, data: bytes) -> None:
     await send({"type": "http.response.body", "body": b"data: " + data + b"\n\n", "more_body": True})
 
 
-LIVE = "import time; time.sleep(3600)"
+LIVE = "import time\nfrom sluicegate_engine.stacks import register\nregister()\ntime.sleep(3600)"
 # Between fork and exec a helper goes by its parent's title; under load that may take a second.
 FORK_A_HELPER = """
 import os, sys, time
@@ -199,6 +202,7 @@ async def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--tensor-parallel-size", type=int, default=1)
     given, _ = parser.parse_known_args()
+    register()
     misbehaviour = os.environ.get("FAKE_VLLM", "")
     if misbehaviour == "crash-at-start":
         raise ValueError("head size 9 is not supported")

@@ -13,10 +13,12 @@ from sluicegate_engine.gate_settings import VARIABLE, GateSettings
 from sluicegate_engine.launch import engine_command, engine_environment
 from sluicegate_engine.pointer import Pointer, Target
 from sluicegate_engine.settings import Settings
+from sluicegate_engine.stacks import VARIABLE as STACKS_VARIABLE
 
 MODEL = Target("v1", "sha256:" + "a" * 64)
 DRAFT = Target("small", "sha256:" + "b" * 64)
 GATE = GateSettings("/run/gate", "key", "v1", 4, 2)
+STACKS = Path("/run/stacks")
 
 
 def settings(root: Path, *flags: str) -> Settings:
@@ -81,31 +83,37 @@ def test_the_environment_has_no_secrets_no_dev_mode_and_no_hub() -> None:
         "SLUICEGATE_ANYTHING": "x",
         "HF_HUB_OFFLINE": "0",
     }
-    environment = engine_environment(inherited, GATE, [])
+    environment = engine_environment(inherited, GATE, STACKS, [])
     assert not {*inherited} & {*environment} - {"PATH", "HF_HUB_OFFLINE"}
     assert environment["PATH"] == "/bin"
     assert environment["HF_HUB_OFFLINE"] == environment["TRANSFORMERS_OFFLINE"] == "1"
     assert environment["VLLM_NO_USAGE_STATS"] == "1"
     assert GateSettings.from_environment(environment) == GATE
+    assert environment[STACKS_VARIABLE] == str(STACKS)
 
 
 def test_tensor_parallel_ranks_share_the_processors_unless_told_otherwise() -> None:
-    bound = engine_environment({}, GATE, ["--tensor-parallel-size=2"])["VLLM_CPU_OMP_THREADS_BIND"]
+    bound = engine_environment({}, GATE, STACKS, ["--tensor-parallel-size=2"])["VLLM_CPU_OMP_THREADS_BIND"]
     first, second = (set(group.split(",")) for group in bound.split("|"))
     assert len(first) == len(second) == max(1, len(os.sched_getaffinity(0)) // 2)
-    alone = engine_environment({}, GATE, ["--tensor-parallel-size=1"])
+    alone = engine_environment({}, GATE, STACKS, ["--tensor-parallel-size=1"])
     assert alone["VLLM_CPU_OMP_THREADS_BIND"] == "nobind"
     told = {"VLLM_CPU_OMP_THREADS_BIND": "0|0"}
-    assert engine_environment(told, GATE, ["--tensor-parallel-size=2"])["VLLM_CPU_OMP_THREADS_BIND"] == "0|0"
+    assert (
+        engine_environment(told, GATE, STACKS, ["--tensor-parallel-size=2"])["VLLM_CPU_OMP_THREADS_BIND"]
+        == "0|0"
+    )
 
 
 def test_ranks_take_no_more_processors_than_the_pod_is_promised(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)))
     promised = {"OMP_NUM_THREADS": "2"}
-    bound = engine_environment(promised, GATE, ["--tensor-parallel-size=2"])["VLLM_CPU_OMP_THREADS_BIND"]
+    bound = engine_environment(promised, GATE, STACKS, ["--tensor-parallel-size=2"])[
+        "VLLM_CPU_OMP_THREADS_BIND"
+    ]
     assert bound == "0,1|2,3"
     many = {"OMP_NUM_THREADS": "99"}
-    bound = engine_environment(many, GATE, ["--tensor-parallel-size=4"])["VLLM_CPU_OMP_THREADS_BIND"]
+    bound = engine_environment(many, GATE, STACKS, ["--tensor-parallel-size=4"])["VLLM_CPU_OMP_THREADS_BIND"]
     assert [group.count(",") + 1 for group in bound.split("|")] == [4, 4, 4, 4]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import time
@@ -10,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from aiohttp import ServerDisconnectedError
 from tests.engine.fake_vllm import PREFILL
 from tests.engine.pod import Pod, is_running, start_pod
 
@@ -58,9 +60,33 @@ async def test_a_stopped_process_turns_not_ready_in_time_and_ends_the_container(
     assert error["reason"] == "EngineStuck"
     assert f"with {int(busy)} requests in flight and one of our own;" in error["message"]
     name = "vLLM" if victim == SERVER else CORE
-    assert f"{name} (pid {pids[victim == CORE]}) is stopped by a signal" in error["message"]
+    assert (
+        f"{name} (pid {pids[victim == CORE]}) is stopped by a signal and cannot say where" in error["message"]
+    )
     if stream is not None:
         stream.close()
+
+
+async def test_a_deadlocked_engine_says_where_each_of_its_threads_is(start: Start) -> None:
+    pod = await start()
+    core = pod.engine_pid(CORE)
+    waiting = asyncio.create_task(pod.complete("deadlock"))
+    await pod.until("EngineStuck", seconds=20)
+    assert await pod.exit_code() == 1
+    # the gist is in the termination message, all of it in the log
+    assert f"{CORE} (pid {core}) sleeps, at <string>:4 <module>" in pod.statement["error"]["message"]
+    lines = [json.loads(line) for line in pod.log.splitlines() if line.startswith('{"event": "stack"')]
+    assert [line["process"] for line in lines] == ["vLLM", CORE]
+    assert lines[1] == {
+        "event": "stack",
+        "process": CORE,
+        "pid": core,
+        "state": "sleeps",
+        "threads": [["<string>:4 <module>"]],
+    }
+    assert any("fake_vllm.py" in frame for frame in lines[0]["threads"][0])
+    with pytest.raises(ServerDisconnectedError):
+        await waiting
 
 
 async def test_a_saturated_engine_whose_answers_only_come_whole_is_left_alone(start: Start) -> None:
