@@ -20,6 +20,8 @@ from sluicegate_engine.stacks import VARIABLE as STACKS
 
 DRAFT_PLACE = '"@draft"'
 _MIDDLEWARE = "sluicegate_engine.middleware.Gate"
+_NO_DOMAIN = "none.invalid"
+"""RFC 2606 keeps it from being anybody's. An empty list would allow all."""
 
 _NOT_OVERRIDABLE = (
     # Flags that add to ours or take the server elsewhere, where coming last would not help.
@@ -92,6 +94,8 @@ def engine_command(settings: Settings, pointer: Pointer) -> list[str]:
         "--no-enable-log-outputs",
         "--disable-uvicorn-access-log",
         "--disable-fastapi-docs",
+        # Whoever asks a model for images could have the pod fetch any address else; they come in the request.
+        f"--allowed-media-domains={_NO_DOMAIN}",
         # We wait for what is in flight ourselves; what is left then has no time left.
         "--shutdown-timeout=0",
     ]

@@ -12,7 +12,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,9 @@ _REFUSALS = {
     Verdict.UNAVAILABLE: (503, "Unavailable", "this replica takes no requests now; try again"),
 }
 _UNAVAILABLE_SECONDS = 2
+_CHEAP_AT_A_TIME = 4
+"""Requests past the queue whose bodies vLLM has: it would take in, and tokenize, as many as are sent. What
+waits is held, within the bounds of what may be."""
 
 
 class Gate:
@@ -62,6 +65,7 @@ class Gate:
         self._limits = Limits(
             self._settings.max_body_bytes, self._settings.max_held_bytes, self._settings.max_read_seconds
         )
+        self._cheap = asyncio.Semaphore(_CHEAP_AT_A_TIME)
         self._outcomes: Counter[str] = Counter()
         self._rejections: Counter[str] = Counter()
         self._measurements = Measurements()
@@ -111,7 +115,8 @@ class Gate:
             if route is Route.GENERATION:
                 await self._generate(scope, inbox, send)
             elif await self._read(scope, inbox, send) is None:
-                await self._run(scope, inbox.receive, Answer(send, self._stamp()))
+                async with self._cheap if inbox.body else nullcontext():
+                    await self._run(scope, inbox.receive, Answer(send, self._stamp()))
         finally:
             inbox.close()
 

@@ -33,6 +33,8 @@ _TIMEOUT_SECONDS = 10.0
 _PAUSES_SECONDS = (1.0, 2.0, 4.0)
 """Between one attempt and the next at what the collector could not take just now."""
 _LATER = frozenset({429, 502, 503, 504})
+_ANSWER_BYTES = 1 << 16
+"""What is read of an answer, which says nothing that is needed."""
 
 Build = Callable[[], Sequence[Span]]
 
@@ -84,6 +86,13 @@ def _pairs(text: str) -> dict[str, str]:
     return {key.strip(): unquote(value.strip()) for key, sign, value in split if sign and key.strip()}
 
 
+class _Straight(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect: the headers may hold credentials, which are for the collector alone."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
 class Exporter:
     """`lost` counts the spans that no collector has taken. The thread begins with the first span."""
 
@@ -99,6 +108,7 @@ class Exporter:
         self._most = waiting
         self._pauses = pauses_seconds
         self._waiting: queue.SimpleQueue[Build] = queue.SimpleQueue()
+        self._opener = urllib.request.build_opener(_Straight)
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
         self._failing = False
@@ -159,8 +169,8 @@ class Exporter:
         headers = {**self._collector.headers, "Content-Type": "application/json"}
         request = urllib.request.Request(self._collector.url, body, headers)
         try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:
-                answer.read()
+            with self._opener.open(request, timeout=_TIMEOUT_SECONDS) as answer:
+                answer.read(_ANSWER_BYTES)
         except urllib.error.HTTPError as error:
             error.close()
             return f"HTTP {error.code}", error.code in _LATER

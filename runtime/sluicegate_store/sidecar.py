@@ -9,7 +9,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from sluicegate_store.progress import Progress
 
 TOKEN_VARIABLE = "HF_TOKEN"
 DRAFT_TOKEN_VARIABLE = "HF_TOKEN_DRAFT"
+NO_TOKEN = ""
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 60.0
 LOOPBACK = "127.0.0.1"
@@ -155,9 +156,11 @@ class Sidecar:
 
     def _make_room_and_bring(self, target: Target, keep: set[str]) -> None:
         with volume_errors():
-            pointed = {each.digest for each in read_pointer(self._pointer.read_bytes())}
-            self._store.retain(keep | pointed)
-        self._bring(target, Progress())
+            pointed = read_pointer(self._pointer.read_bytes())
+            self._store.retain(keep | {each.digest for each in pointed})
+        # Orders come from the container with the engine. To another hub than the pod's own no token goes.
+        own = target.endpoint == pointed[0].endpoint
+        self._bring(target if own else replace(target, token_variable=NO_TOKEN), Progress())
 
     async def _answer(self, _: web.Request) -> web.Response:
         return web.json_response(

@@ -32,11 +32,15 @@ class Received:
 
 @dataclass
 class FakeCollector:
-    """`answers` are the HTTP statuses to come, 200 after the last. `wait` holds every answer."""
+    """`answers` are the HTTP statuses to come, 200 after the last. While `open` is cleared, none comes.
+
+    `led` are the headers of those that /moved has sent elsewhere, as they come there.
+    """
 
     answers: list[int] = field(default_factory=list)
     spans: list[Received] = field(default_factory=list)
     posts: list[dict[str, str]] = field(default_factory=list)
+    led: list[dict[str, str]] = field(default_factory=list)
     open: asyncio.Event = field(default_factory=asyncio.Event)
     url: str = ""
     _came: asyncio.Event = field(default_factory=asyncio.Event)
@@ -46,6 +50,8 @@ class FakeCollector:
         self.open.set()
         app = web.Application()
         app.router.add_post("/v1/traces", self._take)
+        app.router.add_post("/moved", self._lead)
+        app.router.add_get("/elsewhere", self._lead)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -82,6 +88,12 @@ class FakeCollector:
                     self.spans += [_read(span, resource["resource"]) for span in scope["spans"]]
         self._came.set()
         return web.json_response({}, status=status)
+
+    async def _lead(self, request: web.Request) -> web.Response:
+        if request.path == "/moved":
+            raise web.HTTPFound("/elsewhere")
+        self.led.append(dict(request.headers))
+        return web.Response()
 
 
 def _read(span: dict[str, Any], resource: dict[str, Any]) -> Received:

@@ -90,3 +90,21 @@ async def test_whoever_goes_while_waiting_gives_its_bytes_back(engine: Engine) -
     await gone.done()
     await admitted(gate, b"x" * 80)
     assert gate.report.queued == 1
+
+
+async def test_of_requests_past_the_queue_the_engine_has_four_bodies_at_a_time(engine: Engine) -> None:
+    gate = Fixture(engine, max_held_bytes=100)
+    calls = [start(gate.gate, "/tokenize", b"x" * 40) for _ in range(6)]
+    await settle()
+    assert len(engine.bodies) == 4
+    # those that wait are held, and what has no body waits for none
+    assert (await start(gate.gate, "/tokenize", b"x" * 40).done()).status == 429
+    health = start(gate.gate, "/health", b"", method="GET")
+    await settle()
+    assert len(engine.bodies) == 5
+    for n in range(5):
+        await engine.answer(n)
+    await settle()
+    for n in (5, 6):
+        await engine.answer(n)
+    assert [(await call.done()).status for call in (*calls, health)] == [200] * 7

@@ -46,6 +46,7 @@ def test_the_snapshot_the_name_and_the_gate_are_on_the_command_line(tmp_path: Pa
         ("--api-server-count=4", "--api-server-count=1"),
         ("--model=other", "--model="),
         ("--shutdown-timeout=600", "--shutdown-timeout=0"),
+        ("--allowed-media-domains=169.254.169.254", "--allowed-media-domains=none.invalid"),
     ],
 )
 def test_what_must_hold_comes_after_what_was_asked(tmp_path: Path, asked: str, forced: str) -> None:

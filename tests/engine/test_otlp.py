@@ -113,6 +113,15 @@ async def test_what_the_collector_does_not_take_is_counted_and_said_once(
     assert exporter.lost == 2
 
 
+async def test_a_redirect_is_not_followed_with_the_collectors_headers(
+    make: Make, collector: FakeCollector
+) -> None:
+    exporter = make("/moved")
+    exporter.add(trace())
+    await until_lost(exporter, 1)
+    assert collector.led == []
+
+
 async def test_a_collector_that_is_not_there_costs_only_the_spans(
     make: Make, collector: FakeCollector
 ) -> None:

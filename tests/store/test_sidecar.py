@@ -245,6 +245,20 @@ async def test_an_order_that_is_none_is_refused(tmp_path):
     assert (await order(sidecar, {"version": "v"}))[0] == 400
 
 
+async def test_an_order_sends_the_pods_token_to_the_hub_of_its_pointer_and_to_no_other(start_hub, tmp_path):
+    own, other = start_hub("own"), start_hub("other")
+    served, wanted = (on_a_hub(own, name, seed, tmp_path) for seed, name in enumerate(("v1", "v2")))
+    stolen = on_a_hub(other, "v3", 3, tmp_path)
+    (tmp_path / "pointer.json").write_text(json.dumps(served))
+    sidecar = a_sidecar(tmp_path, tmp_path / "pointer.json", {"HF_TOKEN": "secret"})
+
+    for each in (wanted, stolen):
+        assert (await order(sidecar, {**each, "keep": []}))[0] == 200
+
+    assert {sent for _, _, sent in own.hub.requests} == {"Bearer secret"}
+    assert {sent for _, _, sent in other.hub.requests} == {None}
+
+
 def on_a_hub(running: RunningHub, name: str, seed: int, tmp_path: Path) -> dict[str, Any]:
     """A model published on a hub, as a part of a pointer."""
     a_model(seed).write(running.hub.root / "org" / name / COMMIT)
