@@ -105,12 +105,12 @@ async def end(pod: Pod, victim: str) -> None:
     """Kill it, and see the container end as it does then."""
     if victim != SUPERVISOR:
         os.kill(pod.engine_pid(victim), signal.SIGKILL)
-        assert await pod.exit_code() == 1
+        assert await pod.exit_code(seconds=60) == 1
         assert pod.statement["error"]["reason"] == "EngineDied"
         assert pod.pids() == []
         return
     os.kill(pod.process.pid, signal.SIGKILL)
-    await pod.exit_code()
+    await pod.exit_code(seconds=60)
     # The kernel ends them all together with PID 1. Here the engine lives on, and lets nobody in.
     async with asyncio.timeout(10):
         while True:
