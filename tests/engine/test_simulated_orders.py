@@ -13,8 +13,9 @@ import pytest
 from tests.core.engines import Engine, Pace, cancelled, ordered, went_on
 from tests.engine.models import write_model
 from tests.engine.pod import DIGEST, TOKEN, VERSION, Pod
+from tests.engine.reloading import digest_of, order
 from tests.engine.store import FakeStore
-from tests.engine.test_reload import Start, digest_of, order
+from tests.engine.test_reload import Start
 
 from sluicegate.core.observed import Reloading
 from sluicegate.core.plan import CancelReload, Inquire, Reload

@@ -12,8 +12,8 @@ import pytest
 from tests.engine.collector import FakeCollector, Received
 from tests.engine.models import write_model
 from tests.engine.pod import VERSION, Pod, start_pod
+from tests.engine.reloading import order
 from tests.engine.store import FakeStore
-from tests.engine.test_reload import order
 
 TRACE, SPAN = "1" * 32, "2" * 16
 CANARY = "canary"
