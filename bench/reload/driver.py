@@ -14,7 +14,7 @@ from tests.engine.pod import DIGEST, Pod
 
 from bench.operator.tail import Tail
 from bench.reload.report import Parts, Rollback
-from bench.reload.streams import Streams, Window, answers
+from bench.reload.streams import Answer, Streams, Window, answers, answers_at_once
 
 DIGESTS = {"a": DIGEST, "b": "sha256:" + "b" * 64}
 """Of the two models; a pod begins with the first."""
@@ -34,13 +34,13 @@ class Plan:
     """How much is measured. `flags` are vLLM's, `extension` the worker's; `near` is from the GPU's memory."""
 
     shape: dict[str, Any]
-    flags: tuple[str, ...]
-    extension: str
-    streams: int
-    tokens: int
-    pinned: int
-    near: int
-    failures: int
+    flags: tuple[str, ...] = FLAGS
+    extension: str = "bench.reload.extension.WatchedExtension"
+    streams: int = 32
+    tokens: int = 256
+    pinned: int = 20
+    near: int = 6
+    failures: int = 2
 
 
 class Bench:
@@ -98,8 +98,11 @@ class Bench:
         whole = told["seconds"]["copying"] - (events["switch"] - events["restored"])
         return Rollback(events["restored"], whole + told["seconds"]["rollingBack"])
 
-    async def answers(self) -> list[str]:
+    async def answers(self) -> list[Answer]:
         return await answers(self._pod.http, self.url, self._plan.shape["vocab_size"])
+
+    async def answers_at_once(self) -> list[Answer]:
+        return await answers_at_once(self._pod.http, self.url, self._plan.shape["vocab_size"])
 
     @property
     def _next(self) -> str:

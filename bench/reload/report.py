@@ -48,7 +48,7 @@ class Rollback:
 
 @dataclass(frozen=True)
 class Machine:
-    """Bytes a second to the GPU and from it, and the bytes of the weights."""
+    """Bytes a second to a GPU and from it, and the bytes of the weights that it holds."""
 
     up: float
     down: float
@@ -124,5 +124,5 @@ def failures(requests: Sequence[Request]) -> int:
     return sum(bool(request.failure) for request in requests)
 
 
-def differences(one: Sequence[str], other: Sequence[str]) -> int:
+def differences(one: Sequence[object], other: Sequence[object]) -> int:
     return sum(a != b for a, b in zip(one, other, strict=True))

@@ -6,7 +6,7 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -129,12 +129,31 @@ def question(prompt: Sequence[int], tokens: int) -> dict[str, Any]:
     return {"model": "chat", "prompt": prompt, "max_tokens": tokens, "temperature": 0, "ignore_eos": True}
 
 
-async def answers(session: aiohttp.ClientSession, url: str, vocabulary: int) -> list[str]:
+@dataclass(frozen=True)
+class Answer:
+    """Each token, and by token the logarithms of the probabilities of the likeliest ones in its place."""
+
+    tokens: tuple[str, ...]
+    likeliest: tuple[Mapping[str, float], ...] = field(compare=False)
+
+
+async def answers(session: aiohttp.ClientSession, url: str, vocabulary: int) -> list[Answer]:
     """What the model says to eight prompts, one after another, with nobody else asking."""
-    draw, found = random.Random(1), []
-    for _ in range(8):
-        body = question([draw.randrange(2, vocabulary) for _ in range(128)], 48)
-        async with session.post(url, json=body) as answer:
-            told = await answer.json()
-        found.append(told["choices"][0]["text"])
-    return found
+    return [await _answer(session, url, prompt) for prompt in _prompts(vocabulary)]
+
+
+async def answers_at_once(session: aiohttp.ClientSession, url: str, vocabulary: int) -> list[Answer]:
+    """To the same prompts, asked all at once."""
+    return await asyncio.gather(*(_answer(session, url, prompt) for prompt in _prompts(vocabulary)))
+
+
+def _prompts(vocabulary: int) -> list[list[int]]:
+    draw = random.Random(1)
+    return [[draw.randrange(2, vocabulary) for _ in range(128)] for _ in range(8)]
+
+
+async def _answer(session: aiohttp.ClientSession, url: str, prompt: Sequence[int]) -> Answer:
+    body = {**question(prompt, 48), "logprobs": 5, "return_tokens_as_token_ids": True}
+    async with session.post(url, json=body) as answer:
+        told = (await answer.json())["choices"][0]["logprobs"]
+    return Answer(tuple(told["tokens"]), tuple(told["top_logprobs"]))

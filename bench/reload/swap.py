@@ -25,8 +25,8 @@ from tests.engine.pod import Pod, free_ports, start_pod
 from bench.operator.figures import Bar, Figure, add_output, show
 from bench.reload import report
 from bench.reload.checkpoints import EIGHT_BILLION, MODELS, TINY, write_checkpoints
-from bench.reload.driver import DIGESTS, FLAGS, ORDERS, VARIABLE, Bench, Plan
-from bench.reload.streams import Window, longest_gap, longest_wait
+from bench.reload.driver import DIGESTS, ORDERS, VARIABLE, Bench, Plan
+from bench.reload.streams import Answer, Window, longest_gap, longest_wait
 
 MODULE = "vllm.entrypoints.openai.api_server"
 _START_SECONDS = 400
@@ -35,17 +35,23 @@ _BEFORE_SECONDS = 10
 
 async def measure(plan: Plan, models: dict[str, Path], directory: Path) -> list[Figure]:
     machine = _machine(models["a"])
+    began = time.monotonic()
+    async with serving(plan, models, directory) as bench:
+        started = Figure("start of a pod, to ready", "s", [time.monotonic() - began])
+        return [*await _figures(plan, bench, machine), started]
+
+
+@asynccontextmanager
+async def serving(plan: Plan, models: dict[str, Path], directory: Path) -> AsyncIterator[Bench]:
+    """A pod that serves the first of the models and can be told to change to the second."""
     watched = directory / "watched"
     watched.mkdir(parents=True)
     (watched / ORDERS).write_text(json.dumps({"near": False, "fail": False}))
     async with _store() as store:
-        began = time.monotonic()
         pod = await _start(plan, models, directory, store)
         try:
             await pod.until("Serving", _START_SECONDS)
-            started = Figure("start of a pod, to ready", "s", [time.monotonic() - began])
-            bench = Bench(plan, pod, watched, models)
-            return [*await _figures(plan, bench, machine), started]
+            yield Bench(plan, pod, watched, models)
         finally:
             await pod.close()
 
@@ -82,8 +88,8 @@ async def _figures(plan: Plan, bench: Bench, machine: report.Machine) -> list[Fi
         *(
             figure
             for name, windows in stagings.items()
-            for figure in report.staging_figures(name, report.observe(requests, windows), alone.rate)
             if windows
+            for figure in report.staging_figures(name, report.observe(requests, windows), alone.rate)
         ),
         Figure(
             "longest gap between two tokens of an answer", "s", [longest_gap(requests, whole)], Bar("≤", 0.3)
@@ -104,7 +110,7 @@ async def _figures(plan: Plan, bench: Bench, machine: report.Machine) -> list[Fi
     ]
 
 
-async def _last_answers(bench: Bench) -> tuple[list[str], list[str]]:
+async def _last_answers(bench: Bench) -> tuple[list[Answer], list[Answer]]:
     """What the two models answer, the first one and then the second, which serves afterwards."""
     found = []
     for name in DIGESTS:
@@ -170,19 +176,16 @@ async def _store() -> AsyncIterator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.reload.swap", description=__doc__)
     parser.add_argument("--models", type=Path, default=MODELS, help="where the two lie, 16 GB each")
-    parser.add_argument("--streams", type=int, default=32)
-    parser.add_argument("--swaps", type=int, default=20, help="from page-locked memory")
-    parser.add_argument("--near", type=int, default=6, help="swaps from the GPU's memory")
-    parser.add_argument("--failures", type=int, default=2, help="of each kind")
+    parser.add_argument("--streams", type=int, default=Plan.streams)
+    parser.add_argument("--swaps", type=int, default=Plan.pinned, help="from page-locked memory")
+    parser.add_argument("--near", type=int, default=Plan.near, help="swaps from the GPU's memory")
+    parser.add_argument("--failures", type=int, default=Plan.failures, help="of each kind")
     parser.add_argument("--tiny", action="store_true", help="a tiny model, to try the measurement itself")
     add_output(parser)
     options = parser.parse_args()
     plan = Plan(
         shape=TINY if options.tiny else EIGHT_BILLION,
-        flags=FLAGS,
-        extension="bench.reload.extension.WatchedExtension",
         streams=options.streams,
-        tokens=256,
         pinned=options.swaps,
         near=options.near,
         failures=options.failures,
