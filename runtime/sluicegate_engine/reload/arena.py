@@ -14,7 +14,7 @@ from sluicegate_engine.reload.accelerator import Accelerator
 from sluicegate_engine.reload.checksums import pieces
 
 _PAGE = 4096
-_REST = 5
+_REST = 10
 
 
 class Layout:
