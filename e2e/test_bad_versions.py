@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import shutil
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -135,7 +133,7 @@ async def test_a_version_is_rolled_back_and_its_correction_goes_on(
         assert (condition(live, "Stalled") or {})["reason"] == "RolledBack"
         assert bad.why in message
         assert bad.why in last["message"]
-        await _says_event(chat, "RolledBack", bad.why)
+        await chat.tells(NAME, "RolledBack", bad.why)
         waited = await _wait(cluster, chat, 10)
         assert waited.code == Exit.FAILED, waited.log
         assert bad.why in waited.log
@@ -162,7 +160,7 @@ async def test_weights_that_hold_nan_are_refused_before_a_pod_is_made(chat: Lab,
         message = await chat.says(NAME, "ModelVersionNotReady")
         # then
         assert "NonFiniteWeights" in message
-        await _says_event(chat, "ModelVersionNotReady", "NonFiniteWeights")
+        await chat.tells(NAME, "ModelVersionNotReady", "NonFiniteWeights")
         waited = await _wait(cluster, chat, 60)
         assert waited.code == Exit.FAILED, waited.log
         assert "NonFiniteWeights" in waited.log
@@ -175,15 +173,3 @@ async def test_weights_that_hold_nan_are_refused_before_a_pod_is_made(chat: Lab,
 async def _wait(cluster: Cluster, lab: Lab, seconds: int) -> Ended:
     where = ("--namespace", lab.namespace, f"--timeout={seconds}s")
     return await run(cluster, "kubectl", "sluice", "rollout", "wait", NAME, *where)
-
-
-async def _says_event(lab: Lab, reason: str, words: str, within: float = 10.0) -> None:
-    """Returns once an event of this reason, about the deployment, holds these words."""
-    deadline, told = time.monotonic() + within, list[str]()
-    while not any(words in each for each in told):
-        assert time.monotonic() < deadline, f"no event {reason} with {words!r}: {told}"
-        await asyncio.sleep(0.2)
-        events = await lab.all(resources.EVENT)
-        told = [
-            each["note"] for each in events if (each["reason"], each["regarding"]["name"]) == (reason, NAME)
-        ]

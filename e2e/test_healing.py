@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from functools import partial
 
 import pytest
 import pytest_asyncio
 
-from e2e.cluster.cluster import Cluster, ClusterError
+from e2e.cluster.cluster import Cluster
 from e2e.install import Installation
+from e2e.lab.engines import kill_engine
 from e2e.lab.lab import Lab, Object, condition, is_ready, uids
 from e2e.lab.objects import a_deployment, a_model_version
 from e2e.lab.traffic import Outcome, Record, traffic
@@ -61,22 +61,7 @@ async def test_an_engine_killed_inside_its_pod_is_restarted_and_the_other_replic
     pair: Lab, cluster: Cluster
 ) -> None:
     victim = (await pair.pods(NAME))[0]["metadata"]["name"]
-    kill = ("exec", "-n", pair.namespace, victim, "-c", "engine", "--", "python3", "-c", KILL_ENGINE)
-
-    async def kill_engine() -> None:
-        # The container ends under the command, which ends with it.
-        with suppress(ClusterError):
-            await asyncio.to_thread(cluster.kubectl, *kill)
-
-    await _survives(pair, kill_engine)
-
-
-KILL_ENGINE = """
-import os, pathlib, signal
-for entry in pathlib.Path('/proc').iterdir():
-    if entry.name.isdigit() and b'EngineCore' in (entry / 'cmdline').read_bytes():
-        os.kill(int(entry.name), signal.SIGKILL)
-"""
+    await _survives(pair, lambda: kill_engine(cluster, pair, victim))
 
 
 async def test_an_operator_killed_in_the_middle_of_a_change_finishes_it_later(

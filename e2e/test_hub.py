@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from aiohttp import web
 from tests.store.hub_server import Hub
 
 from e2e.lab.lab import Lab
 from e2e.lab.objects import a_deployment, a_model_version
+from e2e.lab.servers import reachable
 from e2e.lab.traffic import ask, fresh_connections
 from sluicegate.kube import resources
 
@@ -20,8 +20,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 COMMIT = "0123456789abcdef" * 2 + "01234567"
 TOKEN = "hub-secret-of-the-test"
-NODE_ADDRESS = "10.244.0.1"
-"""The node's own address on the pods' bridge: pods reach servers of this process there."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -30,13 +28,8 @@ async def hub(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncI
     root = tmp_path_factory.mktemp("hub")
     shutil.copytree(weights / "tiny-a", root / "lab" / "tiny" / COMMIT)
     served = Hub(root, token=TOKEN)
-    runner = web.AppRunner(served.application())
-    await runner.setup()
-    site = web.TCPSite(runner, NODE_ADDRESS, 0)
-    await site.start()
-    port = runner.addresses[0][1]
-    yield served, f"http://{NODE_ADDRESS}:{port}"
-    await runner.cleanup()
+    async with reachable(served.application()) as url:
+        yield served, url
 
 
 async def test_a_pinned_commit_of_a_private_repository_serves(lab: Lab, hub: tuple[Hub, str]) -> None:

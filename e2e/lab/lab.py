@@ -133,6 +133,20 @@ class Lab:
         )
         return str((condition(obj, "Ready") or {})["message"])
 
+    async def tells(self, name: str, reason: str, words: str, within: float = 10.0) -> None:
+        """Returns once an event of this reason, about the LLMDeployment, holds these words."""
+        deadline, told = time.monotonic() + within, list[str]()
+        while not any(words in each for each in told):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"no event {reason} of {name} with {words!r}: {told}")
+            await asyncio.sleep(0.2)
+            events = await self.all(resources.EVENT)
+            told = [
+                each["note"]
+                for each in events
+                if (each["reason"], each["regarding"]["name"]) == (reason, name)
+            ]
+
     async def repaired(self, live: Object, holds: Callable[[Object], bool], within: float = 5.0) -> Object:
         """The object again, once it is as it was."""
         return await self.until(resource_of(live), live["metadata"]["name"], holds, within)
