@@ -91,7 +91,7 @@ def test_a_wait_for_a_person_is_told_once() -> None:
     assert [(event.type, event.reason, event.message) for event in told][-1] == (
         "Normal",
         "AwaitingPromotion",
-        "v2 is verified and waits to be promoted",
+        "v2 waits to be promoted",
     )
     assert [event.reason for event in told] == ["Verifying", "AwaitingPromotion"]
 

@@ -487,6 +487,14 @@ def test_a_swap_that_has_begun_can_fail_in_a_pause() -> None:
     assert cluster.answering() == {"v1"}
 
 
+def test_a_wait_for_a_person_claims_no_verification_before_there_are_pods() -> None:
+    cluster = changing(promotion="Manual")
+    told = [event for _ in range(8) for event in cluster.turn().events]
+    assert [(event.reason, event.message) for event in told] == [
+        ("AwaitingPromotion", "v2 waits to be promoted")
+    ]
+
+
 def test_a_person_promotes_before_the_old_pods_go() -> None:
     cluster = changing(promotion="Manual")
     cluster.settle()

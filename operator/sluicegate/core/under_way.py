@@ -16,7 +16,7 @@ from sluicegate.core.world import World
 STEPS: Mapping[Step, tuple[Reason, str]] = {
     Step.PROVISIONING: (Reason.PROVISIONING, "waits for its pods to become ready"),
     Step.VERIFYING: (Reason.VERIFYING, "has ready pods, which are asked through the preview Service"),
-    Step.AWAITING_PROMOTION: (Reason.AWAITING_PROMOTION, "is verified and waits to be promoted"),
+    Step.AWAITING_PROMOTION: (Reason.AWAITING_PROMOTION, "waits to be promoted"),
     Step.PAUSED: (Reason.PAUSED, "is held and does not take over"),
     Step.SWAPPING: (
         Reason.SWAPPING,
@@ -94,7 +94,7 @@ def _what_waits(known: World, target: Colour) -> str:
             "answers until it is verified"
         )
     told = rollout.verification(known, target)
-    return f"{STEPS[Step.AWAITING_PROMOTION][1]}{f' ({told})' if told else ''}"
+    return f"is verified and waits to be promoted{f' ({told})' if told else ''}"
 
 
 def _how_observed(known: World, observed: Colour) -> str:
