@@ -88,8 +88,8 @@ sim-nightly: venv ## the same, with the long runs as long as they are meant (40 
 contract: venv ## the tests against a real API server, and the fake's against both
 	@pytest -q $(PARALLEL) tests/contract
 
-# A bad version takes minutes to be found out, of each kind; so do gates, and rollouts in a row.
-NIGHTLY_E2E = e2e/test_bad_versions.py e2e/test_gates.py e2e/test_rollouts.py
+# A bad version takes minutes to be found out, of each kind; so do gates, swaps, and rollouts in a row.
+NIGHTLY_E2E = $(patsubst %,e2e/test_%.py,bad_versions capacity gates observation rollouts webhook)
 
 # Before the cluster's network namespace is entered: from there nothing outside can be reached.
 models: venv
@@ -112,7 +112,7 @@ sim-mutation: venv ## the operator's guards taken away, each of which some simul
 mutation: venv ## small faults in the decisions, each of which some test has to notice (more than an hour)
 	@python -m tests.mutation
 
-nightly: venv up ## pods' lives, reloads, every engine setting that CPU can do, bad versions, rollouts, an operator killed (70 minutes)
+nightly: venv up ## pods' lives, reloads, every engine setting that CPU can do, bad versions, rollouts, an operator killed (90 minutes)
 	@$(ENGINE_TESTS) -- -v tests/engine_vllm/test_pod.py tests/engine_vllm/test_reload.py \
 	  tests/engine_vllm/nightly_rows.py
 	@$(MAKE) --no-print-directory e2e E2E='$(NIGHTLY_E2E) e2e/test_survival.py' ROLLOUTS=10 KILLS=20
