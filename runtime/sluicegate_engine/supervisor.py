@@ -53,6 +53,7 @@ _T = TypeVar("_T")
 _LOG = logging.getLogger("sluicegate_engine")
 _SCAN_SECONDS = 0.5
 _LAST_WORDS_SECONDS = 1.0
+_NEWS_SECONDS = 0.5
 _SOCKET, _STACKS = "gate", "stacks"
 _FAILED_CODE = 1
 _FORCED_CODE = 128 + signal.SIGTERM
@@ -239,6 +240,9 @@ class Supervisor:
         died = self._engine.died
         try:
             await asyncio.wait((task, died), return_when=asyncio.FIRST_COMPLETED)
+            if task.done() and task.exception() is not None:
+                # A broken connection is noticed before the death that broke it.
+                await asyncio.wait((died,), timeout=_NEWS_SECONDS)
             if died.done():
                 raise FatalError("EngineDied", f"{died.result()} while {self._status.phase}")
             return task.result()
