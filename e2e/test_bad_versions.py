@@ -16,7 +16,7 @@ import pytest_asyncio
 from safetensors.numpy import load_file, save_file
 
 from e2e.cluster.cluster import Cluster
-from e2e.lab.commands import Ended, run
+from e2e.lab.commands import rollout_wait
 from e2e.lab.lab import Lab, Object, condition, uids
 from e2e.lab.objects import a_deployment, a_model_version
 from e2e.lab.streams import streaming
@@ -134,7 +134,7 @@ async def test_a_version_is_rolled_back_and_its_correction_goes_on(
         assert bad.why in message
         assert bad.why in last["message"]
         await chat.tells(NAME, "RolledBack", bad.why)
-        waited = await _wait(cluster, chat, 10)
+        waited = await rollout_wait(cluster, chat.namespace, NAME, 10)
         assert waited.code == Exit.FAILED, waited.log
         assert bad.why in waited.log
         # and only what served is left
@@ -146,7 +146,7 @@ async def test_a_version_is_rolled_back_and_its_correction_goes_on(
             await chat.settled(NAME, within=30)
     # then
     await chat.settled(NAME)
-    waited = await _wait(cluster, chat, 10)
+    waited = await rollout_wait(cluster, chat.namespace, NAME, 10)
     assert waited.code == Exit.OK, waited.log
 
 
@@ -161,15 +161,10 @@ async def test_weights_that_hold_nan_are_refused_before_a_pod_is_made(chat: Lab,
         # then
         assert "NonFiniteWeights" in message
         await chat.tells(NAME, "ModelVersionNotReady", "NonFiniteWeights")
-        waited = await _wait(cluster, chat, 60)
+        waited = await rollout_wait(cluster, chat.namespace, NAME, 60)
         assert waited.code == Exit.FAILED, waited.log
         assert "NonFiniteWeights" in waited.log
         # when it is corrected
         await chat.edit(NAME, modelVersion=serving)
         await chat.settled(NAME, within=30)
     assert uids(await chat.pods(NAME)) == pods
-
-
-async def _wait(cluster: Cluster, lab: Lab, seconds: int) -> Ended:
-    where = ("--namespace", lab.namespace, f"--timeout={seconds}s")
-    return await run(cluster, "kubectl", "sluice", "rollout", "wait", NAME, *where)

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from e2e.cluster.cluster import Cluster
-from e2e.lab.commands import run
+from e2e.lab.commands import rollout_wait, run
 from e2e.lab.lab import ENGINE_START_SECONDS, Lab, Object, condition, uids
 from e2e.lab.objects import a_deployment, a_model_version
 from e2e.lab.streams import Streamed, streaming
@@ -197,8 +197,7 @@ async def test_a_version_that_fails_in_the_place_of_another_makes_room_for_it_ag
     assert [last["version"], last["outcome"]] == ["tiny-a", "RolledBack"]
     assert "NO_SUCH" in last["message"]
     await chat.tells(NAME, "RolledBack", "NO_SUCH")
-    wait = ("kubectl", "sluice", "rollout", "wait", NAME, "-n", chat.namespace, "--timeout=10s")
-    ended = await run(cluster, *wait)
+    ended = await rollout_wait(cluster, chat.namespace, NAME, 10)
     assert ended.code == Exit.FAILED, ended.log
     # and nobody else ever answered
     assert {each.version for each in story.outcomes if each.served} == {"tiny-b"}

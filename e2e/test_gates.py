@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from e2e.cluster.cluster import Cluster
 from e2e.install import Installation
-from e2e.lab.commands import Ended, run
+from e2e.lab.commands import rollout_wait, run
 from e2e.lab.lab import Lab, condition, uids
 from e2e.lab.objects import a_deployment, a_model_version
 from e2e.lab.traffic import traffic
@@ -46,11 +46,6 @@ async def _golden(lab: Lab) -> list[dict[str, Any]]:
     return list((await lab.get(resources.MODEL_VERSION, "tiny-b"))["spec"].get("goldenPrompts") or [])
 
 
-async def _waited(lab: Lab, cluster: Cluster) -> Ended:
-    wait = ("kubectl", "sluice", "rollout", "wait", NAME, "-n", lab.namespace, "--timeout=5m")
-    return await run(cluster, *wait)
-
-
 async def test_a_version_is_held_to_what_it_was_recorded_to_say_and_takes_over(
     lab: Lab, cluster: Cluster, tmp_path: Path
 ) -> None:
@@ -75,7 +70,7 @@ async def test_a_version_is_held_to_what_it_was_recorded_to_say_and_takes_over(
     await lab.edit(NAME, modelVersion="tiny-a")
     await lab.settled(NAME)
     await lab.edit(NAME, modelVersion="tiny-b")
-    ended = await _waited(lab, cluster)
+    ended = await rollout_wait(cluster, lab.namespace, NAME, 300)
     # then
     assert ended.code == Exit.OK, ended.log
     found = await lab.settled(NAME)
@@ -105,7 +100,7 @@ async def test_a_version_that_says_something_else_is_rolled_back_and_never_answe
         await record.grows(4)
         # when
         await lab.edit(NAME, modelVersion=version)
-        ended = await _waited(lab, cluster)
+        ended = await rollout_wait(cluster, lab.namespace, NAME, 300)
         await record.grows(4)
     # then
     assert ended.code == Exit.FAILED, ended.log
@@ -139,7 +134,7 @@ async def test_weights_that_are_no_numbers_are_found_before_any_pod_is_made(
     said = await lab.says("no-numbers", "NonFiniteWeights", resource=resources.MODEL_VERSION)
     assert "model.norm.weight" in said
     assert "NonFiniteWeights" in await lab.says(NAME, "ModelVersionNotReady")
-    ended = await _waited(lab, cluster)
+    ended = await rollout_wait(cluster, lab.namespace, NAME, 300)
     assert ended.code == Exit.FAILED, ended.log
     found = await lab.get(resources.LLM_DEPLOYMENT, NAME)
     assert found["status"]["serving"] == before["status"]["serving"]
@@ -174,7 +169,7 @@ async def test_a_version_that_its_job_lets_pass_takes_over(
     await lab.settled(NAME)
     # when
     await lab.edit(NAME, modelVersion="tiny-a", **_tried(operator.images.small, refused="nobody"))
-    ended = await _waited(lab, cluster)
+    ended = await rollout_wait(cluster, lab.namespace, NAME, 300)
     # then
     assert ended.code == Exit.OK, ended.log
     found = await lab.settled(NAME)
@@ -200,7 +195,7 @@ async def test_a_version_that_its_job_refuses_is_rolled_back_and_never_answers(
         await record.grows(4)
         # when
         await lab.edit(NAME, modelVersion="tiny-b", **_tried(operator.images.small, refused="tiny-b"))
-        ended = await _waited(lab, cluster)
+        ended = await rollout_wait(cluster, lab.namespace, NAME, 300)
         await record.grows(4)
     # then
     assert ended.code == Exit.FAILED, ended.log

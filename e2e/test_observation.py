@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from e2e.cluster.cluster import Cluster
-from e2e.lab.commands import run
+from e2e.lab.commands import rollout_wait
 from e2e.lab.engines import kill_engine
 from e2e.lab.lab import ENGINE_START_SECONDS, Lab, Object, condition, uids
 from e2e.lab.objects import a_deployment, a_model_version
@@ -107,9 +107,7 @@ async def _taken_back(lab: Lab, cluster: Cluster, seen: Observed, why: set[str],
     assert "tiny-a, as before, serves on" in message
     assert (condition(live, "Stalled") or {})["reason"] == "RolledBack"
     await lab.tells(NAME, "RolledBack", words)
-    ended = await run(
-        cluster, "kubectl", "sluice", "rollout", "wait", NAME, "-n", lab.namespace, "--timeout=10s"
-    )
+    ended = await rollout_wait(cluster, lab.namespace, NAME, 10)
     assert ended.code == Exit.FAILED, ended.log
     assert live["status"]["serving"] == seen.before["status"]["serving"]
     assert uids(await lab.pods(NAME)) == seen.pods, "the pods that served before, and no others"

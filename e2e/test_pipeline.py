@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from e2e.cluster.cluster import Cluster
-from e2e.lab.commands import run
+from e2e.lab.commands import rollout_wait, run
 from e2e.lab.lab import Lab, is_ready
 from e2e.lab.objects import a_deployment, a_model_version
 from sluicegate.cli.command import Exit
@@ -45,8 +45,7 @@ async def test_a_pipeline_is_told_of_a_change_that_fails_while_the_old_pods_serv
     before = await lab.settled(NAME)
     # when
     await lab.edit(NAME, engine={"image": "localhost:5000/missing:1"})
-    wait = ("kubectl", "sluice", "rollout", "wait", NAME, "--namespace", lab.namespace, "--timeout=4m")
-    ended = await run(cluster, *wait)
+    ended = await rollout_wait(cluster, lab.namespace, NAME, 240)
     # then
     found = await lab.get(resources.LLM_DEPLOYMENT, NAME)
     assert ended.code == Exit.FAILED, ended.log
@@ -54,6 +53,6 @@ async def test_a_pipeline_is_told_of_a_change_that_fails_while_the_old_pods_serv
     assert found["status"]["serving"] == before["status"]["serving"]
     # when it is taken back
     await lab.edit(NAME, engine={"image": None})
-    ended = await run(cluster, *wait)
+    ended = await rollout_wait(cluster, lab.namespace, NAME, 240)
     # then
     assert ended.code == Exit.OK, ended.log

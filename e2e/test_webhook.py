@@ -11,7 +11,7 @@ import pytest_asyncio
 from aiohttp import web
 
 from e2e.cluster.cluster import Cluster
-from e2e.lab.commands import Ended, run
+from e2e.lab.commands import rollout_wait
 from e2e.lab.lab import ENGINE_START_SECONDS, Lab, uids
 from e2e.lab.objects import a_deployment, a_model_version
 from e2e.lab.servers import reachable
@@ -74,11 +74,6 @@ async def _asks(lab: Lab, webhook: Webhook, version: str) -> None:
     assert f"HTTP {UNDECIDED}" in said
 
 
-async def _waited(lab: Lab, cluster: Cluster) -> Ended:
-    wait = ("kubectl", "sluice", "rollout", "wait", NAME, "-n", lab.namespace, "--timeout=5m")
-    return await run(cluster, *wait)
-
-
 async def test_a_version_that_its_webhook_agrees_to_takes_over_and_no_sooner(
     chat: Lab, cluster: Cluster, webhook: Webhook
 ) -> None:
@@ -91,7 +86,7 @@ async def test_a_version_that_its_webhook_agrees_to_takes_over_and_no_sooner(
         assert record.versions() == ["tiny-a"]
         # when it agrees
         webhook.status = AGREES
-        ended = await _waited(chat, cluster)
+        ended = await rollout_wait(cluster, chat.namespace, NAME, 300)
         await chat.settled(NAME)
         await record.grows(2 * STREAMS)
     # then
@@ -120,7 +115,7 @@ async def test_a_version_that_its_webhook_refuses_is_rolled_back_and_never_answe
         await _asks(chat, webhook, "tiny-a")
         # when
         webhook.status = REFUSES
-        ended = await _waited(chat, cluster)
+        ended = await rollout_wait(cluster, chat.namespace, NAME, 300)
         await record.grows(2 * STREAMS)
     # then
     assert ended.code == Exit.FAILED, ended.log

@@ -35,3 +35,9 @@ async def run(cluster: Cluster, *command: str) -> Ended:
     )
     log, _ = await process.communicate()
     return Ended(process.returncode or 0, log.decode())
+
+
+async def rollout_wait(cluster: Cluster, namespace: str, name: str, seconds: int) -> Ended:
+    """`kubectl sluice rollout wait`, for as long at most."""
+    where = ("--namespace", namespace, f"--timeout={seconds}s")
+    return await run(cluster, "kubectl", "sluice", "rollout", "wait", name, *where)

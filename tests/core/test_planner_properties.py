@@ -1,4 +1,4 @@
-"""Sixteen thousand generated pairs of a custom resource and its world, each on its way to rest.
+"""Twenty-one thousand generated pairs of a custom resource and its world, each on its way to rest.
 
 A pair is what one decision is taken on. Every one is frozen, so that a decision that writes into it fails,
 every write is checked against the invariants, and every way ends Ready or Stalled with nothing left to do.

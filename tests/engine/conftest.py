@@ -1,4 +1,4 @@
-"""The gate and the engine behind it, for the tests that play both ends."""
+"""Both ends of the gate, and what else a pod speaks to."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 from tests.engine.clock import Watch
 from tests.engine.collector import FakeCollector
 from tests.engine.gate import Engine, Fixture
+from tests.engine.store import FakeStore
 
 
 @pytest.fixture
@@ -23,6 +24,13 @@ def watch() -> Watch:
 @pytest.fixture
 async def collector() -> AsyncIterator[FakeCollector]:
     fake = FakeCollector()
+    async with fake.listening():
+        yield fake
+
+
+@pytest.fixture
+async def store() -> AsyncIterator[FakeStore]:
+    fake = FakeStore()
     async with fake.listening():
         yield fake
 

@@ -23,13 +23,6 @@ Start = Callable[..., Awaitable[Pod]]
 
 
 @pytest.fixture
-async def store() -> AsyncIterator[FakeStore]:
-    fake = FakeStore()
-    async with fake.listening():
-        yield fake
-
-
-@pytest.fixture
 async def start(tmp_path: Path, store: FakeStore) -> AsyncIterator[Start]:
     pods: list[Pod] = []
     model = write_model(tmp_path / "model-a", "a")

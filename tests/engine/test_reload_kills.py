@@ -60,13 +60,6 @@ MOMENTS = {
 
 
 @pytest.fixture
-async def store() -> AsyncIterator[FakeStore]:
-    fake = FakeStore()
-    async with fake.listening():
-        yield fake
-
-
-@pytest.fixture
 async def start(tmp_path: Path, store: FakeStore) -> AsyncIterator[Start]:
     pods: list[Pod] = []
     model = write_model(tmp_path / "model-a", "a")

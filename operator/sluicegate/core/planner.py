@@ -237,7 +237,7 @@ def _record(known: World, colour: Colour) -> Manifest | None:
     now = replace(
         record,
         pointer=content,
-        spec=_asked_for(known, colour),
+        spec=_spec(known, colour),
         ending=known.ending(colour),
         settled=known.settled(colour),
         verification=rollout.verification(known, colour),
@@ -246,7 +246,7 @@ def _record(known: World, colour: Colour) -> Manifest | None:
     return children.revision(known.deployment, colour.id, now)
 
 
-def _asked_for(known: World, colour: Colour) -> Mapping[str, Any] | None:
+def _spec(known: World, colour: Colour) -> Mapping[str, Any] | None:
     """The fields of the spec that it was made for; where its record is lost, the present ones if they are."""
     lost = colour.revision is None
     return template_fields(known.deployment.spec) if lost and known.wants(colour) else colour.record.spec
