@@ -9,7 +9,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from tests.mutation.accepted import complaints, held_elsewhere, listed, rows, table
@@ -44,9 +44,10 @@ def main(arguments: Sequence[str]) -> int:
         parser.error(f"core has no {', '.join(sorted(unknown))}")
     os.chdir(ROOT)
     began, accepted = time.monotonic(), listed()
-    found = [mutant for name in modules for mutant in mutants(f"{PACKAGE}.{name}", CODE / f"{name}.py")]
+    found = [mutant for name in names for mutant in mutants(f"{PACKAGE}.{name}", CODE / f"{name}.py")]
     elsewhere = held_elsewhere()
-    verdicts = _tried([each for each in found if not each.name.startswith(elsewhere)], chosen.workers)
+    found = [each for each in found if not each.name.startswith(elsewhere)]
+    verdicts = _tried(found, {f"{PACKAGE}.{name}" for name in modules}, chosen.workers)
     wrong = list(complaints(verdicts, accepted, modules))
     result = rows(verdicts, accepted)
     print(*wrong, table(result), sep="\n")
@@ -54,13 +55,15 @@ def main(arguments: Sequence[str]) -> int:
     return int(bool(wrong) or result[-1].score < LEAST_SCORE)
 
 
-def _tried(found: Sequence[Mutant], workers: int) -> list[Verdict]:
-    known = measure(TESTS, sorted({mutant.file for mutant in found}))
+def _tried(found: Sequence[Mutant], modules: Collection[str], workers: int) -> list[Verdict]:
+    """A verdict on each mutant of these modules. `found` are those of all modules."""
+    known = measure(TESTS, found, modules, workers)
     if known.failed:
         raise SystemExit(f"fails without any mutant: {', '.join(known.failed)}")
-    print(f"{len(found)} mutants, {len(known.seconds)} tests", flush=True)
+    chosen = [mutant for mutant in found if mutant.module in modules]
+    print(f"{len(chosen)} mutants, {len(known.seconds)} tests", flush=True)
     verdicts, killed = [], 0
-    for verdict in trials(found, TESTS, known, workers):
+    for verdict in trials(chosen, TESTS, known, workers):
         verdicts.append(verdict)
         killed += verdict.killed
         if len(verdicts) % 100 == 0:

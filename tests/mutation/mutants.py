@@ -39,13 +39,16 @@ class Mutant:
     choice: int
 
     def code(self) -> CodeType:
-        """The faulty module, compiled."""
-        tree: ast.AST = ast.parse(self.file.read_text())
-        parent = tree
+        """The faulty module, compiled; where the fault is in a function, only the statement around that."""
+        tree = ast.parse(self.file.read_text())
+        parent: ast.AST = tree
         for step in self.place[:-1]:
             parent = _child(parent, step)
         _put(parent, self.place[-1], list(faults(_child(parent, self.place[-1])))[self.choice])
-        return compile(ast.fix_missing_locations(tree), str(self.file), "exec", dont_inherit=True)  # type: ignore[call-overload,no-any-return]
+        if self.scope:
+            tree.body = [_child(tree, self.place[0])]  # type: ignore[list-item]
+        ast.fix_missing_locations(tree)
+        return compile(tree, str(self.file), "exec", annotations.compiler_flag, dont_inherit=True)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)

@@ -52,10 +52,13 @@ import sys
 from pathlib import Path
 from tests.mutation.mutants import mutants
 from tests.mutation.trials import measure, trials
-file = Path("toy.py").resolve()
+found = mutants("toy", Path("toy.py").resolve())
 tests = ["test_toy.py"]
-for verdict in trials(mutants("toy", file), tests, measure(tests, [file]), 2):
-    print(verdict.mutant.name, "|", verdict.killer, file=sys.stderr)
+known = measure(tests, found, ["toy"], 2)
+assert not known.failed, known.failed
+for verdict in trials(found, tests, known, 2):
+    asked = " ".join(sorted(known.told.get(verdict.mutant.name, ())))
+    print(verdict.mutant.name, "|", verdict.killer, "|", asked, file=sys.stderr)
 """
 
 

@@ -1,5 +1,7 @@
 """Trials: the tests are run against one mutant after another, each in a fork that dies with its mutant.
 
+On each mutant only those tests are run in which it makes a difference (`differences.py`).
+
 Why not a library: mutmut 3 leaves out decorated functions (each property of core is one), tables and default
 values, and finds no test for a package that is not at the checkout's root; cosmic-ray starts pytest anew for
 each mutant, which for core's 5,200 would take hours. Here everything is imported and collected once. A fault
@@ -14,22 +16,21 @@ import sys
 import time
 import traceback
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import spec_from_file_location
-from inspect import unwrap
 from itertools import accumulate, chain, groupby
 from multiprocessing import Pipe, get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import CodeType
 from typing import Any
 
 import pytest
 from _pytest.runner import runtestprotocol
-from coverage import Coverage
+from tests.mutation.differences import Differences, attribute, faulty, function_of
 from tests.mutation.mutants import Mutant
 
 # A test that takes so much longer than usual, in seconds of processor time, runs in circles.
@@ -39,6 +40,9 @@ _PATIENCE, _TIMES_SLOWER = 1.0, 4
 # unnoticed.
 _BUDGET = 15.0
 
+# Of so many tests the files are collected first.
+_FEW = 3
+
 # Kills a mutant before any test does.
 _IMPORT = "the import"
 
@@ -47,10 +51,14 @@ _QUIET = ("-q", "-p", "no:cacheprovider")
 
 @dataclass(frozen=True)
 class Measured:
-    """The tests on the code as it is: how long each takes, in seconds, and who runs which line of a file."""
+    """The tests on the code as it is: how long each takes, in seconds of processor time, and what it can tell.
+
+    `told` are the tests in which a mutant, by its name, makes a difference; `users` those that use a module.
+    """
 
     seconds: dict[str, float]
-    tests: dict[tuple[str, int], set[str]]
+    told: dict[str, set[str]]
+    users: dict[str, set[str]]
     failed: tuple[str, ...]
 
     def order(self, mutant: Mutant, kills: Mapping[str, int]) -> list[str]:
@@ -59,9 +67,7 @@ class Measured:
         First come those that killed most others, then the quick ones. What takes effect at import may be told
         by all that use the module.
         """
-        file = str(mutant.file)
-        lines = mutant.lines if mutant.scope else [line for other, line in self.tests if other == file]
-        chosen = set().union(*(self.tests.get((file, line), set()) for line in lines))
+        chosen = self.told.get(mutant.name, ()) if mutant.scope else self.users.get(mutant.module, ())
         ordered = sorted(chosen, key=lambda test: (-kills.get(test, 0), self.seconds[test], test))
         spent = accumulate(self.seconds[test] for test in ordered)
         return [test for test, before in zip(ordered, chain((0.0,), spent), strict=False) if before < _BUDGET]
@@ -80,7 +86,7 @@ class Verdict:
 
 
 def forked(task: Callable[[Callable[[Any], None]], None]) -> Iterator[Any]:
-    """Runs the task in a fork, and gives what it sends, as it comes. A fork that dies sends no more."""
+    """Runs the task in a fork from now on, and gives what it sends, as it comes. One that dies sends no more."""
     receiver, sender = Pipe(duplex=False)
     child = os.fork()
     if child == 0:
@@ -92,6 +98,10 @@ def forked(task: Callable[[Callable[[Any], None]], None]) -> Iterator[Any]:
         finally:
             os._exit(0)
     sender.close()
+    return _received(receiver, child)
+
+
+def _received(receiver: Connection, child: int) -> Iterator[Any]:
     try:
         with suppress(EOFError):
             while True:
@@ -101,9 +111,45 @@ def forked(task: Callable[[Callable[[Any], None]], None]) -> Iterator[Any]:
         os.waitpid(child, 0)
 
 
-def measure(tests: Sequence[str], files: Sequence[Path]) -> Measured:
-    (found,) = forked(lambda send: _session(tests, lambda items: send(_measured(items, files))))
-    return found  # type: ignore[no-any-return]
+def measure(
+    tests: Sequence[str], mutants: Sequence[Mutant], modules: Collection[str], workers: int
+) -> Measured:
+    """What the tests can tell of the mutants in these modules. `mutants` are those of the whole package."""
+
+    def run(send: Callable[[Measured], None], items: dict[str, pytest.Item]) -> None:
+        shares = [dict(list(items.items())[turn::workers]) for turn in range(workers)]
+        parts = [forked(lambda send, share=share: send(_measured(share, mutants, modules))) for share in shares]
+        for (part,) in parts:
+            send(part)
+
+    return _together(forked(lambda send: _session(tests, lambda items: run(send, items))))
+
+
+def _measured(items: dict[str, pytest.Item], mutants: Sequence[Mutant], modules: Collection[str]) -> Measured:
+    seconds, failed = {}, []
+    for test, item in items.items():
+        began = time.process_time()
+        if not _passes(item):
+            failed.append(test)
+        seconds[test] = time.process_time() - began
+    differences = Differences(mutants, modules)
+    for test, item in items.items():
+        differences.begin(test)
+        if not _passes(item):
+            failed.append(f"{test}, where mutants are asked too")
+    return Measured(seconds, differences.told, differences.users, tuple(failed))
+
+
+def _together(parts: Iterable[Measured]) -> Measured:
+    seconds, failed = {}, []
+    told, users = defaultdict(set), defaultdict(set)
+    for part in parts:
+        seconds.update(part.seconds)
+        failed += part.failed
+        for whole, some in ((told, part.told), (users, part.users)):
+            for key, tests in some.items():
+                whole[key] |= tests
+    return Measured(seconds, told, users, tuple(failed))
 
 
 def trials(
@@ -123,7 +169,7 @@ def trials(
         _session(tests, run)
 
     yield from forked(live_tried)
-    # Each of these collects all tests anew.
+    # Each of these collects tests anew.
     yield from forked(at_import_tried)
 
 
@@ -177,24 +223,6 @@ def _session(tests: Sequence[str], run: Callable[[dict[str, pytest.Item]], None]
         pytest.main([*_QUIET, *tests], plugins=[Taken()])
 
 
-def _measured(items: dict[str, pytest.Item], files: Sequence[Path]) -> Measured:
-    coverage = Coverage(data_file=None, include=[str(file) for file in files], config_file=False)
-    seconds, failed = {}, []
-    coverage.start()
-    for test, item in items.items():
-        coverage.switch_context(test)
-        began = time.process_time()
-        if not _passes(item):
-            failed.append(test)
-        seconds[test] = time.process_time() - began
-    coverage.stop()
-    data, tests = coverage.get_data(), {}
-    for file in data.measured_files():
-        for line, contexts in data.contexts_by_lineno(file).items():
-            tests[file, line] = set(contexts) - {""}
-    return Measured(seconds, tests, tuple(failed))
-
-
 def _passes(item: pytest.Item) -> bool:
     return all(report.passed for report in runtestprotocol(item, log=False, nextitem=None))
 
@@ -213,13 +241,31 @@ def _attempt(
 
 
 def _at_import(mutant: Mutant, tests: Sequence[str], known: Measured) -> Verdict:
-    """The module is imported faulty, by tests that are collected anew."""
+    """The module is imported faulty, by tests that are collected anew: at first only the files of a few."""
+    order = known.order(mutant, {})
+    files = {_file(test) for test in order[:_FEW]}
+    few = [test for test in order if _file(test) in files]
+    for part in (few, [test for test in order if test not in few]):
+        killer = _faulty_import(mutant, tests, part, known)
+        if killer or len(few) == len(order):
+            break
+    return Verdict(mutant, killer)
+
+
+def _faulty_import(mutant: Mutant, tests: Sequence[str], order: Sequence[str], known: Measured) -> str:
+    files = sorted({_file(test) for test in order})
+    options = [each for each in tests if each.startswith("-")]
 
     def run(send: Callable[[str], None]) -> None:
         sys.meta_path.insert(0, _Faulty(mutant))
-        _session(tests, lambda items: _attempt(items, known.order(mutant, {}), known, send))
+        chosen = [*files, *options] if files else tests
+        _session(chosen, lambda items: _attempt(items, order, known, send))
 
-    return Verdict(mutant, [_IMPORT, *forked(run)][-1])
+    return str([_IMPORT, *forked(run)][-1])
+
+
+def _file(test: str) -> str:
+    return test.partition("::")[0]
 
 
 class _Live:
@@ -239,7 +285,7 @@ class _Live:
         ]
 
         def run(send: Callable[[str], None]) -> None:
-            _put(mutant)
+            function_of(attribute(mutant)).__code__ = faulty(mutant)
             _attempt(self.items, order, self.known, send)
 
         killer = [_IMPORT, *forked(run)][-1]
@@ -247,30 +293,6 @@ class _Live:
             killers[:] = [killer, *(test for test in killers if test != killer)]
             self.kills[killer] += 1
         return Verdict(mutant, killer)
-
-
-def _put(mutant: Mutant) -> None:
-    """The live function of the mutant's scope gets the mutant's code."""
-    found: Any = sys.modules[mutant.module]
-    for part in mutant.scope.split("."):
-        found = vars(found)[part]
-    _function(found).__code__ = _code_of(mutant.code(), mutant.scope)
-
-
-def _function(found: Any) -> Any:
-    if isinstance(found, property):
-        return found.fget
-    return found.func if isinstance(found, cached_property) else unwrap(found)
-
-
-def _code_of(code: CodeType, scope: str) -> CodeType:
-    for each in code.co_consts:
-        if isinstance(each, CodeType):
-            if each.co_qualname == scope:
-                return each
-            if scope.startswith(f"{each.co_qualname}."):
-                return _code_of(each, scope)
-    raise LookupError(f"{scope} has no code of its own")
 
 
 class _Faulty(SourceFileLoader):
