@@ -1,4 +1,4 @@
-"""In which tests a mutant makes any difference: where its function gives another result for the same arguments.
+"""In which tests a mutant makes a difference: its function gives another result for the same arguments.
 
 Core is made of pure functions. So while the tests run on the code as it is, each call of a function is put to
 its mutants too, and what they answer is compared. A test in which a mutant always answers the same cannot
@@ -120,7 +120,9 @@ class _Watched:
         result = function(*args, **named)
         return list(result) if self.lazy else result
 
-    def _differs(self, mutant: FunctionType, args: tuple[Any, ...], named: dict[str, Any], result: Any) -> bool:
+    def _differs(
+        self, mutant: FunctionType, args: tuple[Any, ...], named: dict[str, Any], result: Any
+    ) -> bool:
         self.all.asked = self, mutant
         signal.setitimer(signal.ITIMER_VIRTUAL, _PATIENCE)
         try:

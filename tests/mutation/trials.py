@@ -24,7 +24,6 @@ from importlib.util import spec_from_file_location
 from itertools import accumulate, chain, groupby
 from multiprocessing import Pipe, get_context
 from multiprocessing.connection import Connection
-from pathlib import Path
 from types import CodeType
 from typing import Any
 
@@ -51,7 +50,7 @@ _QUIET = ("-q", "-p", "no:cacheprovider")
 
 @dataclass(frozen=True)
 class Measured:
-    """The tests on the code as it is: how long each takes, in seconds of processor time, and what it can tell.
+    """The tests on the code as it is: how long each takes, in seconds of processor time, and what it tells.
 
     `told` are the tests in which a mutant, by its name, makes a difference; `users` those that use a module.
     """
@@ -86,7 +85,7 @@ class Verdict:
 
 
 def forked(task: Callable[[Callable[[Any], None]], None]) -> Iterator[Any]:
-    """Runs the task in a fork from now on, and gives what it sends, as it comes. One that dies sends no more."""
+    """Runs the task in a fork from now on, and gives what it sends, as it comes. A dead one sends no more."""
     receiver, sender = Pipe(duplex=False)
     child = os.fork()
     if child == 0:
@@ -114,15 +113,23 @@ def _received(receiver: Connection, child: int) -> Iterator[Any]:
 def measure(
     tests: Sequence[str], mutants: Sequence[Mutant], modules: Collection[str], workers: int
 ) -> Measured:
-    """What the tests can tell of the mutants in these modules. `mutants` are those of the whole package."""
+    """What the tests can tell of the mutants in these modules. `mutants` are those of the whole package.
+
+    Raises RuntimeError where the tests cannot be collected.
+    """
 
     def run(send: Callable[[Measured], None], items: dict[str, pytest.Item]) -> None:
         shares = [dict(list(items.items())[turn::workers]) for turn in range(workers)]
-        parts = [forked(lambda send, share=share: send(_measured(share, mutants, modules))) for share in shares]
+        parts = [
+            forked(lambda send, share=share: send(_measured(share, mutants, modules))) for share in shares
+        ]
         for (part,) in parts:
             send(part)
 
-    return _together(forked(lambda send: _session(tests, lambda items: run(send, items))))
+    parts = list(forked(lambda send: _session(tests, lambda items: run(send, items))))
+    if len(parts) < workers:
+        raise RuntimeError("the tests cannot be collected, or end this process: run them by pytest alone")
+    return _together(parts)
 
 
 def _measured(items: dict[str, pytest.Item], mutants: Sequence[Mutant], modules: Collection[str]) -> Measured:
@@ -215,7 +222,8 @@ def _session(tests: Sequence[str], run: Callable[[dict[str, pytest.Item]], None]
     class Taken:
         @pytest.hookimpl(tryfirst=True)
         def pytest_runtestloop(self, session: pytest.Session) -> bool:
-            run({item.nodeid: item for item in session.items})
+            if not session.testsfailed:
+                run({item.nodeid: item for item in session.items})
             return True
 
     with open(os.devnull, "w") as nowhere:
@@ -279,6 +287,8 @@ class _Live:
 
     def __call__(self, mutant: Mutant) -> Verdict:
         killers, order = self.killers[mutant.scope], self.known.order(mutant, self.kills)
+        if not order:
+            return Verdict(mutant, "")
         order = [
             *(test for test in killers if test in order),
             *(test for test in order if test not in killers),
