@@ -19,6 +19,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import spec_from_file_location
 from itertools import accumulate, chain, groupby
@@ -120,9 +121,7 @@ def measure(
 
     def run(send: Callable[[Measured], None], items: dict[str, pytest.Item]) -> None:
         shares = [dict(list(items.items())[turn::workers]) for turn in range(workers)]
-        parts = [
-            forked(lambda send, share=share: send(_measured(share, mutants, modules))) for share in shares
-        ]
+        parts = [forked(partial(_measured, share, mutants, modules)) for share in shares]
         for (part,) in parts:
             send(part)
 
@@ -132,7 +131,13 @@ def measure(
     return _together(parts)
 
 
-def _measured(items: dict[str, pytest.Item], mutants: Sequence[Mutant], modules: Collection[str]) -> Measured:
+def _measured(
+    items: dict[str, pytest.Item],
+    mutants: Sequence[Mutant],
+    modules: Collection[str],
+    send: Callable[[Measured], None],
+) -> None:
+    """First how long the tests take, then what they tell."""
     seconds, failed = {}, []
     for test, item in items.items():
         began = time.process_time()
@@ -144,12 +149,14 @@ def _measured(items: dict[str, pytest.Item], mutants: Sequence[Mutant], modules:
         differences.begin(test)
         if not _passes(item):
             failed.append(f"{test}, where mutants are asked too")
-    return Measured(seconds, differences.told, differences.users, tuple(failed))
+    send(Measured(seconds, differences.told, differences.users, tuple(failed)))
 
 
 def _together(parts: Iterable[Measured]) -> Measured:
-    seconds, failed = {}, []
-    told, users = defaultdict(set), defaultdict(set)
+    seconds: dict[str, float] = {}
+    failed: list[str] = []
+    told: dict[str, set[str]] = defaultdict(set)
+    users: dict[str, set[str]] = defaultdict(set)
     for part in parts:
         seconds.update(part.seconds)
         failed += part.failed
