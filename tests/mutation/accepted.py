@@ -52,7 +52,8 @@ def complaints(
     for verdict in verdicts:
         if not verdict.killed and verdict.mutant.name not in accepted:
             where = f"{verdict.mutant.file.name}:{verdict.mutant.lines.start}"
-            yield f"survived, write a test or give a reason ({where}): {verdict.mutant.name}"
+            able = f"{verdict.able} tests can tell it"
+            yield f"survived, write a test or give a reason ({where}, {able}): {verdict.mutant.name}"
     for name in accepted:
         if _module_in(name) not in modules:
             continue

@@ -103,7 +103,7 @@ def test_a_mutant_is_killed_by(killers: Mapping[str, str], mutant: str, killer: 
 
 def a_verdict(name: str, killer: str) -> Verdict:
     module = f"house.{name.partition(':')[0]}"
-    return Verdict(Mutant(module, Path("door.py"), "", name, range(7, 8), (), 0), killer)
+    return Verdict(Mutant(module, Path("door.py"), "", name, range(7, 8), (), 0), killer, 3)
 
 
 KILLED, LEFT = a_verdict("door: a -> b", "test_door"), a_verdict("door: c -> d", "")
@@ -116,7 +116,7 @@ def test_a_list_that_names_the_survivors_is_true() -> None:
 @pytest.mark.parametrize(
     ("accepted", "said"),
     [
-        ((), "survived, write a test or give a reason (door.py:7): door: c -> d"),
+        ((), "survived, write a test or give a reason (door.py:7, 3 tests can tell it): door: c -> d"),
         (("door: c -> d", "door: a -> b"), "listed, but a test kills it: door: a -> b"),
         (("door: c -> d", "door.f: e -> f"), "listed, but there is no such mutant: door.f: e -> f"),
     ],

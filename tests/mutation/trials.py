@@ -61,24 +61,30 @@ class Measured:
     users: dict[str, set[str]]
     failed: tuple[str, ...]
 
+    def able(self, mutant: Mutant) -> Collection[str]:
+        """The tests that can tell this mutant; what takes effect at import, all that use the module."""
+        return self.told.get(mutant.name, ()) if mutant.scope else self.users.get(mutant.module, ())
+
     def order(self, mutant: Mutant, kills: Mapping[str, int]) -> list[str]:
         """The tests that can tell this mutant, as far as the budget goes.
 
-        First come those that killed most others, then the quick ones. What takes effect at import may be told
-        by all that use the module.
+        First come those that killed most others, then the quick ones.
         """
-        chosen = self.told.get(mutant.name, ()) if mutant.scope else self.users.get(mutant.module, ())
-        ordered = sorted(chosen, key=lambda test: (-kills.get(test, 0), self.seconds[test], test))
+        ordered = sorted(self.able(mutant), key=lambda test: (-kills.get(test, 0), self.seconds[test], test))
         spent = accumulate(self.seconds[test] for test in ordered)
         return [test for test, before in zip(ordered, chain((0.0,), spent), strict=False) if before < _BUDGET]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`killer` is the test that failed or ran in circles, or "" where the mutant survived."""
+    """`killer` is the test that failed or ran in circles, or "" where the mutant survived.
+
+    So many tests are `able` to tell it, as far as its function's results go.
+    """
 
     mutant: Mutant
     killer: str
+    able: int
 
     @property
     def killed(self) -> bool:
@@ -264,7 +270,7 @@ def _at_import(mutant: Mutant, tests: Sequence[str], known: Measured) -> Verdict
         killer = _faulty_import(mutant, tests, part, known)
         if killer or len(few) == len(order):
             break
-    return Verdict(mutant, killer)
+    return Verdict(mutant, killer, len(known.able(mutant)))
 
 
 def _faulty_import(mutant: Mutant, tests: Sequence[str], order: Sequence[str], known: Measured) -> str:
@@ -295,7 +301,7 @@ class _Live:
     def __call__(self, mutant: Mutant) -> Verdict:
         killers, order = self.killers[mutant.scope], self.known.order(mutant, self.kills)
         if not order:
-            return Verdict(mutant, "")
+            return Verdict(mutant, "", 0)
         order = [
             *(test for test in killers if test in order),
             *(test for test in order if test not in killers),
@@ -309,7 +315,7 @@ class _Live:
         if killer:
             killers[:] = [killer, *(test for test in killers if test != killer)]
             self.kills[killer] += 1
-        return Verdict(mutant, killer)
+        return Verdict(mutant, killer, len(self.known.able(mutant)))
 
 
 class _Faulty(SourceFileLoader):
