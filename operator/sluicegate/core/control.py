@@ -60,6 +60,12 @@ def inquire(world: World, pod: Manifest, reason: str) -> Iterator[Inquire]:
         yield Inquire(name(pod), uid(pod), url, _token(world), reason)
 
 
+def listen(world: World, pod: Manifest, every: timedelta = RETRY) -> Iterator[Inquire]:
+    """Ask a pod what it serves while that changes, as often as that."""
+    if due(world, pod, every):
+        yield from inquire(world, pod, "what it serves changes")
+
+
 def change(
     world: World, pod: Manifest, wanted: Colour, mode: Mode, golden: tuple[dict[str, Any], ...], reason: str
 ) -> Iterator[Reload]:

@@ -9,24 +9,21 @@ before that or after, leaves the colour what it was, and pods that serve somethi
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
-from enum import Enum, auto
 
 from sluicegate.api.reasons import Reason
 from sluicegate.api.v1alpha1.llmdeployment import Step
 from sluicegate.api.v1alpha1.rollout import Strategy
-from sluicegate.core import control, gates, golden, hindrances, in_place
-from sluicegate.core.addresses import pod_url
+from sluicegate.core import canary, control, golden, hindrances, in_place
 from sluicegate.core.colours import Colour, Record, Reload
 from sluicegate.core.conditions import shortened
 from sluicegate.core.diagnosis import diagnose
-from sluicegate.core.gate import Gate
+from sluicegate.core.fleet import Fleet, Standing, fleet
 from sluicegate.core.objects import Manifest, name, uid
-from sluicegate.core.observed import Answer, RuntimeStatus
-from sluicegate.core.plan import Action, Ask, Mode, Score
+from sluicegate.core.observed import RuntimeStatus
+from sluicegate.core.plan import Action, Mode
 from sluicegate.core.problem import Problem
-from sluicegate.core.template import SERVING_PORT, served_model_name
 from sluicegate.core.world import Change, World
 
 STAGES_AT_A_TIME = 4
@@ -37,67 +34,6 @@ WHY_LIMIT = 512
 """Bytes of the reason why a version does not come in place."""
 
 _FAILED = ("Refused", "RolledBack")
-
-
-class Standing(Enum):
-    """Where a ready pod stands with a rollout into it."""
-
-    UNHEARD = auto()
-    OCCUPIED = auto()
-    """It is at something else, or holds memory for it."""
-    OLD = auto()
-    STAGING = auto()
-    STAGED = auto()
-    SWITCHING = auto()
-    NEW = auto()
-
-
-@dataclass(frozen=True)
-class Fleet:
-    """The ready pods of the colour that changes, by where they stand, each kind in the order of names."""
-
-    pods: tuple[tuple[Manifest, Standing], ...]
-    enough: bool
-    """Whether there are as many as are wanted."""
-
-    def at(self, *standings: Standing) -> list[Manifest]:
-        return [pod for pod, standing in self.pods if standing in standings]
-
-    @property
-    def begun(self) -> bool:
-        """Whether a pod has begun to change."""
-        return bool(self.at(Standing.SWITCHING, Standing.NEW))
-
-    @property
-    def staged(self) -> bool:
-        """Whether every pod has changed or could change at once."""
-        return self.enough and len(self.at(Standing.STAGED, Standing.NEW)) == len(self.pods)
-
-    @property
-    def changed(self) -> bool:
-        return self.enough and len(self.at(Standing.NEW)) == len(self.pods)
-
-
-def fleet(known: World, change: Change) -> Fleet:
-    ready = sorted(change.host.ready_pods, key=name)
-    pods = tuple((pod, _standing(known, pod, change.reload)) for pod in ready)
-    return Fleet(pods, bool(pods) and len(pods) >= known.deployment.spec.replicas)
-
-
-def _standing(known: World, pod: Manifest, reload: Colour) -> Standing:
-    heard = control.heard(known, pod)
-    if heard is None:
-        return Standing.UNHEARD
-    told = heard.reload if heard.reload and heard.reload.lives else None
-    if told is not None and not in_place.concerns(told, reload):
-        return Standing.OCCUPIED
-    if control.serves(heard, reload):
-        return Standing.NEW
-    if told is None:
-        return Standing.OLD
-    if told.outcome is not None:
-        return Standing.STAGED
-    return Standing.SWITCHING if told.mode == Mode.SWITCH else Standing.STAGING
 
 
 def due(known: World) -> bool:
@@ -134,7 +70,7 @@ def resolved(known: World) -> World:
         back = in_place.given_back(host, (colour,), known.now)
         colours = {**known.colours, back.id: back, colour.id: colour}
         return replace(known, reload=None, colours=colours, target=colour)
-    if not fleet(known, change).changed or not gate(known).opens:
+    if not fleet(known, change).changed or not canary.gate(known).opens:
         return known
     heard = filter(None, (control.heard(known, pod) for pod in host.ready_pods))
     number = max(in_place.sequence_of(reload), *(each.sequence or 0 for each in heard))
@@ -149,7 +85,7 @@ def step(known: World) -> Step | None:
         return _afterwards(known)
     found = fleet(known, change)
     if found.begun:
-        return Step.FLEET if gate(known).opens else Step.CANARY
+        return Step.FLEET if canary.gate(known).opens else Step.CANARY
     if known.paused:
         return Step.PAUSED
     if not found.staged:
@@ -195,40 +131,14 @@ def _strays(known: World, colour: Colour) -> list[Manifest]:
     return [pod for pod, status in heard if status is not None and not control.serves(status, colour)]
 
 
-def canary(known: World) -> Colour | None:
-    """The rollout with the first pod that serves what it brought."""
-    changed = fleet(known, known.change).at(Standing.NEW)[:1] if known.change else []
-    return replace(known.change.reload, pods=tuple(changed)) if known.change and changed else None
-
-
-def gate(known: World) -> Gate:
-    """Whether the first pod that changed answers right, and every gate lets the others follow."""
-    first = canary(known)
-    if first is None:
-        return Gate(opens=False)
-    answer = known.seen.answers.get(_subject(first))
-    if answer is None or answer.error is not None or answer.version != first.version:
-        return Gate(opens=False, problem=_unanswered(first, answer))
-    return gates.gate(known, first)
-
-
-def _subject(first: Colour) -> str:
-    return f"canary/{first.id}/{uid(first.pods[0])}"
-
-
-def _unanswered(first: Colour, answer: Answer | None) -> Problem | None:
-    if answer is None:
-        return None
-    said = answer.error or f"version {answer.version} answered instead of {first.version}"
-    return Problem(Reason.ANSWER_FAILED, f"pod {name(first.pods[0])}: {said}", stalled=False)
-
-
 def trouble(known: World) -> Problem | None:
     """What is in the way of a version that comes in place, most telling first."""
     change = known.changing
     pods = sorted(change.host.lasting_pods, key=name) if change else []
     found = (_refusal(known, pod, change) or _crash(known, pod, change) for pod in pods if change)
-    return next(filter(None, found), None) or _unprovable(known) or gate(known).problem or _missing(known)
+    return (
+        next(filter(None, found), None) or _unprovable(known) or canary.gate(known).problem or _missing(known)
+    )
 
 
 def _missing(known: World) -> Problem | None:
@@ -289,7 +199,7 @@ def calls(known: World) -> Iterator[Action]:
 
 def _forward(known: World, reload: Colour, found: Fleet) -> Iterator[Action]:
     for pod in found.at(Standing.UNHEARD, Standing.STAGING, Standing.SWITCHING):
-        yield from _listen(known, pod)
+        yield from control.listen(known, pod)
     for pod in found.at(Standing.OCCUPIED):
         yield from control.cancel(known, pod, "something else comes")
     free = STAGES_AT_A_TIME - len(found.at(Standing.STAGING))
@@ -306,32 +216,12 @@ def _may_begin(known: World, reload: Colour) -> bool:
 
 def _next(known: World, reload: Colour, found: Fleet) -> Iterator[Action]:
     """One pod more, when the ones before have answered right."""
-    first = canary(known)
-    if first is not None and not gate(known).opens:
-        yield from _questions(known, first)
+    first = canary.of(known)
+    if first is not None and not canary.gate(known).opens:
+        yield from canary.questions(known, first)
         return
     for pod in found.at(Standing.STAGED)[:1]:
         yield from _tell(known, pod, reload, Mode.SWITCH)
-
-
-def _questions(known: World, first: Colour) -> Iterator[Action]:
-    answer, url = known.seen.answers.get(_subject(first)), pod_url(first.pods[0], SERVING_PORT)
-    told = [answer.version if answer else None, *_scored_by(known, first)]
-    if any(version not in (None, first.version) for version in told):
-        # It may serve something else by now than it said.
-        yield from _listen(known, first.pods[0])
-    if answer is not None and answer.version == first.version:
-        yield from gates.questions(known, first)
-        return
-    if url is not None and (answer is None or not control.recent(answer.at, known.now)):
-        yield Ask(_subject(first), url, served_model_name(known.deployment), "the first pod has to answer")
-
-
-def _scored_by(known: World, first: Colour) -> Iterator[str | None]:
-    """The versions that golden prompts were answered by, as far as they are asked again."""
-    for question in gates.gate(known, first).asks:
-        if isinstance(question, Score) and (scores := known.seen.scores.get(question.subject)):
-            yield scores.version
 
 
 def _back(known: World, colour: Colour) -> Iterator[Action]:
@@ -341,7 +231,7 @@ def _back(known: World, colour: Colour) -> Iterator[Action]:
     strays = [] if occupied else [uid(pod) for pod in _strays(known, colour)]
     for pod, heard in ready:
         if heard is None:
-            yield from _listen(known, pod, _patience(known, pod))
+            yield from control.listen(known, pod, _patience(known, pod))
         elif _is_at_something_else(heard, colour):
             yield from control.cancel(known, pod, "it is not to come any more")
         elif uid(pod) in strays[:1]:
@@ -362,7 +252,7 @@ def _is_way_back(heard: RuntimeStatus, serving: Colour) -> bool:
 def _change_back(known: World, pod: Manifest, heard: RuntimeStatus, serving: Colour) -> Iterator[Action]:
     told = heard.reload if _is_way_back(heard, serving) else None
     if told is not None and told.outcome is None:
-        yield from _listen(known, pod)
+        yield from control.listen(known, pod)
     elif told is None or told.outcome not in _FAILED or control.due(known, pod, PATIENCE):
         yield from _tell(known, pod, serving, Mode.SWITCH)
 
@@ -371,11 +261,6 @@ def _patience(known: World, pod: Manifest) -> timedelta:
     """How often a pod is asked that has yet to say what it serves, where nothing waits for that."""
     last = known.seen.runtimes.get(uid(pod))
     return PATIENCE if last is not None and last.error is not None else control.RETRY
-
-
-def _listen(known: World, pod: Manifest, every: timedelta = control.RETRY) -> Iterator[Action]:
-    if control.due(known, pod, every):
-        yield from control.inquire(known, pod, "what it serves changes")
 
 
 def _tell(known: World, pod: Manifest, wanted: Colour, mode: Mode) -> Iterator[Action]:
@@ -391,7 +276,7 @@ def moments(known: World) -> Iterator[timedelta]:
         found = fleet(known, known.changing)
         if found.at(Standing.UNHEARD, Standing.OCCUPIED, Standing.OLD, Standing.STAGING, Standing.SWITCHING):
             yield control.RETRY
-        if found.staged and canary(known) is not None and not gate(known).opens:
+        if found.staged and canary.of(known) is not None and not canary.gate(known).opens:
             yield control.RETRY
     for colour in _kept_right(known):
         yield from _moments_back(known, colour)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from sluicegate.api.reasons import Reason
 from sluicegate.api.v1alpha1.llmdeployment import Step
-from sluicegate.core import capacity, control, gates, hot_reload, naming, swap
+from sluicegate.core import canary, capacity, control, gates, hot_reload, naming, swap
 from sluicegate.core.addresses import service_url
 from sluicegate.core.colours import Colour
 from sluicegate.core.exposure import Exposure, exposed_now
@@ -89,7 +89,7 @@ def verified(world: World, colour: Colour) -> bool:
 def verification(world: World, colour: Colour) -> str:
     """What the gates made of it: as judged now, or as it was before the operator restarted."""
     if colour in (world.reload, world.ended):
-        return hot_reload.gate(world).note or colour.record.verification
+        return canary.gate(world).note or colour.record.verification
     judged = colour is world.target and not colour.record.ending and answers(world, colour)
     return (gates.gate(world, colour).note if judged else "") or colour.record.verification
 
