@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from tests.sim.cluster.endpoints import answers, selected
 from tests.sim.cluster.pods import accelerators, active, by_owner
+from tests.sim.consent import Consent
 from tests.sim.end_state import outcome
 from tests.sim.server.store import Change
 from tests.sim.world import World
@@ -62,6 +63,7 @@ class Invariants:
     def __init__(self, world: World) -> None:
         self._server = world.server
         self._endpoints = world.endpoints
+        self._consent = Consent(world.server)
         self._author: str | None = None
         self.breaches: list[str] = []
         self.effects: list[Effect] = []
@@ -105,6 +107,7 @@ class Invariants:
             self.breaches.append(f"I2: a write left {deployment} with {told}")
 
     def _changed(self, change: Change) -> None:
+        self._consent.heard(change)
         if self._author is not None:
             self.effects.append(Effect(_now(), self._author, change))
             self._judge(change)
@@ -115,6 +118,7 @@ class Invariants:
         """What the operator wrote is its own, or a custom resource."""
         plural = change.key[0].rpartition("/")[2]
         self._judge_failure(plural, change)
+        self.breaches += self._consent.breaches(change)
         if plural in OWN | SUBJECTS or change.old is None:
             return
         self._judge_ending(plural, change)

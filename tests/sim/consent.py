@@ -1,0 +1,80 @@
+"""What people hold: no version serves during a pause that began before, or without the word it waits for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+from tests.sim.apiserver import ApiServer
+from tests.sim.end_state import outcome
+from tests.sim.server.store import Change
+
+from sluicegate.api.v1alpha1.llmdeployment import Outcome
+from sluicegate.core import naming
+from sluicegate.core.objects import Manifest, annotation, labels, name
+from sluicegate.kube.resources import CONTROLLER_REVISION, LLM_DEPLOYMENT
+
+HEARD_SECONDS = 1.0
+"""For so long an operator may act as if it had not heard of a pause."""
+
+
+class Consent:
+    """Told of every change by `heard`; `breaches` judges those that an operator made."""
+
+    def __init__(self, server: ApiServer) -> None:
+        self._server = server
+        self._paused: dict[tuple[str, str], float] = {}
+
+    def heard(self, change: Change) -> None:
+        if change.key[0].endswith("/llmdeployments"):
+            if change.type != "DELETED" and change.new["spec"].get("paused"):
+                self._paused.setdefault(_where(change.new), _now())
+            else:
+                self._paused.pop(_where(change.new), None)
+
+    def breaches(self, change: Change) -> Iterator[str]:
+        where = change.new["metadata"]["namespace"], labels(change.new).get(naming.DEPLOYMENT, "")
+        deployment = self._server.find(LLM_DEPLOYMENT, *where) if change.old and _shifts(change) else None
+        rollout = self._held(change, where[1]) if deployment else None
+        if deployment is None or rollout is None:
+            return
+        if _now() - self._paused.get(where, _now()) > HEARD_SECONDS:
+            yield f"{where[1]} is paused, and rollout {rollout} takes over"
+        asks = deployment["spec"].get("rollout", {}).get("promotion") == "Manual"
+        if asks and annotation(deployment, naming.PROMOTE) != rollout:
+            yield f"nobody has promoted rollout {rollout} of {where[1]}, and it takes over"
+
+    def _held(self, change: Change, deployment: str) -> str | None:
+        """The undecided rollout that is to serve. The first ever waits for nobody, nor does a way back."""
+        endings = {
+            labels(each).get(naming.ROLLOUT): outcome(each)
+            for each in self._server.peek(CONTROLLER_REVISION)
+            if labels(each).get(naming.DEPLOYMENT) == deployment and _is_beside(each, change.new)
+        }
+        served = annotation(change.old, naming.EXPOSES) if change.old else None
+        if Outcome.PROMOTED not in endings.values() or endings.get(served) == Outcome.ROLLED_BACK:
+            return None
+        return next((each for each, ending in endings.items() if each != served and ending is None), None)
+
+
+def _shifts(change: Change) -> bool:
+    """Whether requests begin to go to another colour, or pods begin to make room for it."""
+    old, new = change.old or {}, change.new
+    if change.type == "DELETED":
+        return False
+    if change.key[0].endswith("/controllerrevisions"):
+        return bool(annotation(new, naming.SWAPS) and not annotation(old, naming.SWAPS))
+    shown, before = annotation(new, naming.EXPOSES), annotation(old, naming.EXPOSES)
+    return change.key[0] == "v1/services" and shown != before and before != naming.EVERY_ROLLOUT
+
+
+def _is_beside(one: Manifest, other: Manifest) -> bool:
+    return bool(one["metadata"]["namespace"] == other["metadata"]["namespace"])
+
+
+def _where(deployment: Manifest) -> tuple[str, str]:
+    return deployment["metadata"]["namespace"], name(deployment)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
