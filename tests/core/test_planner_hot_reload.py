@@ -27,7 +27,7 @@ from tests.core.measured import measured
 from sluicegate.core import naming
 from sluicegate.core.addresses import pod_url
 from sluicegate.core.conditions import timestamp
-from sluicegate.core.plan import Apply, Ask, CancelReload, Create, Delete, Inquire, Reload
+from sluicegate.core.plan import Apply, Ask, CancelReload, Create, Delete, Inquire, Plan, Reload
 
 IN_PLACE = {"strategy": "HotReload", "observeSeconds": 5}
 V1_POINTER = {"version": "v1", "digest": digest("v1")}
@@ -550,6 +550,37 @@ def test_a_version_that_is_worse_than_the_one_before_changes_back() -> None:
     in_its_pods(cluster, "v1")
     assert endings(cluster)[0] == ("v2", "RolledBack", "RegressionObserved")
     assert '"sequence": 2' in pointers(cluster)[0]
+
+
+def with_one_changing_back() -> tuple[Cluster, str, str]:
+    """Two pods serve a version that was given up; one of them holds its requests to change back."""
+    cluster = changing(observeSeconds=60)
+    cluster.measured = {"v1": measured(), "v2": measured(800, error=200)}
+    turn_until(cluster, lambda: ("Switch", "v1") in told(cluster))
+    first = orders(cluster)[-1].pod_uid
+    (other,) = cluster.runtimes.keys() - {first}
+    cluster.restart_operator()
+    cluster.reconcile()
+    return cluster, first, other
+
+
+def reloads(plan: Plan) -> list[str]:
+    return [each.pod_uid for each in plan.actions if isinstance(each, Reload)]
+
+
+def test_no_pod_changes_back_before_all_have_said_whether_they_are_at_it() -> None:
+    cluster, first, _ = with_one_changing_back()
+    cluster.runtimes.pop(first)
+    assert reloads(cluster.plan()) == []
+    cluster.settle()
+    in_its_pods(cluster, "v1")
+
+
+def test_the_pod_that_an_earlier_operator_had_change_back_comes_first() -> None:
+    cluster, first, other = with_one_changing_back()
+    heard = cluster.runtimes
+    heard[first], heard[other] = heard[other], heard[first]
+    assert reloads(cluster.plan()) == []
 
 
 def test_another_version_waits_for_the_end_of_what_is_observed() -> None:

@@ -15,6 +15,7 @@ from tests.sim.cluster.endpoints import answers, selected
 from tests.sim.cluster.pods import accelerators, active, by_owner
 from tests.sim.consent import Consent
 from tests.sim.end_state import outcome
+from tests.sim.in_place import InPlace
 from tests.sim.server.store import Change
 from tests.sim.world import World
 
@@ -68,6 +69,7 @@ class Invariants:
         self.breaches: list[str] = []
         self.effects: list[Effect] = []
         world.server.store.listeners.append(self._changed)
+        InPlace(world, self.breaches.append)
 
     @contextmanager
     def writing(self, identity: str) -> Iterator[None]:

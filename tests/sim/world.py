@@ -49,6 +49,7 @@ class World:
         self.kubelet = Kubelet(server, self.runtimes, self.chance, self.nodes.alive)
         self.measured: dict[str, Manifest] = {}
         """By version, what each of its pods tells of its answers."""
+        self._answered: set[tuple[str, str]] = set()
         self._replica_sets = ReplicaSets(server, self.chance)
         self._jobs = Jobs(server, self.chance)
         self._scheduler = Scheduler(server)
@@ -63,6 +64,7 @@ class World:
         other.endpoints.take_over(self.endpoints)
         other.kubelet.take_over(self.kubelet)
         other.measured = dict(self.measured)
+        other._answered = set(self._answered)
         return other
 
     async def run(self) -> None:
@@ -85,7 +87,13 @@ class World:
     async def generate(self, ask: Ask) -> str:
         """One token through a Service. Raises NoAnswer."""
         await asyncio.sleep(self.chance.uniform(*ANSWER_SECONDS))
-        return self.reached(urlsplit(ask.url).hostname or "").version
+        runtime = self.reached(urlsplit(ask.url).hostname or "")
+        self._answered.add((runtime.address, runtime.version))
+        return runtime.version
+
+    def has_answered(self, runtime: Runtime) -> bool:
+        """Whether it has generated a token with what it serves."""
+        return (runtime.address, runtime.version) in self._answered
 
     async def score(self, score: Score) -> Scored:
         """What whoever a Service reaches makes of texts. Raises NoAnswer."""

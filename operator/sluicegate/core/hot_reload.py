@@ -227,15 +227,32 @@ def _next(known: World, reload: Colour, found: Fleet) -> Iterator[Action]:
 def _back(known: World, colour: Colour) -> Iterator[Action]:
     """What pods were told and is no longer to be ends: what goes on at once, then one pod after another."""
     ready = [(pod, control.heard(known, pod)) for pod in colour.ready_pods]
-    occupied = any(heard and _is_at_something_else(heard, colour) for _, heard in ready)
-    strays = [] if occupied else [uid(pod) for pod in _strays(known, colour)]
+    turn = _turn_back(known, colour)
     for pod, heard in ready:
         if heard is None:
             yield from control.listen(known, pod, _patience(known, pod))
         elif _is_at_something_else(heard, colour):
             yield from control.cancel(known, pod, "it is not to come any more")
-        elif uid(pod) in strays[:1]:
+        elif pod == turn:
             yield from _change_back(known, pod, heard, colour)
+
+
+def _turn_back(known: World, colour: Colour) -> Manifest | None:
+    """The pod that changes back now. A pod that was never heard may hold its requests, as one does that is at
+    something else: nobody's turn comes before both are known to be over."""
+    unknown = any(uid(pod) not in known.seen.runtimes for pod in colour.ready_pods)
+    heard = {uid(pod): control.heard(known, pod) for pod in colour.ready_pods}
+    if unknown or any(each and _is_at_something_else(each, colour) for each in heard.values()):
+        return None
+    strays = _strays(known, colour)
+    at_it = (pod for pod in strays if _changes_back(heard[uid(pod)], colour))
+    return next(at_it, None) or next(iter(strays), None)
+
+
+def _changes_back(heard: RuntimeStatus | None, serving: Colour) -> bool:
+    """Whether a pod has begun to change to what it should serve."""
+    told = heard.reload if heard and _is_way_back(heard, serving) else None
+    return told is not None and told.outcome is None
 
 
 def _is_at_something_else(heard: RuntimeStatus, serving: Colour) -> bool:
@@ -251,7 +268,7 @@ def _is_way_back(heard: RuntimeStatus, serving: Colour) -> bool:
 
 def _change_back(known: World, pod: Manifest, heard: RuntimeStatus, serving: Colour) -> Iterator[Action]:
     told = heard.reload if _is_way_back(heard, serving) else None
-    if told is not None and told.outcome is None:
+    if _changes_back(heard, serving):
         yield from control.listen(known, pod)
     elif told is None or told.outcome not in _FAILED or control.due(known, pod, PATIENCE):
         yield from _tell(known, pod, serving, Mode.SWITCH)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -43,7 +43,10 @@ class Runtime:
 
 
 class Runtimes:
-    """Those that run, by pod uid. `trouble` is by the name of a ModelVersion, as the kubelets have it."""
+    """Those that run, by pod uid. `trouble` is by the name of a ModelVersion, as the kubelets have it.
+
+    `listeners` are told of each order that one takes, by pod uid, before it does.
+    """
 
     def __init__(self, server: ApiServer) -> None:
         self._server = server
@@ -51,6 +54,7 @@ class Runtimes:
         self._addresses: dict[str, str] = {}
         self._left: dict[str, Engine] = {}
         self._at_it: set[str] = set()
+        self.listeners: list[Callable[[str, Mapping[str, Any]], None]] = []
 
     def take_over(self, other: Runtimes) -> None:
         """Go on where others were."""
@@ -83,6 +87,9 @@ class Runtimes:
         found = ordered(runtime.engine, body, now)
         if isinstance(found, str):
             return found
+        if found is not runtime.engine:
+            for listener in self.listeners:
+                listener(self._pod(runtime), body)
         self._became(runtime, found)
         return None
 
@@ -90,9 +97,12 @@ class Runtimes:
         self._became(runtime, cancelled(runtime.engine))
 
     def _became(self, runtime: Runtime, engine: Engine) -> None:
-        pod = next(uid for uid, each in self.running.items() if each is runtime)
+        pod = self._pod(runtime)
         self.running[pod] = replace(runtime, engine=engine)
         self._at_it.add(pod)
+
+    def _pod(self, runtime: Runtime) -> str:
+        return next(uid for uid, each in self.running.items() if each is runtime)
 
     def runs(self, pod: str) -> bool:
         return pod in self.running
