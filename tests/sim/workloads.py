@@ -57,7 +57,15 @@ def a_cluster_with(*objects: Manifest) -> Begin:
 V1 = a_model_version("v1", ready=False)
 V2 = a_model_version("v2", ready=False)
 V3 = a_model_version("v3", ready=False)
-CHAT = a_deployment()
+
+
+def with_words_of_old(deployment: Manifest) -> Manifest:
+    """What people said of a rollout that is long over counts for no other."""
+    words = dict.fromkeys((PROMOTE, ABORT, RETRY), "0badc0de")
+    return {**deployment, "metadata": {**deployment["metadata"], "annotations": words}}
+
+
+CHAT = with_words_of_old(a_deployment())
 GOLDEN = with_golden_prompts(
     V2, a_golden_prompt(recordedWith="vllm 0.32.0 on nvidia.com/gpu --dtype=auto --kv-cache-dtype=auto")
 )
@@ -285,12 +293,6 @@ def on_whole_nodes(name: str = "chat", replicas: int = 2, **rollout: object) -> 
     return {**made, "spec": {**made["spec"], "engine": {"device": "CUDA", "parallelism": {"tensor": 4}}}}
 
 
-def with_a_word_for_another(deployment: Manifest) -> Manifest:
-    """A deployment with the promotion of a rollout that is long over."""
-    metadata = {**deployment["metadata"], "annotations": {PROMOTE: "0badc0de"}}
-    return {**deployment, "metadata": metadata}
-
-
 def with_a_place_for_one_more(stage: Stage) -> None:
     """Two deployments of one pod each, and a third node."""
     stage.world.nodes.add("node-c", **{"nvidia.com/gpu": ACCELERATORS})
@@ -314,7 +316,7 @@ def in_place(stage: Stage) -> None:
 
 CHATTING = a_cluster_with(V1, V2, CHAT)
 OBSERVED = a_cluster_with(V1, V2, a_deployment(rollout={"observeSeconds": 5}))
-ASKING = a_cluster_with(V1, V2, with_a_word_for_another(a_deployment(rollout={"promotion": "Manual"})))
+ASKING = a_cluster_with(V1, V2, with_words_of_old(a_deployment(rollout={"promotion": "Manual"})))
 REMEMBERING = a_cluster_with(V1, GOLDEN, CHAT)
 ASKING_A_WEBHOOK = a_cluster_with(
     V1, V2, a_deployment(rollout={"verification": {"webhook": {"url": "http://gate.test/"}}})
