@@ -18,7 +18,8 @@ from sluicegate.api.schema import change_of, fields_below, is_leaf, only_model, 
 from sluicegate.cli.advice import advice
 from sluicegate.core import naming
 from sluicegate.host.metrics import Metrics
-from sluicegate_engine import demand, drain, journal, otlp
+from sluicegate_engine import demand, drain, journal, otlp, quarantine
+from sluicegate_engine.fingerprint import OF_NO_CONSEQUENCE
 from sluicegate_engine.gate_settings import PRIORITY_HEADER, GateSettings
 from sluicegate_engine.priority import TOTAL_WEIGHT, Priority
 from sluicegate_engine.reload.capability import CAPABILITIES
@@ -64,6 +65,9 @@ def pages() -> dict[str, str]:
         "metrics.md": templates.get_template("metrics.md.j2").render(metrics=metrics()),
         "hot-reload.md": templates.get_template("hot-reload.md.j2").render(capabilities=CAPABILITIES),
         "admission.md": templates.get_template("admission.md.j2").render(
+            deaths=quarantine.DEATHS,
+            remembered=quarantine.REMEMBERED,
+            ignored=", ".join(f"`{name}`" for name in sorted(OF_NO_CONSEQUENCE)),
             demand=demand,
             drain=drain,
             header=PRIORITY_HEADER,

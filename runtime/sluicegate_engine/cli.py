@@ -98,6 +98,18 @@ def _parser() -> argparse.ArgumentParser:
         help="file of what reloads committed; has to outlive the container, not the pod",
     )
     run.add_argument(
+        "--quarantine-record",
+        type=Path,
+        default=Path("/tmp/sluicegate-quarantine.json"),
+        help="file of the requests that engines died with; has to outlive the container, not the pod",
+    )
+    run.add_argument(
+        "--quarantine-seconds",
+        type=float,
+        default=600,
+        help="time that engines are up without a request that is quarantined, until it may be tried again",
+    )
+    run.add_argument(
         "--termination-log", type=Path, default=Path("/dev/termination-log"), help="file for the last words"
     )
     run.add_argument(

@@ -6,9 +6,9 @@ the engine.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from typing import NamedTuple
+
+from sluicegate_engine.payload import Payload
 
 BYTES_PER_TOKEN = 3
 """Fixed, not learned from the usage in answers: so the same request always counts the same, what one client
@@ -27,14 +27,8 @@ class Demand(NamedTuple):
     prompt_tokens: int = 0
 
 
-def demand(body: bytes) -> Demand:
-    """What cannot be understood counts as one sequence without a prompt: vLLM refuses it."""
-    try:
-        request = json.loads(body)
-    except (ValueError, RecursionError):
-        return Demand()
-    if not isinstance(request, dict):
-        return Demand()
+def demand(request: Payload) -> Demand:
+    """What could not be understood counts as one sequence without a prompt."""
     return Demand(_prompts(request.get("prompt")) * _times(request.get("n")), _prompt_tokens(request))
 
 
@@ -51,7 +45,7 @@ def _times(n: object) -> int:
         return 1
 
 
-def _prompt_tokens(request: Mapping[str, object]) -> int:
+def _prompt_tokens(request: Payload) -> int:
     """A message's keys count too, about as much as what the chat template puts around it."""
     tokens = text_bytes = 0
     # no recursion: a client chooses the depth

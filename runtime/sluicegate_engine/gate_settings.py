@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 VARIABLE = "SLUICEGATE_GATE"
 KEY_HEADER = "x-sluicegate-key"
@@ -19,6 +19,9 @@ class GateSettings:
     `version` is stamped on answers until the supervisor says otherwise. Without `max_queued_prompt_tokens`,
     only requests are counted. A request is read whole before it takes a place in the queue: `max_body_bytes`
     and `max_read_seconds` bound one, `max_held_bytes` all that are not yet vLLM's.
+
+    `suspects`, by fingerprint under `fingerprint_key`, are refused as quarantine.Quarantine says. `roster` is
+    the inherited descriptor of the memory that says who is with the engine; -1 for memory of the gate's own.
     """
 
     link: str
@@ -31,6 +34,10 @@ class GateSettings:
     max_held_bytes: int = 128 * 1024 * 1024
     max_read_seconds: float = 60
     request_log: bool = True
+    roster: int = -1
+    fingerprint_key: str = ""
+    suspects: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+    quarantine_seconds: float = 600
 
     def encode(self) -> str:
         return json.dumps(asdict(self))

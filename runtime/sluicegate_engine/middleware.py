@@ -8,25 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import mmap
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from sluicegate_engine.admission import Admission, Queue
 from sluicegate_engine.answer import Answer, Outcome
 from sluicegate_engine.asgi import App, Headers, Receive, Scope, Send, header
-from sluicegate_engine.demand import demand
+from sluicegate_engine.demand import Demand, demand
+from sluicegate_engine.fingerprint import Fingerprint, fingerprint
 from sluicegate_engine.gate_settings import KEY_HEADER, PRIORITY_HEADER, VERSION_HEADER, GateSettings
 from sluicegate_engine.inbox import BodyError, Inbox, Limits
 from sluicegate_engine.journal import Entry, Journal, Write, to_stdout
 from sluicegate_engine.link import Command, GateLink, Report
 from sluicegate_engine.measurement import Clock, Measurements, Pace
+from sluicegate_engine.payload import parse
 from sluicegate_engine.priority import Priority, named_priority
+from sluicegate_engine.quarantine import DEATHS, Quarantine, Suspect
 from sluicegate_engine.reload.engine_orders import QUIET, EngineOrders
+from sluicegate_engine.roster import Roster, size_of
 from sluicegate_engine.routes import Route, classify
 from sluicegate_engine.ticket import Verdict
 from sluicegate_engine.tracer import tracer_from
@@ -40,6 +45,7 @@ _REFUSALS = {
     Verdict.UNAVAILABLE: (503, "Unavailable", "this replica takes no requests now; try again"),
 }
 _UNAVAILABLE_SECONDS = 2
+_ANSWERED = (Outcome.SERVED, Outcome.CLIENT_ERROR)
 _CHEAP_AT_A_TIME = 4
 """Requests past the queue whose bodies vLLM has: it would take in, and tokenize, as many as are sent. What
 waits is held, within the bounds of what may be."""
@@ -68,6 +74,7 @@ class Gate:
         self._cheap = asyncio.Semaphore(_CHEAP_AT_A_TIME)
         self._outcomes: Counter[str] = Counter()
         self._rejections: Counter[str] = Counter()
+        self._quarantine, self._roster = _custody(self._settings, clock)
         self._measurements = Measurements()
         self._tracer = tracer_from(os.environ)
         self._journal = Journal(clock, self._tracer, write if self._settings.request_log else None)
@@ -153,11 +160,14 @@ class Gate:
         return Outcome.DISCONNECTED if inbox.gone else None
 
     async def _take_turn(self, entry: Entry, inbox: Inbox, priority: Priority) -> None:
-        wanted, most = demand(inbox.body), self._settings.max_concurrent
+        wanted, known_by = self._understand(entry.route, inbox.body)
+        most = self._settings.max_concurrent
         if wanted.sequences > most:
             said = f"prompts times n are more than the {most} sequences that are computed at a time"
             await Answer(entry.send, self._stamp()).fail(400, "TooManySequences", said)
             return self._count(entry, self._version, Outcome.CLIENT_ERROR)
+        if not self._quarantine.takes(known_by):
+            return await self._refuse(entry)
         turn = asyncio.Event()
         ticket = self._queue.offer(turn.set, wanted, priority)
         outcome, version, pace = Outcome.DISCONNECTED, self._version, Pace(self._clock)
@@ -174,13 +184,45 @@ class Gate:
                 return await self._reject(ticket.verdict, answer)
             pace.admit()
             try:
-                await self._run(entry.scope, inbox.receive, answer)
+                with self._listed(known_by, answer, inbox):
+                    await self._run(entry.scope, inbox.receive, answer)
             finally:
                 outcome, pace.streamed = answer.outcome(inbox.gone), answer.streams
         finally:
             self._queue.leave(ticket)
+            self._quarantine.leave(known_by)
             self._left.set()
             self._count(entry, version, outcome, pace)
+
+    def _understand(self, route: str, body: bytes) -> tuple[Demand, Fingerprint]:
+        """All that is to be known of a request while it waits: what it is parsed to is larger than itself."""
+        request = parse(body)
+        return demand(request), fingerprint(self._settings.fingerprint_key, route, body, request)
+
+    @contextmanager
+    def _listed(self, request: Fingerprint, answer: Answer, inbox: Inbox) -> Iterator[None]:
+        """List it as with the engine. Who comes to a dead engine is turned away by vLLM and no part of it."""
+        if self._orders.engine_is_dead:
+            yield
+            return
+        stay = self._roster.enter(request)
+        try:
+            yield
+        finally:
+            answered = answer.outcome(inbox.gone) in _ANSWERED
+            self._roster.leave(stay, answered=answered)
+            if answered and self._quarantine.clear(request):
+                self._roster.clear(request)
+
+    async def _refuse(self, entry: Entry) -> None:
+        """No Retry-After, and a status on which nobody tries again: a try elsewhere ends another engine."""
+        self._rejections["Quarantined"] += 1
+        said = (
+            f"the engine of this replica died {DEATHS} times or more with this very request in it and never "
+            f"answered it; it is refused for {self._settings.quarantine_seconds:g} seconds: send another one"
+        )
+        await Answer(entry.send, self._stamp()).fail(422, "Quarantined", said)
+        self._count(entry, self._version, Outcome.REJECTED)
 
     async def _reject(self, verdict: Verdict, answer: Answer) -> None:
         status, kind, message = _REFUSALS[verdict]
@@ -235,6 +277,14 @@ class Gate:
             self._queue.queued_prompt_tokens,
             self._tracer.lost,
         )
+
+
+def _custody(settings: GateSettings, clock: Clock) -> tuple[Quarantine, Roster]:
+    """Who is kept from the engine, and where it is noted who is with it."""
+    suspects = {each: Suspect(*known) for each, known in settings.suspects.items()}
+    size = size_of(settings.max_concurrent, len(suspects))
+    quarantine = Quarantine(suspects, settings.quarantine_seconds, clock)
+    return quarantine, Roster(mmap.mmap(settings.roster, size))
 
 
 def _announced_bytes(scope: Scope) -> int:

@@ -60,6 +60,7 @@ class Engine:
         environment: Mapping[str, str],
         reaper: Reaper,
         keep: Callable[[str], None],
+        inherit: Sequence[int] = (),
     ) -> None:
         loop = asyncio.get_running_loop()
         output, inlet = os.pipe()
@@ -71,6 +72,7 @@ class Engine:
             stderr=inlet,
             # A session of its own: signals meant for us do not reach it past us, and it can be killed whole.
             start_new_session=True,
+            pass_fds=inherit,
         )
         os.close(inlet)
         self.pid = process.pid

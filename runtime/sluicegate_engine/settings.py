@@ -17,6 +17,8 @@ class Settings:
     `doubt_seconds`, `stuck_seconds` and `first_answer_seconds` are what liveness.Patience calls doubt, stuck
     and first. `record` is the file of what this pod has committed by reloads, `store_url` where its store
     takes orders.
+    `quarantine_record` is the file of what requests engines of this pod died with, `quarantine_seconds` how
+    long one that is quarantined is refused.
     `request_log`: whether each generation request leaves a line in the log.
     """
 
@@ -40,6 +42,8 @@ class Settings:
     first_answer_seconds: float
     store_url: str
     record: Path
+    quarantine_record: Path
+    quarantine_seconds: float
     termination_log: Path
     engine_module: str
     worker_extension: str

@@ -48,6 +48,11 @@ class Status:
         return self.phase is Phase.SERVING and not self.held_too_long
 
     @property
+    def reloads(self) -> bool:
+        """True while a reload is under way."""
+        return self.reload is not None and not self.reload.ended
+
+    @property
     def changes_weights(self) -> bool:
         """True while a reload lets nobody into the engine, or is about to."""
         return self.reload is not None and self.reload.holds

@@ -11,6 +11,7 @@ import logging
 import os
 import secrets
 import signal
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -26,6 +27,7 @@ from sluicegate_engine.control_server import ControlServer
 from sluicegate_engine.evidence import NOTE, Evidence, write_statement
 from sluicegate_engine.fatal import FatalError
 from sluicegate_engine.gate_settings import GateSettings
+from sluicegate_engine.inquest import Inquest
 from sluicegate_engine.launch import engine_command, engine_environment
 from sluicegate_engine.link import Command, Report, SupervisorLink
 from sluicegate_engine.liveness import Patience
@@ -69,6 +71,7 @@ class Supervisor:
         self._key = secrets.token_hex(16)
         self._link = SupervisorLink(Command(Admission.CLOSED, ""))
         self._engine: Engine | None = None
+        self._inquest = Inquest(settings.quarantine_record, settings.max_concurrent, time.monotonic)
         self._drain_ordered = asyncio.Event()
         self._end_ordered = asyncio.Event()
         self._kill_ordered = asyncio.Event()
@@ -133,10 +136,15 @@ class Supervisor:
             settings.max_queued,
             settings.max_queued_prompt_tokens,
             request_log=settings.request_log,
+            roster=self._inquest.descriptor,
+            fingerprint_key=self._inquest.record.key,
+            suspects=self._inquest.record.suspects,
+            quarantine_seconds=settings.quarantine_seconds,
         )
         command = engine_command(settings, pointer)
         environment = engine_environment(os.environ, gate, place / _STACKS, settings.engine_flags)
-        self._engine = Engine(command, environment, Reaper(), self._evidence.add)
+        inherited = (self._inquest.descriptor,)
+        self._engine = Engine(command, environment, Reaper(), self._evidence.add, inherited)
         self._enter(Phase.LOADING, "vLLM loads the model")
         await self._unless_dead(self._prove(session, self._engine))
         self._evidence.users_arrive()
@@ -150,6 +158,7 @@ class Supervisor:
         watch = asyncio.create_task(_watch_workers(engine))
         try:
             await self._link.wait_until(lambda report: True)
+            self._inquest.begin()
             self._enter(Phase.WARMING, "the first generation")
             await warm_up(session, self._base_url, self._settings.served_model_name, self._key)
             self._status.vllm = await engine_version(session, self._base_url, self._key)
@@ -186,13 +195,16 @@ class Supervisor:
 
     async def _fail(self, failure: FatalError) -> int:
         """Not ready at once; then collect the evidence, let vLLM tell its clients, and kill what is left."""
+        # A reload and an ordered end bring an engine down in ways of their own.
+        blame = self._status.phase is Phase.SERVING and not self._status.reloads
         self._enter(Phase.FAILED, failure.message, failure.reason)
         self._command(Admission.CLOSED)
         if self._engine is not None:
             await self._engine.ended(_LAST_WORDS_SECONDS)
             await self._engine.kill()
         cause = self._evidence.cause
-        told = FatalError(failure.reason, failure.message + (f"; first error: {cause}" if cause else ""))
+        first = f"; first error: {cause}" if cause else ""
+        told = FatalError(failure.reason, failure.message + self._inquest.hold(blame=blame) + first)
         self._leave(self._evidence.statement(told))
         _LOG.error("%s", told)
         return _FAILED_CODE

@@ -99,6 +99,7 @@ class FakeEngine:
         self.running = asyncio.Event()
         self.running.set()
         self.aborts = 0
+        self.errored = False
         self.emptied = False
         self._cache: dict[str, str] = {}
 

@@ -67,6 +67,10 @@ class FakeVllm:
         """As vLLM and Starlette do: a listener beside the handler, then another beside the stream."""
         if request["prompt"] == "deadlock":
             self._engine.running.clear()
+        if request["prompt"] == "crash the engine core":
+            self._core.kill()
+        if request["prompt"] == "crash the server":
+            os.kill(os.getpid(), signal.SIGSEGV)
         if request["prompt"] == "fail":
             raise RuntimeError("cannot schedule new futures after shutdown")
         if self._misbehaviour == "write-secrets":
@@ -132,6 +136,7 @@ class FakeVllm:
                 return "abort"
             await self._engine.running.wait()
             if self._core.poll() is not None:
+                self._engine.errored = True
                 return "dead"
             if self.aborting.is_set():
                 return "abort"

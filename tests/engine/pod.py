@@ -245,6 +245,7 @@ def _arguments(
         "max-queued": 2,
         "linger-seconds": 0.3,
         "record": directory / "committed.json",
+        "quarantine-record": directory / "quarantine.json",
         "termination-log": directory / "termination-log",
         "engine-module": module,
         **{name.replace("_", "-"): value for name, value in options.items()},

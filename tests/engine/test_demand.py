@@ -7,6 +7,7 @@ import json
 import pytest
 
 from sluicegate_engine.demand import Demand, demand
+from sluicegate_engine.payload import parse
 
 
 @pytest.mark.parametrize(
@@ -35,16 +36,16 @@ from sluicegate_engine.demand import Demand, demand
     ids=str,
 )
 def test_sequences_are_prompts_times_n(request_body: object, count: int) -> None:
-    assert demand(json.dumps(request_body).encode()).sequences == count
+    assert demand(parse(json.dumps(request_body).encode())).sequences == count
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b'{"n": NaN}', b'{"n": Infinity}', b"[" * 100_000])
 def test_what_is_no_request_counts_as_one_without_a_prompt(body: bytes) -> None:
-    assert demand(body) == Demand(1, 0)
+    assert demand(parse(body)) == Demand(1, 0)
 
 
 def test_a_key_in_disguise_is_the_same_key() -> None:
-    assert demand(rb'{"\u006e": 3, "n": 2, "\u006e": 5}').sequences == 5
+    assert demand(parse(rb'{"\u006e": 3, "n": 2, "\u006e": 5}')).sequences == 5
 
 
 @pytest.mark.parametrize(
@@ -72,18 +73,18 @@ def test_a_key_in_disguise_is_the_same_key() -> None:
 def test_tokens_are_counted_where_they_are_given_and_estimated_from_bytes_elsewhere(
     request_body: object, tokens: int
 ) -> None:
-    assert demand(json.dumps(request_body).encode()).prompt_tokens == tokens
+    assert demand(parse(json.dumps(request_body).encode())).prompt_tokens == tokens
 
 
 @pytest.mark.parametrize("kind", ["image_url", "input_audio", "audio_url", "video_url"])
 def test_the_bytes_of_media_are_no_text(kind: str) -> None:
     def tokens(data: str) -> int:
         part = {"type": kind, kind: {"url": data}}
-        return demand(json.dumps({"messages": [{"content": [part]}]}).encode()).prompt_tokens
+        return demand(parse(json.dumps({"messages": [{"content": [part]}]}).encode())).prompt_tokens
 
     assert tokens("A" * 100_000) == tokens("")
 
 
 def test_a_prompt_may_lie_as_deep_as_json_is_read() -> None:
     deep = b'{"n":2,"messages":' + b"[" * 900 + b'"abc"' + b"]" * 900 + b"}"
-    assert demand(deep) == Demand(2, 1)
+    assert demand(parse(deep)) == Demand(2, 1)

@@ -26,6 +26,11 @@ class EngineOrders:
         """vLLM puts the engine's client into the state of its application."""
         self._application = application
 
+    @property
+    def engine_is_dead(self) -> bool:
+        """Whether vLLM has given its engine up: it turns away whoever comes then."""
+        return self._application is not None and bool(self._application.state.engine_client.errored)
+
     async def carry_out(self, name: str, arguments: Mapping[str, Any]) -> Any:
         """What the engine answers: of an order to its ranks, one answer each. Raises whatever it raises."""
         engine = self._application.state.engine_client
