@@ -5,9 +5,9 @@ A keyed hash: who has a list of them and not the key can neither read a request 
 
 from __future__ import annotations
 
+import hmac
 import marshal
 import secrets
-from hashlib import blake2b
 
 from sluicegate_engine.payload import Payload
 
@@ -47,8 +47,8 @@ def fingerprint(key: str, route: str, body: bytes, request: Payload) -> Fingerpr
 
     The same for every try of the same request, whatever the order of its fields.
     """
-    told = _canonical(request) or body
-    return blake2b(route.encode() + b"\0" + told, key=bytes.fromhex(key), digest_size=LENGTH // 2).hexdigest()
+    told = route.encode() + b"\0" + (_canonical(request) or body)
+    return hmac.digest(bytes.fromhex(key), told, "sha256").hex()[:LENGTH]
 
 
 def _canonical(request: Payload) -> bytes:
