@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from sluicegate_engine.reload.capability import EngineFacts, Way, way_for
 from sluicegate_engine.reload.committed import Committed, newest, read_committed, write_committed
 from sluicegate_engine.reload.memory import Room, container_room, require_room, staging_bytes
 from sluicegate_engine.reload.order import GoldenPrompt, MalformedError, Mode, parse_order
+from sluicegate_engine.reload.ranks import Ranks
 from sluicegate_engine.reload.refusal import RefusedError
 from sluicegate_engine.reload.snapshot import Tensor
 
@@ -139,6 +140,16 @@ def test_to_exchange_takes_the_weights_and_twice_the_largest() -> None:
 @pytest.mark.parametrize(("kept", "needed"), [(0, 100), (60, 40), (4096, 0)])
 def test_to_copy_takes_the_weights_twice_less_what_is_kept_for_it(kept: int, needed: int) -> None:
     assert staging_bytes(WEIGHTS, replace(CUDA, host_bytes=kept), Way.COPY) == needed
+
+
+async def test_what_ranks_have_taken_for_copies_counts_together() -> None:
+    async def call(name: str, _: object) -> list[dict[str, Any]]:
+        assert name == "describe"
+        return [{"ok": True, **asdict(replace(CUDA, host_bytes=kept))} for kept in (60, 30)]
+
+    facts = await Ranks(call).describe()
+    assert facts == replace(CUDA, host_bytes=90)
+    assert staging_bytes(WEIGHTS, facts, Way.COPY) == 10
 
 
 def test_staging_wants_memory_that_the_container_has() -> None:

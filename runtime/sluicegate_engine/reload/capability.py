@@ -26,8 +26,8 @@ class Way(StrEnum):
 class EngineFacts:
     """What the engine says of itself. One value of a weight is of `dtype` and takes `element_bytes`.
 
-    `other_parallel` is pipeline, data and context parallelism, multiplied. `host_bytes` is what a rank has
-    taken of the host's memory already and keeps for reloads.
+    `other_parallel` is pipeline, data and context parallelism, multiplied. `host_bytes` is what its
+    ranks together have taken of the host's memory already and keep for reloads.
     """
 
     architecture: str

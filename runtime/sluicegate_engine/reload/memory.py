@@ -48,7 +48,8 @@ def staging_bytes(tensors: Iterable[Tensor], facts: EngineFacts, way: Way) -> in
     """What all ranks together have yet to take to stage these tensors, in the dtype that the engine has."""
     sizes = [tensor.elements * facts.element_bytes for tensor in tensors]
     if way is Way.COPY:
-        # One copy of what serves and one of what is staged, kept once taken. One rank.
+        # One copy of what serves and one of what is staged, each rank of its share, kept once taken. What
+        # every rank has whole, such as norms, is small beside the reserve.
         return max(0, 2 * sum(sizes) - facts.host_bytes)
     # Of the largest, which are the embeddings, the CPU backend keeps a repacked copy beside the plain one.
     return sum(sizes) + 2 * max(sizes)

@@ -26,9 +26,10 @@ class Ranks:
         self._call = call
 
     async def describe(self) -> EngineFacts:
-        """What the engine is. Its ranks differ in nothing that counts here."""
-        told = (await self._tell("describe"))[0]
-        return EngineFacts(**{field.name: told[field.name] for field in fields(EngineFacts)})
+        """What the engine is. Its ranks differ in nothing that counts here but the memory they have taken."""
+        told = await self._tell("describe")
+        facts = {field.name: told[0][field.name] for field in fields(EngineFacts)}
+        return EngineFacts(**facts | {"host_bytes": sum(each["host_bytes"] for each in told)})
 
     async def stage(self, directory: Path) -> None:
         """Lay the weights of this folder ready on every rank. Ends when they are, or one has failed."""
