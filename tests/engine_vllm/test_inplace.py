@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,26 @@ def test_memory_is_locked_in_the_pieces_in_which_it_is_copied(
     assert gpu.locked == 2 * pieces
     assert all(source.data_ptr() % 4096 == 0 for _, source in way._forth)
     assert way.host_bytes >= 2 * sum(pieces)
+
+
+@pytest.mark.parametrize("fault", [None, ValueError("unreadable")])
+def test_half_of_the_threads_read_files_in_short_turns(
+    way: InPlaceCopy, second: Path, fault: Exception | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual, turns = sys.getswitchinterval(), []
+    load_weights = Model.load_weights
+
+    def watched(self: Model, weights: Iterator[tuple[str, torch.Tensor]]) -> set[str]:
+        turns.append(sys.getswitchinterval())
+        if fault:
+            raise fault
+        return load_weights(self, weights)
+
+    monkeypatch.setattr(Model, "load_weights", watched)
+    with pytest.raises(ValueError, match="unreadable") if fault else nullcontext():
+        fill(way, second)
+    assert turns == [pytest.approx(usual / 10)] * (inplace._LOADERS // 2)
+    assert sys.getswitchinterval() == usual
 
 
 def test_host_memory_that_cannot_be_had_is_no_fault_of_the_version_and_leaves_none_locked(

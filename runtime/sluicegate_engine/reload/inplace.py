@@ -23,7 +23,7 @@ from sluicegate_engine.reload.shadow import build_shadow, load, stop_if
 Tensors = Mapping[str, torch.Tensor]
 Burst = list[tuple[torch.Tensor, ...]]
 _LOADERS = 4
-"""Threads; more take the engine's time, fewer take longer."""
+"""Threads, half of which read files; more take the engine's time, fewer take longer."""
 _RESERVE = 2 << 30
 """Bytes of the GPU's memory that are left to the engine for what it has not asked for yet."""
 
