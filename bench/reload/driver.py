@@ -18,8 +18,8 @@ from bench.reload.streams import Answer, Streams, Window, answers, answers_at_on
 
 DIGESTS = {"a": DIGEST, "b": "sha256:" + "b" * 64}
 """Of the two models; a pod begins with the first."""
-REST_SECONDS = 1.0
-"""Between two steps, so that the streams are in full flow again."""
+MODULE = "vllm.entrypoints.openai.api_server"
+START_SECONDS = 400
 _RELOAD_SECONDS = 120
 VARIABLE = "BENCH_RELOAD"
 ORDERS = "orders"
@@ -31,7 +31,10 @@ FLAGS = ("--max-model-len=4096", "--max-num-seqs=64", "--gpu-memory-utilization=
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured. `flags` are vLLM's, `extension` the worker's; `near` is from the GPU's memory."""
+    """How much is measured. `flags` are vLLM's, `extension` the worker's; `near` is from the GPU's memory.
+
+    `rest` is the seconds between two steps, so that the streams are in full flow again.
+    """
 
     shape: dict[str, Any]
     flags: tuple[str, ...] = FLAGS
@@ -41,6 +44,7 @@ class Plan:
     pinned: int = 20
     near: int = 6
     failures: int = 2
+    rest: float = 1.0
 
 
 class Bench:
@@ -59,7 +63,7 @@ class Bench:
 
     async def undisturbed(self, seconds: float) -> Window:
         """The streams alone."""
-        await asyncio.sleep(2 * REST_SECONDS)
+        await asyncio.sleep(2 * self._plan.rest)
         begin = time.monotonic()
         await asyncio.sleep(seconds)
         return Window(begin, time.monotonic())
@@ -70,14 +74,14 @@ class Bench:
         begin = time.monotonic()
         await self._reload("Stage", "Staged")
         staging = Window(begin, time.monotonic())
-        await asyncio.sleep(REST_SECONDS)
+        await asyncio.sleep(self._plan.rest)
         return staging
 
     async def switch(self, *, near: bool) -> Parts:
         self._order(near=near, fail=False)
         told, events = await self._reload("Switch", "Committed")
         self.serving = self._next
-        await asyncio.sleep(REST_SECONDS)
+        await asyncio.sleep(self._plan.rest)
         seconds, copy = told["seconds"], events["switch"]
         return Parts(
             drain=seconds["quiescing"],
@@ -94,7 +98,7 @@ class Bench:
         self._order(near=near, fail=True)
         told, events = await self._reload("Switch", "RolledBack")
         self._order(near=near, fail=False)
-        await asyncio.sleep(REST_SECONDS)
+        await asyncio.sleep(self._plan.rest)
         whole = told["seconds"]["copying"] - (events["switch"] - events["restored"])
         return Rollback(events["restored"], whole + told["seconds"]["rollingBack"])
 
@@ -103,6 +107,10 @@ class Bench:
 
     async def answers_at_once(self) -> list[Answer]:
         return await answers_at_once(self._pod.http, self.url, self._plan.shape["vocab_size"])
+
+    def pids(self) -> list[int]:
+        """The pod's processes."""
+        return self._pod.pids()
 
     @property
     def _next(self) -> str:

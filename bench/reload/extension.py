@@ -1,8 +1,8 @@
 """The pod's worker extension, watched and made to fail on order.
 
 BENCH_RELOAD names a folder. Its file `orders` is read when something is staged or switched: {"near": whether
-the GPU's spare memory may be used, "fail": whether the copy of the last piece fails}. To its file `events` a
-line is added for each step: {"name", "seconds"}.
+the GPU's spare memory may be used, "fail": whether the copy of the last piece fails, on the last rank alone}.
+To its file `events` a line is added for each step: {"name", "seconds"}.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ class _Cramped(Cuda):
 
 
 class _WatchedCopy(InPlaceCopy):
+    may_fail = False
+
     def fill(self, *arguments: Any) -> None:
         with event("fill"):
             super().fill(*arguments)
@@ -63,7 +65,7 @@ class _WatchedCopy(InPlaceCopy):
             super()._measure(*arguments)
 
     def switch(self) -> None:
-        if ordered("fail"):
+        if self.may_fail and ordered("fail"):
             target, source = self._forth[-1]
             self._forth[-1] = target, source[:-1]
         with event("switch"):
@@ -77,6 +79,8 @@ class _WatchedCopy(InPlaceCopy):
 
 
 class WatchedExtension(ReloadExtension):
+    rank: int
+
     def sluicegate_checksum(self, staged: bool) -> dict[str, Any]:
         with event("expected" if staged else "checksum"):
             return super().sluicegate_checksum(staged)
@@ -85,7 +89,9 @@ class WatchedExtension(ReloadExtension):
         kept = self.__dict__
         if "_sluicegate_copy" not in kept:
             model = self.model_runner.get_model()
-            kept["_sluicegate_copy"] = _WatchedCopy(model, self.vllm_config, self._sluicegate_accelerator())
+            copy = _WatchedCopy(model, self.vllm_config, self._sluicegate_accelerator())
+            copy.may_fail = self.rank == self.vllm_config.parallel_config.world_size - 1
+            kept["_sluicegate_copy"] = copy
         return kept["_sluicegate_copy"]
 
     def _sluicegate_accelerator(self) -> Accelerator:

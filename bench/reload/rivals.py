@@ -10,7 +10,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -19,15 +19,15 @@ from tests.engine.pod import free_ports
 
 from bench.operator.figures import Figure, add_output, show
 from bench.reload.checkpoints import EIGHT_BILLION, MODELS, TINY, write_checkpoints
-from bench.reload.driver import FLAGS
+from bench.reload.driver import FLAGS, MODULE, START_SECONDS
 
 _ROUNDS = 4
-_START_SECONDS = 400
 
 
 async def measure(model: Path) -> list[Figure]:
     began = time.monotonic()
-    async with aiohttp.ClientSession() as session, _server(session, model) as url:
+    environment = {**os.environ, "VLLM_SERVER_DEV_MODE": "1"}
+    async with aiohttp.ClientSession() as session, server(session, model, FLAGS, environment) as url:
         started = time.monotonic() - began
         reloads, pauses = [], []
         for _ in range(_ROUNDS):
@@ -46,13 +46,20 @@ async def measure(model: Path) -> list[Figure]:
 
 
 @asynccontextmanager
-async def _server(session: aiohttp.ClientSession, model: Path) -> AsyncIterator[str]:
+async def server(
+    session: aiohttp.ClientSession,
+    model: Path,
+    flags: Sequence[str],
+    environment: Mapping[str, str],
+    module: str = MODULE,
+) -> AsyncIterator[str]:
+    """vLLM's own server for the block, and where it is. Raises RuntimeError where it does not come up."""
     (port,) = free_ports(1)
     url = f"http://127.0.0.1:{port}"
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "vllm.entrypoints.openai.api_server", *FLAGS),
+        *(sys.executable, "-m", module, *flags),
         *(f"--model={model}", "--served-model-name=chat", "--host=127.0.0.1", f"--port={port}"),
-        env={**os.environ, "VLLM_SERVER_DEV_MODE": "1"},
+        env=environment,
         stdout=sys.stderr,
     )
     try:
@@ -64,7 +71,7 @@ async def _server(session: aiohttp.ClientSession, model: Path) -> AsyncIterator[
 
 
 async def _healthy(session: aiohttp.ClientSession, url: str, process: asyncio.subprocess.Process) -> None:
-    async with asyncio.timeout(_START_SECONDS):
+    async with asyncio.timeout(START_SECONDS):
         while process.returncode is None:
             try:
                 async with session.get(f"{url}/health") as answer:

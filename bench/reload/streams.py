@@ -65,21 +65,38 @@ def longest_gap(requests: Iterable[Request], window: Window) -> float:
     return max(gaps, default=0.0)
 
 
+def first_tokens(requests: Iterable[Request], window: Window) -> list[float]:
+    """Seconds to each first token that arrived in the window."""
+    firsts = ((request.asked, request.arrivals[0][0]) for request in requests if request.arrivals)
+    return [at - asked for asked, at in firsts if at in window]
+
+
 def longest_wait(requests: Iterable[Request], window: Window) -> float:
     """Seconds to a first token that arrived in the window; 0 where none did."""
-    firsts = ((request.asked, request.arrivals[0][0]) for request in requests if request.arrivals)
-    return max((at - asked for asked, at in firsts if at in window), default=0.0)
+    return max(first_tokens(requests, window), default=0.0)
 
 
 class Streams:
-    """`requests` are all that were begun, in that order."""
+    """`requests` are all that were begun, in that order. Another `seed` gives other prompts.
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, vocabulary: int, tokens: int) -> None:
+    An answer has `tokens`, at most `spread` more or less.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        vocabulary: int,
+        tokens: int,
+        *,
+        spread: int = 0,
+        seed: int = 0,
+    ) -> None:
         self._session = session
         self._url = url
         self._vocabulary = vocabulary
-        self._tokens = tokens
-        self._random = random.Random(0)
+        self._tokens = tokens - spread, tokens + spread
+        self._random = random.Random(seed)
         self._ending = False
         self.requests: list[Request] = []
 
@@ -96,17 +113,21 @@ class Streams:
 
     async def _ask_on(self) -> None:
         while not self._ending:
-            request = Request(time.monotonic())
-            self.requests.append(request)
-            try:
-                await self._ask(request)
-            except (aiohttp.ClientError, TimeoutError) as error:
-                request.failure = f"{type(error).__name__}: {error}"
+            await self.ask()
+
+    async def ask(self) -> None:
+        """One request; its answer is waited for."""
+        request = Request(time.monotonic())
+        self.requests.append(request)
+        try:
+            await self._ask(request)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            request.failure = f"{type(error).__name__}: {error}"
 
     async def _ask(self, request: Request) -> None:
         length = self._random.randint(*PROMPT_TOKENS)
         prompt = [self._random.randrange(2, self._vocabulary) for _ in range(length)]
-        body = {**question(prompt, self._tokens), "stream": True}
+        body = {**question(prompt, self._random.randint(*self._tokens)), "stream": True}
         body["stream_options"] = {"include_usage": True, "continuous_usage_stats": True}
         ended = done = False
         async with self._session.post(self._url, json=body, timeout=_UNBOUNDED) as answer:

@@ -25,11 +25,9 @@ from tests.engine.pod import Pod, free_ports, start_pod
 from bench.operator.figures import Bar, Figure, add_output, show
 from bench.reload import report
 from bench.reload.checkpoints import EIGHT_BILLION, MODELS, TINY, write_checkpoints
-from bench.reload.driver import DIGESTS, ORDERS, VARIABLE, Bench, Plan
+from bench.reload.driver import DIGESTS, FLAGS, MODULE, ORDERS, START_SECONDS, VARIABLE, Bench, Plan
 from bench.reload.streams import Answer, Window, longest_gap, longest_wait
 
-MODULE = "vllm.entrypoints.openai.api_server"
-_START_SECONDS = 400
 _BEFORE_SECONDS = 10
 
 
@@ -50,7 +48,7 @@ async def serving(plan: Plan, models: dict[str, Path], directory: Path) -> Async
     async with _store() as store:
         pod = await _start(plan, models, directory, store)
         try:
-            await pod.until("Serving", _START_SECONDS)
+            await pod.until("Serving", START_SECONDS)
             yield Bench(plan, pod, watched, models)
         finally:
             await pod.close()
@@ -83,7 +81,7 @@ async def _figures(plan: Plan, bench: Bench, machine: report.Machine) -> list[Fi
         *report.switch_figures("from page-locked memory", pinned, report.PINNED_SECONDS),
         report.copy_figure(machine, pinned),
         *(report.switch_figures("from the GPU's memory", near, report.NEAR_SECONDS) if near else ()),
-        *report.rollback_figures("from page-locked memory", failed),
+        *(report.rollback_figures("from page-locked memory", failed) if failed else ()),
         *(report.rollback_figures("from the GPU's memory", failed_near) if failed_near else ()),
         *(
             figure
@@ -181,10 +179,12 @@ def main() -> None:
     parser.add_argument("--near", type=int, default=Plan.near, help="swaps from the GPU's memory")
     parser.add_argument("--failures", type=int, default=Plan.failures, help="of each kind")
     parser.add_argument("--tiny", action="store_true", help="a tiny model, to try the measurement itself")
+    parser.add_argument("flags", nargs="*", metavar="-- FLAGS", help="more of vLLM's")
     add_output(parser)
     options = parser.parse_args()
     plan = Plan(
         shape=TINY if options.tiny else EIGHT_BILLION,
+        flags=(*FLAGS, *options.flags),
         streams=options.streams,
         pinned=options.swaps,
         near=options.near,
