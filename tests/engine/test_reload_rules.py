@@ -87,8 +87,9 @@ def test_an_engine_on_the_list_is_changed_its_way(ranks: int) -> None:
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-def test_on_a_gpu_weights_are_copied_compiled_or_not(compiled: bool) -> None:
-    assert way_for(replace(CUDA, compiled=compiled)) is Way.COPY
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_on_gpus_weights_are_copied_compiled_or_not(compiled: bool, ranks: int) -> None:
+    assert way_for(replace(CUDA, compiled=compiled, tensor_parallel=ranks)) is Way.COPY
 
 
 @pytest.mark.parametrize(
@@ -97,7 +98,7 @@ def test_on_a_gpu_weights_are_copied_compiled_or_not(compiled: bool) -> None:
         ({"dtype": "float16"}, "UnsupportedDtype"),
         ({"dtype": "float32"}, "UnsupportedDtype"),
         ({"quantization": "fp8"}, "UnsupportedQuantization"),
-        ({"tensor_parallel": 2}, "UnsupportedParallelism"),
+        ({"tensor_parallel": 4}, "UnsupportedParallelism"),
         ({"speculation": "eagle3"}, "UnsupportedSpeculation"),
         ({"adapters": True}, "UnsupportedAdapters"),
     ],

@@ -68,7 +68,7 @@ CAPABILITIES = (
         frozenset({"LlamaForCausalLM"}),
         "cuda",
         frozenset({"bfloat16"}),
-        most_tensor_parallel=1,
+        most_tensor_parallel=2,
         may_be_compiled=True,
         way=Way.COPY,
     ),
