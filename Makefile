@@ -13,7 +13,8 @@ export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
 .PHONY: help venv up down status images clean-cache lint quick core sim sim-nightly sim-mutation contract models \
-  e2e engine mutation nightly test bench-operator bench-rollout bench-reload demo demo-rollout crds generate requirements
+  e2e engine mutation nightly test bench-operator bench-rollout bench-reload bench-gate \
+  demo demo-rollout crds generate requirements
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -129,6 +130,9 @@ bench-operator: venv ## the operator's figures beside their bars; OUTPUT=json fo
 bench-reload: ## the figures of a reload beside their bars, where vLLM and a GPU are; OUTPUT=json for programs
 	@python3 -m bench.reload.swap --output $(or $(OUTPUT),table)
 	@python3 -m bench.reload.rivals --output $(or $(OUTPUT),table)
+
+bench-gate: ## what the gate in a model pod costs beside bare vLLM, where vLLM and a GPU are; OUTPUT=json for programs
+	@python3 -m bench.gate.cost --output $(or $(OUTPUT),table)
 
 bench-rollout: venv ## the figures of rollouts beside their bars; OUTPUT=json for programs
 	@python -m bench.rollout.crowd --output $(or $(OUTPUT),table)

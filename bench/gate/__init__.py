@@ -1,0 +1,1 @@
+"""What the gate in a model pod costs."""
