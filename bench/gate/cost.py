@@ -184,7 +184,7 @@ def main() -> None:
     parser.add_argument("--streams", type=int, default=32, help="clients at once")
     parser.add_argument("--rounds", type=int, default=4, help="in each of which both are asked")
     parser.add_argument("--seconds", type=float, default=12, help="that each figure is measured in a round")
-    parser.add_argument("--tiny", action="store_true", help="a tiny model, for a CPU")
+    parser.add_argument("--tiny", action="store_true", help="a tiny model, to try the measurement itself")
     parser.add_argument("--module", default=MODULE, help=argparse.SUPPRESS)
     parser.add_argument("flags", nargs="*", metavar="-- FLAGS", help="more of vLLM's, for both")
     add_output(parser)
