@@ -9,20 +9,19 @@ from __future__ import annotations
 import sys
 
 from tests.sim.faults import Channel
-from tests.sim.minds import CALM, DEEDS, IN_PLACE
+from tests.sim.minds import calm, deed
 from tests.sim.runner import Run, numbers, play, reference
 from tests.sim.stage import Stage
 
 
 def moments(mind: str) -> range:
     """The numbers of the writes of the same rollout when nobody meddles with it."""
-    calm = f"{IN_PLACE}{CALM}" if mind.startswith(IN_PLACE) else CALM
-    return numbers(reference(calm), Channel.WRITE)
+    return numbers(reference(calm(mind)), Channel.WRITE)
 
 
 def problems(mind: str, number: int) -> list[str]:
     """What goes wrong where somebody does this at that write."""
-    act, _ = DEEDS[mind.removeprefix(IN_PLACE)]
+    act = deed(mind)
 
     def disturb(stage: Stage) -> None:
         stage.script.at(Channel.WRITE, number, lambda: act(stage))

@@ -45,16 +45,21 @@ class Consent:
             yield f"nobody has promoted rollout {rollout} of {where[1]}, and it takes over"
 
     def _held(self, change: Change, deployment: str) -> str | None:
-        """The undecided rollout that is to serve. The first ever waits for nobody, nor does a way back."""
-        endings = {
-            labels(each).get(naming.ROLLOUT): outcome(each)
+        """The undecided rollout that is to serve. The first ever waits for nobody, nor does a way back, nor
+        what pods have made room for already."""
+        records = {
+            labels(each).get(naming.ROLLOUT): each
             for each in self._server.peek(CONTROLLER_REVISION)
             if labels(each).get(naming.DEPLOYMENT) == deployment and _is_beside(each, change.new)
         }
+        endings = {rollout: outcome(record) for rollout, record in records.items()}
         served = annotation(change.old, naming.EXPOSES) if change.old else None
         if Outcome.PROMOTED not in endings.values() or endings.get(served) == Outcome.ROLLED_BACK:
             return None
-        return next((each for each, ending in endings.items() if each != served and ending is None), None)
+        undecided = [each for each, ending in endings.items() if each != served and ending is None]
+        if change.key[0] == "v1/services":
+            undecided = [each for each in undecided if not annotation(records[each], naming.SWAPS)]
+        return next(iter(undecided), None)
 
 
 def _shifts(change: Change) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 
 from tests.sim.stage import Stage, a_deployment
@@ -19,6 +19,7 @@ from tests.sim.workloads import (
     another_version,
     changed_back,
     in_place,
+    on_whole_nodes,
     rollout_of,
     say,
     serves,
@@ -31,8 +32,8 @@ Deed = Callable[[Stage], None]
 
 HELD_SECONDS = 20.0
 GIVEN = a_cluster_with(V1, V2, V3, a_deployment(rollout={"observeSeconds": 5}))
-IN_PLACE = "in-place-"
-"""Before the name of a deed: the rollout goes into the running pods."""
+IN_PLACE, SWAPPING = "in-place-", "swapping-"
+"""Before the name of a deed: the rollout goes into the running pods, or old ones make room for its own."""
 
 
 def wants(version: str) -> Deed:
@@ -110,21 +111,55 @@ DEEDS: dict[str, tuple[Deed, Reached]] = {
 }
 """By what somebody does."""
 
+OF_A_SWAP = ("pauses", "aborts")
+"""What is done in the midst of a swap, where fewer deeds make a difference."""
+
+GAP_SECONDS = 20.0
+"""For so long nobody answers in a swap, whoever pauses it once it has begun."""
+
 OUTAGES = {"wants-no-replicas": 120.0, "deletes-the-deployment": 120.0, "loses-a-pod": 2.0}
 """Seconds for which requests may fail: nobody is to answer them, or who was asked is gone."""
 
 CALM = "nobody-minds"
 
 
-def _minds(prefix: str, given: Begin) -> Iterator[Workload]:
-    yield Workload(f"{prefix}{CALM}", given, TWO, another_version, serves("v2", 2))
-    for deed, (_, end) in DEEDS.items():
-        outage = OUTAGES.get(deed, 0.0)
-        name = f"{prefix}{deed}"
-        yield Workload(name, given, TWO, another_version, end, outage_seconds=outage, seconds=150)
+def calm(mind: str) -> str:
+    """The same rollout, which nobody meddles with."""
+    return next((f"{each}{CALM}" for each in (IN_PLACE, SWAPPING) if mind.startswith(each)), CALM)
 
 
-MINDS = {each.name: each for each in (*_minds("", GIVEN), *_minds(IN_PLACE, in_place))}
+def deed(mind: str) -> Deed:
+    act, _ = DEEDS[mind.removeprefix(IN_PLACE).removeprefix(SWAPPING)]
+    return act
+
+
+def swapping(stage: Stage) -> None:
+    """A deployment whose pods take all that there is."""
+    a_cluster_with(V1, V2, V3, on_whole_nodes(strategy="Swap"))(stage)
+
+
+def _minds(
+    prefix: str, given: Begin, deeds: Collection[str] = DEEDS, gap_seconds: float = 0
+) -> Iterator[Workload]:
+    yield Workload(
+        f"{prefix}{CALM}", given, TWO, another_version, serves("v2", 2), outage_seconds=gap_seconds
+    )
+    for name in deeds:
+        _, end = DEEDS[name]
+        outage = max(OUTAGES.get(name, 0.0), gap_seconds)
+        yield Workload(
+            f"{prefix}{name}", given, TWO, another_version, end, outage_seconds=outage, seconds=150
+        )
+
+
+MINDS = {
+    each.name: each
+    for each in (
+        *_minds("", GIVEN),
+        *_minds(IN_PLACE, in_place),
+        *_minds(SWAPPING, swapping, OF_A_SWAP, GAP_SECONDS),
+    )
+}
 """By name: the rollouts that nobody meddles with, and the same with the end of each deed."""
 
 
