@@ -22,7 +22,7 @@ from sluicegate.api.v1alpha1.llmdeployment import Outcome
 from sluicegate.core import naming
 from sluicegate.core.addresses import pod_url
 from sluicegate.core.conditions import timestamp
-from sluicegate.core.intent import owns_annotation
+from sluicegate.core.intent import IMMUTABLE, owns_annotation
 from sluicegate.core.jobs import is_over
 from sluicegate.core.objects import Ref, annotation, controller_uid, is_true, labels, ref, terminating, uid
 from sluicegate.core.observed import Answer, Defaults, Reply, RuntimeStatus, Scores, SeenDeployment
@@ -432,6 +432,8 @@ class Cluster:
 
     def _write(self, manifest: Mapping[str, Any], live: Object | None, foreign: list[str]) -> None:
         before = live["metadata"] if live else {}
+        if live and live["kind"] in IMMUTABLE:
+            assert frozen(manifest["data"]) == live["data"], f"{ref(live)} cannot be changed"
         metadata = {
             **manifest["metadata"],
             "uid": before.get("uid") or f"uid-{self._next()}",

@@ -46,7 +46,7 @@ def check_plan(plan: Plan) -> None:
         assert event.reason in REASONS
         assert event.message
         assert len(event.message.encode()) <= 1024
-    json.dumps(plan.status)
+    assert json.loads(json.dumps(plan.status)) == plan.status, "the status is no plain JSON"
 
 
 def check_labels(plan: Plan) -> None:

@@ -14,6 +14,7 @@ from sluicegate.core.children import revision
 from sluicegate.core.colours import Colour, Content, Record, Reload, colours
 from sluicegate.core.observed import SeenDeployment
 from sluicegate.core.reading import read
+from sluicegate.core.world import promoted_last
 
 A, B, C = "aaaaaaaa", "bbbbbbbb", "cccccccc"
 POINTER = {"version": "v1", "digest": "sha256:00", "source": {"uri": "pvc://weights/v1"}}
@@ -176,6 +177,22 @@ def test_what_somebody_else_notes_on_a_record_says_nothing(record: Record) -> No
 
     made = record.made or record.content
     assert found == Record(made.target, record.template, made.pointer, record.spec, reload=record.reload)
+
+
+def test_the_last_to_be_promoted_is_the_one_with_pods_of_its_own_that_was_promoted_last() -> None:
+    def a_colour(id: str, outcome: Outcome | None, at: str = "", reload: Reload | None = None) -> Colour:
+        ending = Ending(outcome=outcome, reason=str(outcome), finished_at=at) if outcome else None
+        return Colour(id, Record("x.y", TEMPLATE, {}, ending=ending, reload=reload), None, None, None, ())
+
+    last = a_colour(A, Outcome.PROMOTED, LATE)
+    found = (
+        a_colour("dddddddd", None),
+        a_colour(C, Outcome.PROMOTED, EARLY),
+        last,
+        a_colour(B, Outcome.ROLLED_BACK, "2026-01-01T12:00:02Z"),
+        a_colour(B, Outcome.PROMOTED, "2026-01-01T12:00:03Z", Reload(A, Content("x.z", {}))),
+    )
+    assert promoted_last(found) is last
 
 
 @pytest.mark.parametrize(

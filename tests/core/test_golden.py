@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.builders import (
+    STARTING,
     ADeployment,
     a_golden_prompt,
     a_model_version,
@@ -14,7 +15,7 @@ from tests.builders import (
 )
 from tests.core.cluster import LIKELY, Cluster
 from tests.core.frozen import thawed
-from tests.core.journeys import a_cluster, a_settled_cluster, kills
+from tests.core.journeys import a_cluster, a_settled_cluster, kills, turn_until
 
 from sluicegate.core import naming
 from sluicegate.core.objects import annotation
@@ -32,11 +33,11 @@ def gated(**gate: Any) -> dict[str, Any]:
     return {"verification": {"goldenPrompts": gate}}
 
 
-def changed(*prompts: dict[str, Any], **gate: Any) -> Cluster:
+def changed(*prompts: dict[str, Any], observe_seconds: int = 0, **gate: Any) -> Cluster:
     """Version v1 serves, and v2 with its golden prompts is wanted."""
     cluster = a_settled_cluster()
     record(cluster, "v2", *(prompts or (a_golden_prompt(),)))
-    cluster.edit(modelVersion="v2", rollout=gated(**gate))
+    cluster.edit(modelVersion="v2", rollout={**gated(**gate), "observeSeconds": observe_seconds})
     return cluster
 
 
@@ -75,6 +76,17 @@ def test_what_was_made_of_them_stays_on_record_when_the_operator_restarts() -> N
     assert annotation(record, naming.VERIFICATION) == "golden prompts held: capital"
 
 
+@pytest.mark.parametrize("wanted", ["v2", "v3"])
+def test_what_was_made_of_who_serves_stays_on_record_though_the_gate_is_another_by_now(wanted: str) -> None:
+    cluster = changed(observe_seconds=60 if wanted == "v3" else 0)
+    turn_until(cluster, lambda: cluster.answering() == {"v2"})
+    cluster.reconcile()
+    cluster.edit(modelVersion=wanted, rollout=gated(policy="Skip", skipReason="a fire"))
+    cluster.reconcile()
+    record = cluster.one("ControllerRevision", f"chat-{cluster.rollout_of('v2')}")
+    assert annotation(record, naming.VERIFICATION) == "golden prompts held: capital"
+
+
 def test_pods_that_do_not_generate_are_asked_no_golden_prompts() -> None:
     cluster = changed()
     cluster.lies["v2"] = "!HTTP 500"
@@ -98,6 +110,13 @@ def test_adding_golden_prompts_touches_nothing() -> None:
     record(cluster, "v1", a_golden_prompt())
     plan = cluster.reconcile()
     assert (plan.actions, plan.events) == ((), ())
+
+
+def test_requiring_golden_prompts_says_nothing_of_what_serves_without() -> None:
+    cluster = a_settled_cluster()
+    cluster.edit(rollout=gated(policy="Required"))
+    assert cluster.reconcile().actions == ()
+    assert cluster.condition("Stalled") == {}
 
 
 # what the candidate makes of the last token -> words in the message
@@ -228,6 +247,15 @@ def test_required_ones_that_are_missing_are_waited_for_until_the_deadline(
     record(recorded, "v2", a_golden_prompt())
     recorded.settle()
     assert recorded.answering() == {"v2"}
+
+
+def test_that_required_ones_are_missing_is_told_when_the_pods_answer_and_not_before() -> None:
+    cluster = a_settled_cluster()
+    cluster.trouble["v2"] = STARTING
+    cluster.edit(modelVersion="v2", rollout=gated(policy="Required"))
+    for _ in range(3):
+        cluster.turn()
+    assert cluster.condition("Ready")["reason"] == "Provisioning"
 
 
 def test_a_first_version_that_fails_stays_and_says_why_and_is_not_asked_again() -> None:

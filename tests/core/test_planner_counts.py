@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from tests.builders import STARTING, ADeployment
 from tests.core.cluster import Cluster
 from tests.core.frozen import thawed
 from tests.core.journeys import JOURNEYS, a_cluster, a_settled_cluster, begun
 
+from sluicegate.api.v1alpha1.llmdeployment import Step
 from sluicegate.core.conditions import timestamp
 from sluicegate.core.naming import colour_name
+from sluicegate.core.under_way import STEPS
 
 
 def counts(cluster: Cluster) -> tuple[int, int, str]:
@@ -101,6 +105,7 @@ def test_the_same_step_of_another_version_begins_anew() -> None:
     cluster.reconcile()
     after = cluster.status["rollout"]
     assert (before["step"], after["step"]) == ("Cutover", "Cutover")
+    assert "deadline" not in before
     assert after["stepStartedAt"] == timestamp(cluster.now) != before["stepStartedAt"]
 
 
@@ -109,6 +114,9 @@ def test_the_first_version_comes_from_none() -> None:
     cluster.reconcile()
     cluster.reconcile()
     assert (cluster.status["rollout"]["fromVersion"], cluster.status["rollout"]["toVersion"]) == ("", "v1")
+    assert "notInPlace" not in cluster.status["rollout"]
+    assert cluster.status["rollout"]["message"] == f"v1 {STEPS[Step.PROVISIONING][1]}"
+    assert cluster.status["rollout"]["deadline"] == timestamp(cluster.now + timedelta(minutes=30))
 
 
 def test_an_invalid_spec_leaves_what_the_status_says_of_the_world() -> None:

@@ -148,6 +148,9 @@ def test_the_status_tells_which_version_serves_and_which_was_good_last() -> None
     assert cluster.status["serving"]["version"] == "v2"
     assert cluster.status["lastGood"]["version"] == "v1"
     assert cluster.condition("RouteReady")["reason"] == "Observing"
+    cluster.wipe_status()
+    cluster.reconcile()
+    assert cluster.status["rollout"]["fromVersion"] == "v1"
     cluster.settle()
     assert cluster.status["lastGood"] == {**cluster.status["serving"], "rollout": rollout["id"]}
 
@@ -273,6 +276,15 @@ def test_what_cannot_come_in_place_comes_in_new_pods_and_it_is_said_why(hindranc
     assert endings(cluster)[0] == ("v2", "Promoted", "Promoted")
 
 
+def test_while_new_pods_come_instead_it_is_told_why() -> None:
+    cluster = serving()
+    cluster.edit(engine={"device": "CPU", "maxConcurrentSequences": 8})
+    events = [*cluster.reconcile().events, *cluster.reconcile().events]
+    assert ("Normal", "RestartRequired") in [(each.type, each.reason) for each in events]
+    assert step(cluster) == "Provisioning"
+    assert message(cluster).endswith(cluster.status["rollout"]["notInPlace"])
+
+
 def test_the_first_version_comes_in_new_pods_without_a_word() -> None:
     cluster = serving()
     assert cluster.status["history"][0]["message"] == "the Service points at it"
@@ -335,6 +347,7 @@ def test_a_pause_holds_it_before_the_first_pod_changes() -> None:
     cluster.edit(paused=True)
     cluster.settle()
     assert step(cluster) == "Paused"
+    assert message(cluster).endswith("it does not take over")
     assert served(cluster) == ["v1", "v1"]
     cluster.edit(paused=False)
     cluster.settle()
@@ -351,6 +364,15 @@ def test_nothing_is_staged_in_a_pause_that_was_there_before() -> None:
 def test_a_pause_does_not_hold_what_has_begun() -> None:
     cluster = at("Fleet", changing())
     cluster.edit(paused=True)
+    cluster.settle()
+    in_its_pods(cluster, "v2")
+
+
+def test_a_version_whose_object_is_lost_goes_on_into_the_pods_that_have_it() -> None:
+    cluster = at("Fleet", changing())
+    cluster.remove(cluster.one("ModelVersion", "v2"))
+    cluster.reconcile()
+    assert cluster.condition("Stalled") == {}
     cluster.settle()
     in_its_pods(cluster, "v2")
 
@@ -470,9 +492,10 @@ def test_a_job_that_the_spec_asks_for_no_more_goes_while_the_first_pod_waits_for
     cluster.trials["v2"] = {"phase": "Running"}
     turn_until(cluster, lambda: job(cluster) is not None)
     cluster.edit(rollout={**IN_PLACE, "verification": {}})
+    cluster.reconcile()
+    assert job(cluster) is None
     cluster.settle()
     in_its_pods(cluster, "v2")
-    assert job(cluster) is None
 
 
 def job(cluster: Cluster) -> Any:
@@ -701,7 +724,10 @@ def test_a_pod_that_comes_late_with_an_older_pointer_changes_too() -> None:
     cluster.turn()
     cluster.reconcile()
     assert told(cluster)[-1] == ("Switch", "v2")
-    assert cluster.condition("Ready")["status"] == "False"
+    assert (cluster.condition("Ready")["status"], cluster.condition("Ready")["reason"]) == (
+        "False",
+        "Superseded",
+    )
     assert step(cluster) is None
     cluster.settle()
     in_its_pods(cluster, "v2")

@@ -104,6 +104,7 @@ def test_a_version_lost_while_it_serves_takes_nothing_away(what: str) -> None:
             cluster.put({**model, "status": {"digest": 7}})
     cluster.settle()
     assert cluster.condition("Ready")["status"] == "True"
+    assert cluster.condition("Stalled") == {}
     assert cluster.condition("ModelReady")["status"] == ("True" if what == "terminating" else "False")
     assert cluster.pods() == pods
     cluster.edit(replicas=2)

@@ -8,7 +8,7 @@ import pytest
 from tests.builders import READY, STARTING, ADeployment
 from tests.core.cluster import Cluster
 from tests.core.frozen import thawed
-from tests.core.journeys import JOURNEYS, a_settled_cluster, begun
+from tests.core.journeys import JOURNEYS, a_cluster, a_settled_cluster, begun
 
 from sluicegate.core import naming
 from sluicegate.core.conditions import timestamp
@@ -85,6 +85,9 @@ def test_a_deletion_that_was_decided_on_before_is_refused_once_the_pods_are_want
 
 def test_nothing_goes_while_the_overlap_lasts_however_long() -> None:
     cluster = until({"v1", "v2"})
+    left = thawed(cluster.of_kind("ConfigMap")[0])
+    left["metadata"] |= {"name": naming.pointer_name("chat", "0badc0de"), "uid": "uid-left"}
+    cluster.put(left)
     cluster.trouble["v2"] = STARTING
     cluster.run_pods()
     cluster.now += timedelta(minutes=1)
@@ -175,7 +178,7 @@ def test_a_refusal_before_kube_proxy_knows_the_pods_is_no_failure(
 
 @pytest.mark.parametrize(
     ("since_moved", "reason"),
-    [(timedelta(seconds=0.5), "AwaitingAnswer"), (PROPAGATION + timedelta(seconds=1), "AnswerFailed")],
+    [(timedelta(seconds=0.5), "AwaitingAnswer"), (PROPAGATION, "AnswerFailed")],
     ids=["while kube-proxy follows", "when it has followed"],
 )
 def test_an_old_pod_that_answers_right_after_the_switch_is_no_failure(
@@ -187,6 +190,31 @@ def test_an_old_pod_that_answers_right_after_the_switch_is_no_failure(
     cluster.reconcile()
     cluster.reconcile()
     assert cluster.condition("Ready")["reason"] == reason
+
+
+def test_another_version_that_answers_for_new_pods_is_told_though_the_service_has_just_moved() -> None:
+    cluster = a_cluster()
+    cluster.reconcile()
+    while cluster.answering() != {"v1"}:
+        cluster.run_pods()
+        cluster.reconcile()
+    cluster.lies["v2"] = "v1"
+    cluster.edit(modelVersion="v2")
+    cluster.reconcile()
+    cluster.run_pods()
+    cluster.reconcile()
+    cluster.reconcile()
+    assert cluster.condition("Ready")["reason"] == "AnswerFailed"
+
+
+def test_the_first_version_is_the_last_good_one_as_soon_as_it_serves() -> None:
+    cluster = a_cluster()
+    cluster.reconcile()
+    while cluster.answering() != {"v1"}:
+        cluster.run_pods()
+        cluster.reconcile()
+    cluster.reconcile()
+    assert cluster.status["lastGood"] == cluster.status["serving"]
 
 
 @pytest.mark.parametrize("turns", range(6))

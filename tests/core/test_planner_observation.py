@@ -125,6 +125,14 @@ def test_the_first_version_and_one_that_is_gone_back_to_are_not_observed() -> No
     assert endings(cluster) == [("v2", "Superseded", "Superseded"), ("v1", "Promoted", "Promoted")]
 
 
+def test_what_fails_when_the_one_before_is_wanted_again_is_superseded() -> None:
+    cluster = observing()
+    _loops(cluster)
+    cluster.edit(modelVersion="v1")
+    cluster.settle()
+    assert endings(cluster) == [("v2", "Superseded", "Superseded"), ("v1", "Promoted", "Promoted")]
+
+
 def test_nothing_is_observed_for_no_time() -> None:
     cluster = changing(observeSeconds=0)
     cluster.settle()
@@ -239,14 +247,29 @@ def test_the_way_back_is_taken_at_once_where_nobody_answers() -> None:
 
 def test_the_way_back_is_taken_at_once_where_pods_of_neither_are_in_the_way() -> None:
     cluster = observing()
+    _has_a_stray(cluster)
+    _is_aborted(cluster)
+    cluster.reconcile()
+    assert cluster.answering() == {"v1"}
+
+
+def test_pods_of_neither_leave_the_service_where_it_is_while_nobody_before_is_ready() -> None:
+    cluster = observing()
+    _has_a_stray(cluster)
+    for pod in cluster.pods(cluster.rollout_of("v1")):
+        cluster.set_pod(pod, STARTING)
+    _is_aborted(cluster)
+    cluster.reconcile()
+    assert cluster.answering() == {"v2"}
+
+
+def _has_a_stray(cluster: Cluster) -> None:
+    """A ready pod was given the label of another rollout by hand."""
     stray = thawed(cluster.pods(cluster.rollout_of("v1"))[0])
     stray["metadata"] = {**stray["metadata"], "name": "stray", "labels": dict(stray["metadata"]["labels"])}
     stray["metadata"]["labels"][naming.ROLLOUT] = "0badc0de"
     del stray["metadata"]["uid"]
     cluster.put(stray)
-    _is_aborted(cluster)
-    cluster.reconcile()
-    assert cluster.answering() == {"v1"}
 
 
 def test_a_version_without_ready_pods_is_not_gone_back_to_unless_a_person_says_so_or_the_time_is_over() -> (
@@ -258,6 +281,7 @@ def test_a_version_without_ready_pods_is_not_gone_back_to_unless_a_person_says_s
     for _ in range(5):
         cluster.turn()
     assert (step(cluster), cluster.versions()) == ("Observing", ["v1", "v2"])
+    assert reasons(cluster)["Ready"] == "False EngineCrashLooping"
     told = cluster.fork()
     _is_aborted(told)
     told.reconcile()
@@ -311,6 +335,7 @@ def test_what_is_in_the_way_back_is_told_though_a_third_version_is_wanted_by_now
     cluster.reconcile()
     assert reasons(cluster)["Stalled"] == "True Reverting"
     assert "back to v1, which has no pods" in cluster.condition("Stalled")["message"]
+    assert (step(cluster), cluster.status["rollout"]["toVersion"]) == ("Reverting", "v2")
     cluster.trouble.clear()
     cluster.settle()
     assert cluster.answering() == {"v3"}
@@ -586,6 +611,7 @@ def test_nothing_to_go_back_to_leaves_who_serves() -> None:
     cluster.settle()
     assert cluster.answering() == {"v2"}
     assert reasons(cluster)["Stalled"] == "True RolledBack"
+    assert "v2, as before, serves on" not in cluster.condition("Stalled")["message"]
 
 
 def test_nothing_of_the_version_before_goes_while_the_other_is_observed() -> None:

@@ -55,6 +55,12 @@ def test_pods_that_somebody_relabelled_put_the_cutover_off_and_are_named() -> No
     assert debugged["metadata"]["name"] in cluster.condition("Ready")["message"]
     assert cluster.condition("Stalled") == {}
     assert cluster.versions() == ["v1", "v2"]
+    wrong = cluster.fork()
+    wrong.lies["v2"] = "!HTTP 500"
+    wrong.restart_operator()
+    wrong.reconcile()
+    wrong.reconcile()
+    assert wrong.condition("Ready")["reason"] == "AnswerFailed"
     cluster.trouble["v2"] = STARTING
     cluster.run_pods()
     cluster.reconcile()

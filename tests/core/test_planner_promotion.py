@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.builders import STARTING, ADeployment, unschedulable
+from tests.builders import STARTING, ADeployment, ended, unschedulable
 from tests.core.cluster import Cluster
 from tests.core.journeys import a_cluster, a_settled_cluster, moments, step
 
@@ -267,6 +267,17 @@ def test_what_is_wrong_with_new_pods_is_told_in_a_pause_too() -> None:
     assert reasons(cluster)["RouteReady"] == "Paused"
 
 
+def test_new_pods_that_fail_for_good_are_told_of_and_stay_until_the_pause_is_over() -> None:
+    cluster = paused_with_new_pods()
+    cluster.trouble["v2"] = ended("CUDA error", restarts=3)
+    cluster.settle()
+    assert (step(cluster), cluster.versions()) == ("Paused", ["v1", "v2"])
+    assert reasons(cluster)["Stalled"] == "EngineCrashLooping"
+    cluster.edit(paused=False)
+    cluster.settle()
+    assert cluster.versions() == ["v1"]
+
+
 def test_a_pause_holds_what_somebody_has_promoted() -> None:
     cluster = waiting_for_a_person()
     cluster.edit(**PAUSED)
@@ -311,10 +322,9 @@ def test_a_pause_does_not_hold_the_first_version() -> None:
 def test_the_pods_of_a_third_version_in_the_way_are_no_matter_before_somebody_lets_it_go_on(
     hold: Spec,
 ) -> None:
-    cluster = a_settled_cluster(ADeployment().with_spec(**MANUAL))
-    cluster.edit(modelVersion="v2")
+    cluster = waiting_for_a_person() if hold == MANUAL else paused_with_new_pods()
+    cluster.trouble.clear()
     cluster.settle()
-    cluster.edit(**hold)
     cluster.change(
         cluster.pods(cluster.rollout_of("v1"))[0],
         lambda pod: pod["metadata"]["labels"].update({"sluicegate.dev/rollout": "0badc0de"}),

@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.builders import DEFAULTS, ADeployment
+from tests.builders import DEFAULTS, STARTING, ADeployment, a_pod
 from tests.core.cluster import Cluster
+from tests.core.frozen import thawed
 from tests.core.invariants import check_labels
 from tests.core.journeys import JOURNEYS, a_cluster, a_settled_cluster, begun, moments
 
@@ -136,6 +137,21 @@ def test_the_service_is_written_only_as_it_was_seen() -> None:
     assert repair.resource_version == cluster.service["metadata"]["resourceVersion"]
 
 
+def test_new_pods_are_put_right_while_pods_of_a_third_version_have_yet_to_go() -> None:
+    cluster = a_settled_cluster()
+    cluster.trouble["v2"] = STARTING
+    cluster.edit(modelVersion="v2")
+    cluster.turn()
+    left = thawed(cluster.of_kind("ConfigMap")[0])
+    left["metadata"] |= {"name": naming.pointer_name("chat", "0badc0de"), "uid": "uid-left"}
+    cluster.put(left)
+    cluster.put(a_pod("left", rollout="0badc0de"))
+    name = naming.colour_name("chat", cluster.rollout_of("v2"))
+    cluster.take_over(cluster.one("ReplicaSet", name), "spec", "replicas", value=7)
+    cluster.reconcile()
+    assert cluster.one("ReplicaSet", name)["spec"]["replicas"] == 1
+
+
 def test_other_children_are_written_only_as_they_were_seen() -> None:
     cluster = a_settled_cluster()
     cluster.take_over(cluster.one("NetworkPolicy", "chat"), "spec", "ingress", value=[])
@@ -186,6 +202,32 @@ def test_a_lost_record_is_restored_from_the_pods_as_they_are() -> None:
     assert cluster.of_kind("ControllerRevision")[0]["data"] == record["data"]
 
 
+def test_a_lost_record_names_the_fields_that_asked_for_it_only_where_the_spec_still_does() -> None:
+    cluster = a_settled_cluster()
+    (record,) = cluster.of_kind("ControllerRevision")
+    name = record["metadata"]["name"]
+    cluster.remove(record)
+    elsewhere = cluster.fork()
+    elsewhere.edit(modelVersion="v2")
+    for each in (cluster, elsewhere):
+        each.reconcile()
+    assert cluster.one("ControllerRevision", name)["data"] == record["data"]
+    assert "spec" not in elsewhere.one("ControllerRevision", name)["data"]
+    # when it is asked for again, which cannot be written on the record any more
+    elsewhere.edit(modelVersion="v1")
+    elsewhere.settle()
+    assert elsewhere.answering() == {"v1"}
+
+
+def test_a_record_of_what_is_over_stays_as_somebody_edited_it() -> None:
+    cluster = a_settled_cluster()
+    (first,) = cluster.of_kind("ControllerRevision")
+    cluster.edit(modelVersion="v2")
+    cluster.settle()
+    cluster.take_over(first, "metadata", "labels", naming.TARGET, value="x.y")
+    assert cluster.plan().actions == ()
+
+
 @pytest.mark.parametrize("text", ["{", "[]", "null", '"x"'])
 def test_an_unreadable_pointer_without_its_record_is_written_again_for_the_target(text: str) -> None:
     cluster = a_settled_cluster()
@@ -204,6 +246,18 @@ def test_a_colour_of_which_too_little_is_left_is_left_alone_while_another_is_mad
     cluster.settle()
     assert cluster.versions() == ["v1"]
     assert len(cluster.of_kind("ConfigMap")) == 1
+    assert all(record["data"]["template"] for record in cluster.of_kind("ControllerRevision"))
+
+
+def test_what_was_good_last_is_told_though_nothing_but_its_record_is_left() -> None:
+    cluster = a_settled_cluster()
+    good = cluster.status["lastGood"]
+    for kind in ("ReplicaSet", "ConfigMap", "Pod"):
+        cluster.remove(cluster.of_kind(kind)[0])
+    cluster.edit(modelVersion="unknown", rollout={"historyLimit": 0})
+    cluster.settle()
+    assert "serving" not in cluster.status
+    assert cluster.status["lastGood"] == good
 
 
 def test_an_object_named_like_a_colour_but_not_quite_is_none_of_ours() -> None:

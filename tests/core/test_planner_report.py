@@ -194,3 +194,5 @@ def test_columns_and_address_are_filled_in() -> None:
     assert status["replicaSummary"] == "2/2"
     assert status["selector"] == "sluicegate.dev/deployment=chat"
     assert status["target"] == status["serving"]["version"] == "v1"
+    assert status["lastGood"] == status["serving"]
+    assert status["lastGood"]["rollout"] == cluster.rollout_of("v1")

@@ -10,9 +10,10 @@ import pytest
 from tests.builders import STARTING, ended
 from tests.core.cluster import Cluster
 from tests.core.frozen import thawed
-from tests.core.journeys import JOURNEYS, a_cluster, a_settled_cluster, begun, endings, kills
+from tests.core.journeys import JOURNEYS, a_cluster, a_settled_cluster, begun, endings, kills, step
 
 from sluicegate.core import naming
+from sluicegate.core.conditions import timestamp
 from sluicegate.core.objects import annotation
 from sluicegate.core.plan import Apply, Delete
 
@@ -105,10 +106,13 @@ def test_a_failure_is_told_until_the_spec_changes_and_nothing_is_tried() -> None
         cluster.pass_time(days=1)
         plan = cluster.reconcile()
         assert (plan.actions, plan.events, plan.requeue_after) == ((), (), None)
-    cluster.edit(replicas=2)
-    cluster.settle()
-    assert cluster.condition("Stalled")["reason"] == "RolledBack"
-    assert cluster.versions() == ["v1"]
+    for replicas in (2, 0):
+        cluster.edit(replicas=replicas)
+        cluster.settle()
+        assert cluster.condition("Stalled")["reason"] == "RolledBack"
+        assert cluster.condition("RouteReady")["reason"] == "RolledBack"
+        assert "v1, as before, serves on" in cluster.condition("Stalled")["message"]
+        assert cluster.versions() == ["v1"]
 
 
 def test_pods_on_their_way_out_are_a_step() -> None:
@@ -119,8 +123,36 @@ def test_pods_on_their_way_out_are_a_step() -> None:
         if turn == 3:
             cluster.trouble["v2"] = LOOPS
         cluster.turn()
-        steps.append(cluster.status.get("rollout", {}).get("step"))
-    assert [step for step, _ in groupby(steps)] == [None, "Provisioning", "Discarding", None]
+        steps.append(step(cluster))
+    assert [each for each, _ in groupby(steps)] == [None, "Provisioning", "Discarding", None]
+
+
+def test_a_failed_version_is_on_its_way_out_until_its_last_pod_should_have_ended() -> None:
+    cluster = failing()
+    cluster.turn()
+    cluster.reconcile()
+    rollout = cluster.rollout_of("v2")
+
+    without_pods = cluster.fork()
+    for pod in without_pods.pods(rollout):
+        without_pods.remove(pod)
+    without_pods.reconcile()
+    assert step(without_pods) == "Discarding"
+    assert "EngineCrashLooping" in without_pods.condition("Ready")["message"]
+
+    while cluster.find("ReplicaSet", naming.colour_name("chat", rollout)):
+        cluster.reconcile()
+        cluster.pass_time(seconds=3)
+    end = timestamp(cluster.now + timedelta(minutes=1))
+    for pod in cluster.pods(rollout):
+        cluster.change(pod, lambda copy: copy["metadata"].update(deletionTimestamp=end))
+    plan = cluster.reconcile()
+    assert step(cluster) == "Discarding"
+    assert plan.requeue_after is not None
+    cluster.now += plan.requeue_after
+    cluster.reconcile()
+    assert step(cluster) is None
+    assert cluster.condition("Stalled")["reason"] == "RolledBack"
 
 
 def test_going_back_to_what_serves_is_ready_after_an_answer_and_makes_no_pod() -> None:
@@ -143,6 +175,26 @@ def test_a_version_that_is_asked_for_again_after_another_is_tried_again() -> Non
     cluster.settle()
     assert cluster.answering() == {"v2"}
     assert [outcome for _, outcome, _ in endings(cluster)].count("RolledBack") == 1
+
+
+def test_of_a_long_failure_as_much_is_on_record_as_its_bound_allows() -> None:
+    cluster = failing()
+    cluster.trouble["v2"] = ended("x" * 2000, restarts=3)
+    cluster.settle()
+    assert len(cluster.status["history"][0]["message"]) == 512
+
+
+def test_only_a_failure_that_is_asked_for_no_more_is_noted_as_settled() -> None:
+    cluster = failed()
+    assert not settled(cluster)
+    cluster.edit(modelVersion="v1")
+    cluster.reconcile()
+    assert settled(cluster) == ["v2"]
+
+
+def settled(cluster: Cluster) -> list[str]:
+    records = cluster.of_kind("ControllerRevision")
+    return [each["data"]["pointer"]["version"] for each in records if annotation(each, naming.SETTLED)]
 
 
 def test_a_correction_goes_on_without_any_deletion() -> None:
@@ -169,6 +221,15 @@ def test_a_retry_makes_a_new_rollout_once() -> None:
 def test_an_abort_of_another_rollout_says_nothing() -> None:
     cluster = begun(JOURNEYS["another version"])
     cluster.annotate(abort="00000000")
+    cluster.settle()
+    assert cluster.answering() == {"v2"}
+
+
+def test_an_abort_in_the_overlap_says_nothing() -> None:
+    cluster = begun(JOURNEYS["another version"])
+    while cluster.answering() != {"v1", "v2"}:
+        cluster.turn()
+    cluster.annotate(abort=cluster.rollout_of("v2"))
     cluster.settle()
     assert cluster.answering() == {"v2"}
 

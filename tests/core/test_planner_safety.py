@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.builders import STARTING, ADeployment
+from tests.builders import NOW, STARTING, ADeployment
 from tests.core.cluster import Cluster
 from tests.core.frozen import thawed
 from tests.core.journeys import JOURNEYS, a_settled_cluster, begun
 
 from sluicegate.core import naming
+from sluicegate.core.conditions import timestamp
 from sluicegate.core.objects import uid
 from sluicegate.core.plan import Action, Apply, Ask, Create, Delete
 
@@ -61,6 +62,21 @@ def test_one_pod_with_other_files_keeps_all_from_serving() -> None:
     assert cluster.answering() == {"v1"}
 
 
+def test_one_pod_that_was_not_heard_keeps_all_from_serving() -> None:
+    cluster = heard(replicas=2)
+    del cluster.runtimes[uid(cluster.pods(cluster.rollout_of("v2"))[1])]
+    assert "chat" not in written(cluster.plan().actions)
+
+
+def test_pods_that_do_not_say_which_files_they_serve_are_waited_for_without_an_alarm() -> None:
+    cluster = heard()
+    (pod,) = cluster.pods(cluster.rollout_of("v2"))
+    cluster.runtimes[uid(pod)] = replace(cluster.runtimes[uid(pod)], digest=None)
+    cluster.reconcile()
+    assert cluster.condition("Ready")["reason"] == "WrongDigestServed"
+    assert cluster.condition("Stalled") == {}
+
+
 def test_ready_pods_that_nobody_would_heal_do_not_serve() -> None:
     cluster = heard()
     name = naming.colour_name("chat", cluster.rollout_of("v2"))
@@ -75,6 +91,18 @@ def test_an_overlap_without_a_whole_version_goes_to_the_one_that_has_a_ready_pod
         cluster.set_pod(pod, STARTING)
     cluster.reconcile()
     assert cluster.answering() == {"v2"}
+
+
+def test_an_overlap_without_a_ready_pod_goes_to_a_version_that_will_have_one() -> None:
+    cluster = both_serve()
+    left = thawed(cluster.of_kind("ConfigMap")[0])
+    left["metadata"] |= {"name": naming.pointer_name("chat", "0badc0de"), "uid": "uid-left"}
+    left["metadata"]["creationTimestamp"] = "2025-01-01T00:00:00Z"
+    cluster.put(left)
+    for pod in cluster.pods():
+        cluster.set_pod(pod, STARTING)
+    cluster.reconcile()
+    assert cluster.service["spec"]["selector"][naming.ROLLOUT] == cluster.rollout_of("v1")
 
 
 def test_an_overlap_whose_version_is_wanted_no_more_goes_to_one_that_has_a_ready_pod() -> None:
@@ -172,6 +200,26 @@ def test_pods_that_a_lost_node_keeps_leave_room_for_two_versions_and_no_third() 
     assert cluster.find("ReplicaSet", second) is None
 
 
+def test_a_version_that_is_gone_back_to_gets_no_pods_before_those_of_a_third_are_gone() -> None:
+    cluster = switched()
+    first = naming.colour_name("chat", cluster.rollout_of("v1"))
+    while cluster.find("ReplicaSet", first):
+        cluster.reconcile()
+        cluster.pass_time(seconds=3)
+    for pod in cluster.pods():
+        if cluster.served(pod) == "v1":
+            cluster.change(pod, lambda copy: copy["metadata"].update(deletionTimestamp=timestamp(NOW)))
+    cluster.trouble["v3"] = STARTING
+    cluster.edit(modelVersion="v3")
+    cluster.reconcile()
+    assert cluster.versions() == ["v2", "v3"]
+    cluster.edit(modelVersion="v1")
+    cluster.reconcile()
+    assert cluster.versions() == ["v2", "v3"]
+    cluster.settle()
+    assert (cluster.versions(), cluster.answering()) == (["v1"], {"v1"})
+
+
 def test_who_serves_is_healed_while_two_others_are_in_the_way() -> None:
     cluster = begun(JOURNEYS["another version"])
     cluster.reconcile()
@@ -184,6 +232,7 @@ def test_who_serves_is_healed_while_two_others_are_in_the_way() -> None:
 def test_of_two_records_of_one_target_the_one_that_serves_is_it() -> None:
     cluster = a_settled_cluster()
     record = thawed(cluster.of_kind("ControllerRevision")[0])
+    del record["metadata"]["annotations"][naming.OUTCOME]
     for id, created in (("00000000", "2025-01-01T00:00:00Z"), ("ffffffff", "2027-01-01T00:00:00Z")):
         record["metadata"] |= {"name": f"chat-{id}", "uid": f"uid-{id}", "creationTimestamp": created}
         cluster.put(record)

@@ -308,6 +308,15 @@ def test_another_try_swaps_again() -> None:
     assert cluster.answering() == {"v2"}
 
 
+def test_the_old_version_can_be_had_back_before_the_new_one_answers_and_in_a_pause_too() -> None:
+    cluster = swapping()
+    cluster.edit(modelVersion="v1", paused=True)
+    cluster.reconcile()
+    assert step(cluster) == "Swapping"
+    cluster.settle()
+    assert (cluster.answering(), wanted(cluster)) == ({"v1"}, {"v1": 2})
+
+
 def _back(cluster: Cluster) -> None:
     cluster.edit(modelVersion="v1")
 

@@ -18,7 +18,7 @@ from tests.builders import (
 )
 from tests.core.cluster import Cluster
 from tests.core.frozen import thawed
-from tests.core.journeys import a_cluster, a_settled_cluster, kills
+from tests.core.journeys import a_cluster, a_settled_cluster, kills, step, turn_until
 
 from sluicegate.core import naming
 from sluicegate.core.objects import annotation, labels, name
@@ -438,6 +438,17 @@ def test_the_job_of_who_serves_stays_and_none_is_made_for_it() -> None:
     cluster.remove(job)
     cluster.pass_time(hours=1)
     assert cluster.plan().actions == ()
+
+
+@pytest.mark.parametrize("wanted", ["v2", "v1"], ids=["goes on", "is gone back from"])
+def test_while_a_version_is_observed_no_job_goes_for_want_of_another(wanted: str) -> None:
+    cluster = a_settled_cluster(ADeployment().with_spec(rollout={"observeSeconds": 60, **asking()}))
+    cluster.edit(modelVersion="v2")
+    turn_until(cluster, lambda: step(cluster) == "Observing")
+    jobs = cluster.of_kind("Job")
+    cluster.edit(modelVersion=wanted, rollout=asking(image="tests:2"))
+    cluster.reconcile()
+    assert (len(jobs), cluster.of_kind("Job")) == (2, jobs)
 
 
 def test_adding_a_job_touches_nothing_that_serves() -> None:
