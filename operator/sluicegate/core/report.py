@@ -88,8 +88,7 @@ def _verdict(type: str, status: bool, problem: Problem) -> Verdict:
 
 def _shown(known: World) -> Colour | None:
     """The colour whose pods are counted: the one that serves, or the one that is coming up."""
-    serving = known.exposed[0] if known.exposed else None
-    return known.target if known.promoted or serving is None else serving
+    return known.exposed[0] if known.exposed else known.target
 
 
 def _answering(known: World) -> Colour | None:
@@ -107,18 +106,17 @@ def _rollout(known: World) -> RolloutStatus | None:
     step, target = rollout.step(known), moving_colour(known)
     if step is None or target is None:
         return None
-    before = known.deployment.status.rollout
+    last = known.deployment.status.rollout
+    before = last if last is not None and last.id == target.id else None
+    started = before.step_started_at if before and before.step == step else timestamp(known.now)
     reload = target.record.reload
-    same = before is not None and before.id == target.id
-    started = before.step_started_at if same and before and before.step == step else timestamp(known.now)
     others = (*known.exposed, known.previous, *known.retired)
     left = next((each.version for each in others if each and each is not target), "")
     if reload is not None:
         left = str(reload.before.pointer.get("version", ""))
-    from_version = before.from_version if same and before else left
     return RolloutStatus(
         id=target.id,
-        from_version=from_version,
+        from_version=before.from_version if before else left,
         to_version=target.version,
         step=step,
         step_started_at=started,
@@ -138,10 +136,9 @@ def _last_good(known: World) -> LastGood | None:
 
 def _history(known: World) -> tuple[Ended, ...]:
     """As recorded: what ends only now is told once that is written."""
-    colours = [*known.past, *(colour for colour in known.colours.values() if colour.record.ending)]
     ended = [
         Ended(id=each.id, version=each.made_version, **each.record.ending.model_dump())
-        for each in colours
+        for each in (*known.past, *known.colours.values())
         if each.record.ending
     ]
     return tuple(sorted(ended, key=lambda each: (each.finished_at, each.id), reverse=True))
@@ -278,7 +275,7 @@ def _moving(known: World, problem: Problem | None, ready: Verdict) -> Verdict | 
     """Reconciling: present while something is under way that ends by itself."""
     if rollout.step(known) in rollout.HELD and problem is None:
         return None
-    if rollout.step(known) is not None or not known.promoted:
+    if rollout.step(known) is not None:
         return _verdict("Reconciling", True, problem or under_way(known))
     target, wanted = known.target, known.deployment.spec.replicas
     if target and (len(target.ready_pods) != wanted or len(target.lasting_pods) != wanted):

@@ -70,7 +70,7 @@ class World:
         ending = self.ending(colour)
         failed = ending is not None and _rolled_back(ending)
         holds = self.failed is not None and self.failed.id == colour.id
-        return failed and (colour.record.settled or not holds)
+        return failed and not holds
 
     @cached_property
     def promoted_last(self) -> Colour | None:
@@ -110,8 +110,11 @@ class World:
         return self.taken.host if self.taken else self.observed
 
     def wants(self, colour: Colour) -> bool:
-        """Whether a colour is what the spec asks for."""
-        return _is_wanted(self.wanted, asked_for(self.deployment.spec))(colour)
+        """Whether the spec asks for a colour. Files that cannot be told now are taken as unchanged."""
+        target = colour.record.target
+        return (
+            target == self.wanted if self.wanted else target.startswith(f"{asked_for(self.deployment.spec)}.")
+        )
 
     @cached_property
     def serving(self) -> Colour | None:
@@ -126,9 +129,7 @@ class World:
             return promoted_last(self.colours.values()) if self.exposure.overlap else None
         ending = self.ending(serving)
         decided = ending is not None and ending.outcome is not Outcome.ROLLED_BACK
-        if decided:
-            return None
-        return promoted_last(each for each in self.colours.values() if each is not serving)
+        return None if decided else promoted_last(self.colours.values())
 
     @cached_property
     def observed(self) -> Colour | None:
@@ -250,7 +251,6 @@ def world(seen: SeenDeployment, deployment: LLMDeployment, now: datetime) -> Wor
     name = deployment.metadata.name
     service, budget = by_name(seen.services).get(name), by_name(seen.disruption_budgets).get(name)
     last = promoted_last(found.values())
-    is_wanted = _is_wanted(wanted, asked_for(deployment.spec))
     exposed = exposure(service, budget, served, last.id if last else None, found, now)
     known = World(
         seen=seen,
@@ -264,10 +264,11 @@ def world(seen: SeenDeployment, deployment: LLMDeployment, now: datetime) -> Wor
         past=tuple(sorted((each for each in everything.values() if each.over), key=_ended, reverse=True)),
         reload=reload,
     )
-    coming = reload is not None and is_wanted(reload) and not known.taken
-    matching = (each for each in found.values() if is_wanted(each) and not each.record.in_place)
+    coming = reload is not None and known.wants(reload) and not known.taken
+    matching = [each for each in found.values() if known.wants(each) and not each.record.in_place]
     target = None if coming else _target(matching, exposed)
-    failed = None if target or coming else _failed(filter(is_wanted, everything.values()), deployment)
+    asked_before = [each for each in everything.values() if known.wants(each)]
+    failed = None if target or coming else _failed(asked_before, deployment)
     return replace(known, target=target, failed=failed)
 
 
@@ -278,13 +279,6 @@ def promoted_last(found: Iterable[Colour]) -> Colour | None:
 
 def _rolled_back(ending: Ending) -> bool:
     return ending.outcome is Outcome.ROLLED_BACK
-
-
-def _is_wanted(wanted: str | None, asked: str) -> Callable[[Colour], bool]:
-    """Whether a colour is what the spec asks for. Files that cannot be told now are taken as unchanged."""
-    if wanted:
-        return lambda colour: colour.record.target == wanted
-    return lambda colour: colour.record.target.startswith(f"{asked}.")
 
 
 def _target(matching: Iterable[Colour], exposed: Exposure) -> Colour | None:
