@@ -72,11 +72,11 @@ def replicas(world: World, colour: Colour) -> int:
         return 0
     if only is not None:
         waits = not _has_room(world, colour)
-    elif colour is world.target and not world.promoted:
+    elif colour is world.target:
         waits = due(world)
     else:
         # Of those that only stay in case they have to serve again, or are about to go, none is added.
-        stays = colour is world.previous and colour is not world.target and not world.exposure.overlap
+        stays = colour is world.previous and not world.exposure.overlap
         waits = (stays and colour.replica_set is not None) or (_swaps(world) and world.coming is not None)
     return min(wanted, _wanted(colour)) if waits else wanted
 
