@@ -127,7 +127,7 @@ class _Watched:
         signal.setitimer(signal.ITIMER_VIRTUAL, _PATIENCE)
         try:
             other = self._answer(mutant, args, named)
-            return type(other) is not type(result) or bool(other != result)
+            return type(other) is not type(result) or bool(other != result) or _order(other) != _order(result)
         except Exception:
             return True
         finally:
@@ -143,6 +143,11 @@ def _forgetting(found: Any) -> Callable[..., object] | None:
     if isinstance(found, cached_property):
         return lambda owner: vars(owner).pop(found.attrname, None)
     return (lambda *_: found.cache_clear()) if hasattr(found, "cache_clear") else None
+
+
+def _order(result: Any) -> list[Any]:
+    """Of a mapping, its keys: equality passes over their order."""
+    return list(result) if isinstance(result, dict) else []
 
 
 def _in_circles(*_: object) -> None:

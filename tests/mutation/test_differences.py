@@ -47,6 +47,9 @@ def lower(number):
 def many(numbers):
     return sum(numbers) > 5
 
+def positions(numbers):
+    return {number: numbers.index(number) for number in sorted(numbers, reverse=True)}
+
 def halved(number):
     if number > 5:
         number = halved(number // 2)
@@ -121,6 +124,14 @@ def test_what_a_function_yields_is_compared_and_still_comes(name: str) -> None:
     assert list(watched.toy.words("a")) == ["a", "a."]
 
     assert watched.told("words: '.' -> '.~'") == {"test"}
+
+
+def test_a_mapping_in_another_order_is_another_result(name: str) -> None:
+    watched = Watched(name)
+
+    assert list(watched.toy.positions([1, 2])) == [2, 1]
+
+    assert watched.told("positions: reverse=True -> reverse=False") == {"test"}
 
 
 def test_a_mutant_calls_itself(name: str) -> None:
