@@ -95,6 +95,8 @@ def test_a_figure_of_too_few_values_is_not_compared() -> None:
     whole = {**measured(), FIRST_TOKEN: [[100_000, 99]]}
     assert judged(whole, measured(first_token=10**9)) is None
     assert judged(measured(), {**measured(), FIRST_TOKEN: [[10**9, 99]]}) is None
+    assert judged({**measured(), LENGTH: [[100, 99]]}, measured(length=10**6)) is None
+    assert judged(measured(), {**measured(), LENGTH: [[10**6, 99]]}) is None
 
 
 def test_what_was_compared_is_told() -> None:
@@ -116,6 +118,72 @@ def test_a_true_difference_is_found_with_enough_requests(count: int, scale: floa
     assert sum(each is not None for each in found) >= 45
 
 
+def each_once(count: int, name: str, step: int) -> dict[str, Any]:
+    """Requests of which each took longer than the one before: the value at a rank is so many steps."""
+    return {"outcomes": {"served": count}, name: [[rank * step, 1] for rank in range(1, count + 1)]}
+
+
+def alike(count: int, name: str, value: int) -> dict[str, Any]:
+    return {"outcomes": {"served": count}, name: [[value, count]]}
+
+
+# figure, number of requests -> the ranks between which chance leaves its quantile: three standard deviations
+RANKS = [
+    (FIRST_TOKEN, 10, 8, 10),
+    (FIRST_TOKEN, 233, 213, 231),
+    (FIRST_TOKEN, 236, 215, 235),
+    (FIRST_TOKEN, 1000, 930, 970),
+    (LENGTH, 10, 1, 9),
+    (LENGTH, 215, 86, 130),
+    (LENGTH, 255, 105, 151),
+    (LENGTH, 1000, 453, 547),
+]
+
+
+@pytest.mark.parametrize(("name", "count", "low", "high"), RANKS)
+def test_what_is_allowed_is_allowed_to_the_last_unit_beyond_chance(
+    name: str, count: int, low: int, high: int
+) -> None:
+    limits = Comparison(
+        min_requests=10, max_ttft_p95_increase_percent=5, max_output_tokens_p50_drift_percent=5
+    )
+    assert judged(alike(count, name, low * 1000), each_once(count, name, 1050), limits) is None
+    assert judged(alike(count, name, low * 1000 - 1), each_once(count, name, 1050), limits)
+    assert judged(each_once(count, name, 1000), alike(count, name, high * 1050), limits) is None
+    assert judged(each_once(count, name, 1000), alike(count, name, high * 1050 + 1), limits)
+    if name == LENGTH:
+        assert judged(each_once(count, name, 1000), alike(count, name, low * 950), limits) is None
+        assert judged(each_once(count, name, 1000), alike(count, name, low * 950 - 1), limits)
+        assert judged(alike(count, name, high * 1000), each_once(count, name, 950), limits) is None
+        assert judged(alike(count, name, high * 1000 + 1), each_once(count, name, 950), limits)
+
+
+def test_the_percentile_that_is_told_is_the_value_at_its_rank() -> None:
+    def times(unit: int) -> dict[str, Any]:
+        values = [[100 * unit, 949], [150 * unit, 1], [200 * unit, 50]]
+        return {"outcomes": {"served": 1000}, FIRST_TOKEN: values}
+
+    assert "rose from 150 to 1500 ms" in (judged(times(1000), times(10_000)) or "")
+
+
+# before, after -> the greatest increase in per mille that is not allowed yet
+RATES = [
+    (measured(100), measured(90, error=10), 9),
+    (measured(100), measured(49, error=51), 360),
+    (measured(1000), measured(900, error=100), 71),
+    (measured(700, error=300), measured(400, error=600), 210),
+    (measured(1999, error=1), measured(0, error=100), 998),
+]
+
+
+@pytest.mark.parametrize(("before", "after", "permille"), RATES)
+def test_errors_may_rise_as_far_as_is_allowed_beyond_chance(
+    before: dict[str, Any], after: dict[str, Any], permille: int
+) -> None:
+    assert judged(before, after, Comparison(max_error_rate_increase_permille=permille))
+    assert judged(before, after, Comparison(max_error_rate_increase_permille=permille + 1)) is None
+
+
 def test_few_errors_are_told_from_chance_only_with_many_requests() -> None:
     limits = Comparison(max_error_rate_increase_permille=10)
     assert judged(measured(100), measured(96, error=4), limits) is None
@@ -126,6 +194,23 @@ def test_pods_add_up() -> None:
     both = sample([measured(300, error=1), measured(200, first_token=7, error=2)])
     assert (both.requests, both.failed) == (503, 3)
     assert both.sketches[FIRST_TOKEN] == {100_000: 300, 7: 200}
+
+
+def test_an_answer_without_a_token_counts() -> None:
+    assert sample([{LENGTH: [[0, 5]]}]).sketches[LENGTH] == {0: 5}
+
+
+FIGURES = {
+    "timeToFirstTokenMicroseconds": FIRST_TOKEN,
+    "timePerOutputTokenMicroseconds": PER_TOKEN,
+    "latencyMicroseconds": LATENCY,
+    "outputTokens": LENGTH,
+}
+
+
+@pytest.mark.parametrize(("told", "name"), FIGURES.items())
+def test_figures_are_read_by_the_names_by_which_pods_tell_them(told: str, name: str) -> None:
+    assert sample([{told: [[7, 5]]}]).sketches[name] == {7: 5}
 
 
 # What a pod may say that is not to be believed.
