@@ -162,6 +162,12 @@ def test_the_bound_is_what_the_spec_says(nats: float, serves: str) -> None:
     assert cluster.answering() == {serves}
 
 
+def test_what_was_recorded_is_told_in_nats() -> None:
+    cluster = changed(a_golden_prompt(logProbabilitiesMilliNats=[-500, -8000]))
+    cluster.settle()
+    assert "recorded was -8.000" in last(cluster)[2]
+
+
 def test_a_token_that_is_not_told_of_is_none_that_holds() -> None:
     cluster = changed()
     while not cluster.scores:
@@ -171,6 +177,16 @@ def test_a_token_that_is_not_told_of_is_none_that_holds() -> None:
     cluster.settle()
     assert last(cluster)[1] == "RolledBack"
     assert "token 2 of 2" in last(cluster)[2]
+
+
+def test_what_an_engine_tells_beyond_the_recorded_tokens_says_nothing() -> None:
+    cluster = changed()
+    while not cluster.scores:
+        cluster.turn()
+    ((subject, scores),) = cluster.scores.items()
+    cluster.scores[subject] = type(scores)(scores.at, "v2", {"capital": (LIKELY, LIKELY, -9.0)})
+    cluster.settle()
+    assert last(cluster)[1] == "Promoted"
 
 
 # golden prompts' policy, engine that they were recorded with, vLLM of the pods -> what the record says
@@ -322,7 +338,8 @@ def test_an_answer_of_another_version_is_none() -> None:
         cluster.turn()
     ((subject, scores),) = cluster.scores.items()
     cluster.scores[subject] = type(scores)(cluster.now, "v1", scores.log_probabilities)
-    assert cluster.plan().status["conditions"][0]["reason"] == "GoldenPromptsUnanswered"  # type: ignore[index]
+    ready = cluster.plan().status["conditions"][0]  # type: ignore[index]
+    assert (ready["reason"], "version v1 answered" in ready["message"]) == ("GoldenPromptsUnanswered", True)
     cluster.settle()
     assert cluster.answering() == {"v2"}
 
@@ -361,9 +378,14 @@ def test_golden_prompts_that_cannot_be_read_are_none() -> None:
     cluster.turn()
     broken = thawed(with_golden_prompts(a_model_version("v2"), a_golden_prompt(tokens=[])))
     cluster.put(broken)
+    required = cluster.fork()
     cluster.settle()
     assert cluster.answering() == {"v2"}
     assert scored(cluster) == []
+    required.edit(rollout=gated(policy="Required"))
+    for _ in range(3):
+        required.turn()
+    assert required.condition("Ready")["reason"] == "GoldenPromptsMissing"
 
 
 def test_prompts_of_the_same_name_that_another_engine_answered_stand_beside() -> None:

@@ -17,7 +17,7 @@ from sluicegate.core.conditions import Verdict, conditions, shortened, timestamp
 from sluicegate.core.diagnosis import diagnose, last_words
 from sluicegate.core.exposure import Exposure, exposed_now, exposure
 from sluicegate.core.objects import Ref, annotation, condition, controller_uid, labels, overdue, ref
-from sluicegate.core.placement import impossible_placement
+from sluicegate.core.placement import allocatable, impossible_placement
 from sluicegate.core.plan import Apply, Create, Delete, Replace, SetFinalizers, written
 
 COLOURS = ("aaaaaaaa", "bbbbbbbb")
@@ -143,6 +143,10 @@ def wants(count: int, **spec: Any) -> LLMDeploymentSpec:
 )
 def test_a_replica_fits_on_a_node_that_has_as_many(count: int, nodes: list[Any], fits: bool) -> None:
     assert (impossible_placement(wants(count), nodes) is None) == fits
+
+
+def test_a_thousand_may_be_written_in_short() -> None:
+    assert allocatable(a_node("a", nvidia_com__gpu="2k"), "nvidia.com/gpu") == 2000
 
 
 def test_a_replica_without_accelerators_fits_anywhere() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -20,10 +20,11 @@ from tests.core.cluster import Cluster
 from tests.core.frozen import thawed
 from tests.core.journeys import a_cluster, a_settled_cluster, kills, step, turn_until
 
+from sluicegate.api.v1alpha1.gates import JobGate
 from sluicegate.core import naming
 from sluicegate.core.objects import annotation, labels, name
 from sluicegate.core.plan import Create, Delete, Plan, Score
-from sluicegate.core.verification_job import lacks_result
+from sluicegate.core.verification_job import lacks_result, settings
 
 JOB = {"image": "tests:1"}
 THE_SERVICE = "the Service points at it"
@@ -291,6 +292,64 @@ def test_a_pod_that_is_still_seen_running_has_its_result_on_the_way() -> None:
     assert "exit code 4" in history(cluster)["message"]
 
 
+def _runs(pod: Any) -> None:
+    """Its container has not ended either, as far as is seen."""
+    pod["status"]["containerStatuses"] = [{"name": "job", "state": {"running": {}}}, {"name": "beside"}]
+
+
+def _goes(pod: Any) -> None:
+    pod["metadata"]["deletionTimestamp"] = "2026-01-01T12:00:00Z"
+
+
+def _never_began(pod: Any) -> None:
+    pod["status"] = {"phase": "Pending"}
+
+
+def _says_nothing(pod: Any) -> None:
+    pod.pop("status")
+
+
+@pytest.mark.parametrize(
+    ("happens", "reason"),
+    [
+        (_runs, "VerificationJobRunning"),
+        (_goes, "Discarding"),
+        (_never_began, "Discarding"),
+        (_says_nothing, "Discarding"),
+    ],
+)
+def test_no_result_is_waited_for_that_does_not_come(happens: Callable[[Any], None], reason: str) -> None:
+    cluster = a_failed_job(RUNNING)
+    (pod,) = (each for each in cluster.of_kind("Pod") if naming.VERIFIES in labels(each))
+    cluster.change(pod, happens)
+    cluster.reconcile()
+    assert cluster.condition("Ready")["reason"] == reason
+
+
+def test_an_end_of_which_nothing_else_is_told_is_told_by_its_exit_code() -> None:
+    container = {"state": {"terminated": {"exitCode": 3}}}
+    cluster = a_failed_job({"phase": "Failed", "containerStatuses": [container]})
+    cluster.settle()
+    assert history(cluster)["message"].endswith("ended with exit code 3")
+
+
+def test_a_pod_whose_container_has_just_ended_leaves_it_to_its_job_to_say_so() -> None:
+    cluster = changed()
+    cluster.trials["v2"] = {**an_exit(4), "phase": "Running"}
+    turns(cluster, 8)
+    assert cluster.condition("Ready")["reason"] == "VerificationJobRunning"
+
+
+def test_a_pod_of_a_job_that_is_only_made_is_waited_for() -> None:
+    cluster = changed()
+    cluster.trials["v2"] = RUNNING
+    turns(cluster, 8)
+    (pod,) = (each for each in cluster.of_kind("Pod") if naming.VERIFIES in labels(each))
+    cluster.change(pod, _says_nothing)
+    cluster.reconcile()
+    assert cluster.condition("Ready")["reason"] == "VerificationJobRunning"
+
+
 @pytest.mark.parametrize(
     ("message", "words"),
     [("Job has reached its limit", "-job failed: Job has reached"), ("", "failed: its pod")],
@@ -352,6 +411,19 @@ def test_a_skip_makes_no_job_and_is_on_record() -> None:
     )
 
 
+def test_what_an_earlier_operator_noted_of_a_job_is_known_again_by_its_settings() -> None:
+    asked = JobGate.model_validate(
+        {
+            **JOB,
+            "args": ["-q"],
+            "env": [{"name": "LEVEL", "value": "3"}],
+            "timeoutSeconds": 90,
+            "resources": {"cpu": "500m", "memory": "1Gi"},
+        }
+    )
+    assert settings(asked) == "4de6309f"
+
+
 # what is edited while the Job runs -> what goes, number of Jobs made, what the record says of it
 EDITS: dict[str, tuple[dict[str, Any], list[str], int, str]] = {
     "another image": (asking(image="tests:2"), ["Job"], 2, "verification Job passed"),
@@ -395,6 +467,19 @@ def test_a_job_on_its_way_out_is_waited_for() -> None:
     cluster.trials.clear()
     cluster.settle()
     assert cluster.answering() == {"v2"}
+
+
+def test_a_job_that_somebody_deletes_lets_nothing_pass_on_its_way_out() -> None:
+    cluster = changed()
+    cluster.trials["v2"] = RUNNING
+    turns(cluster, 8)
+    (job,) = cluster.of_kind("Job")
+    cluster.conclude(job, "Complete", "CompletionsReached", "")
+    cluster.change(job, lambda copy: copy["metadata"].update(deletionTimestamp="2026-01-01T12:00:00Z"))
+    cluster.reconcile()
+    assert cluster.condition("Ready")["reason"] == "VerificationJobRunning"
+    assert cluster.condition("Stalled") == {}
+    assert cluster.answering() == {"v1"}
 
 
 def waiting_for_a_person() -> Cluster:

@@ -60,7 +60,7 @@ def test_a_version_that_its_webhook_agrees_to_serves_after_one_question(status: 
         "digest": digest("v2"),
         "url": "http://10.96.0.7/v1",
     }
-    assert history(cluster)["message"].startswith(f"{THE_SERVICE}; webhook agreed (url ")
+    assert history(cluster)["message"] == f"{THE_SERVICE}; webhook agreed (url 8d73004b)"
 
 
 def test_a_url_which_may_hold_a_secret_is_shown_nowhere() -> None:
@@ -101,7 +101,9 @@ def test_a_version_that_its_webhook_refuses_is_given_up_at_once(status: int, tex
 NO_ANSWERS: dict[str, tuple[tuple[int, str] | str, str]] = {
     "none": ("!no answer within 30 s", "the webhook: no answer within 30 s"),
     "of a server in trouble": ((503, "overloaded"), "the webhook: HTTP 503"),
+    "that lets it choose": ((300, ""), "the webhook: HTTP 300"),
     "that sends elsewhere": ((302, ""), "the webhook: HTTP 302"),
+    "of a server that fails": ((500, ""), "the webhook: HTTP 500"),
     "that it is asked too often": ((429, ""), "the webhook: HTTP 429"),
     "that it took too long to ask": ((408, ""), "the webhook: HTTP 408"),
 }
