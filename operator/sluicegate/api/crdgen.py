@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 from sluicegate.api.meta import CATEGORY, GROUP, VERSION, Model
 from sluicegate.api.schema import Schema, only_model, prose, struct, validations
@@ -91,6 +92,7 @@ def crds() -> tuple[Schema, ...]:
     return tuple(_crd(resource) for resource in RESOURCES)
 
 
+@cache
 def schemas() -> Mapping[str, Schema]:
     """The whole schema of each kind."""
     return {resource.kind: _root(resource.model) for resource in RESOURCES}
