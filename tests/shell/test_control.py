@@ -51,7 +51,7 @@ async def test_an_order_is_posted_with_the_token_and_what_the_pod_says_then_is_k
         status = await told(world, a_reload(world))
         assert world.requests == [("/reload", BODY, "Bearer secret")]
         assert (status.version, status.digest, status.sequence) == ("v1", "sha256:1", 2)
-        assert status.reload == Reloading("sha256:2", 3, "Stage", None)
+        assert status.reload == Reloading("sha256:2", 3, "Stage", None, "", "")
         assert status.reload.lives
 
 

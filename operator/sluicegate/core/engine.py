@@ -166,7 +166,7 @@ def _refusals(engine: Engine, facts: Facts, draft: Facts) -> Iterator[Refusal]:
     yield from _dtype_refusals(engine, facts)
     yield from _size_refusals(engine, facts)
     yield from _parallelism_refusals(engine, facts, draft)
-    if engine.speculative is not None and facts.vocabulary_size and draft.vocabulary_size:
+    if facts.vocabulary_size and draft.vocabulary_size:
         yield from _draft_refusals(facts, draft)
 
 

@@ -75,7 +75,7 @@ def _covered(entries: tuple[str, ...], intent: _Stamped) -> bool:
 
 # The server keeps these out of managedFields.
 _TYPE = frozenset({"apiVersion", "kind"})
-_IDENTITY = frozenset({"name", "namespace", "uid", "resourceVersion"})
+_IDENTITY = frozenset({"name", "namespace"})
 # The maps, of those that we write, that it records as one value. Of any other, a record with nothing below it
 # is what is left when somebody has emptied it.
 _WHOLE = frozenset({"data", "labelSelector", "nodeSelector", "podSelector", "secretKeyRef", "selector"})

@@ -55,8 +55,8 @@ class Reloading:
     sequence: int
     mode: str
     outcome: str | None
-    reason: str = ""
-    message: str = ""
+    reason: str
+    message: str
 
     @property
     def lives(self) -> bool:

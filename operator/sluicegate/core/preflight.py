@@ -31,9 +31,10 @@ def preflight(spec: LLMDeploymentSpec, seen: SeenDeployment) -> Preflight:
     model = _model(spec.model_version, seen)
     draft_name = spec.engine.speculative.draft_model_version if spec.engine.speculative else None
     draft = _model(draft_name, seen) if draft_name else None
-    unknown = next((found for found in (model, draft) if isinstance(found, Problem)), None)
-    if unknown or isinstance(model, Problem) or isinstance(draft, Problem):
-        return Preflight(None, (), unknown)
+    if isinstance(model, Problem):
+        return Preflight(None, (), model)
+    if isinstance(draft, Problem):
+        return Preflight(None, (), draft)
     pointer = Pointer(files_of(model), files_of(draft) if draft else None)
     flags = engine_flags(spec, model.status.facts, draft.status.facts if draft else None)
     if isinstance(flags, Refusal):
