@@ -12,7 +12,7 @@ from sluicegate.api.v1alpha1.llmdeployment import LLMDeployment
 from sluicegate.api.v1alpha1.modelversion import ModelVersion
 from sluicegate.core.engine import engine_flags
 from sluicegate.core.extra_args import ALLOWED, TYPED_FIELDS
-from sluicegate.core.fingerprint import ARITHMETIC, fingerprint
+from sluicegate.core.fingerprint import fingerprint
 from sluicegate.core.pointer import Pointer, files_of
 from sluicegate.core.template import pod_template
 
@@ -129,17 +129,42 @@ def test_another_vllm_is_another_engine() -> None:
     assert of("0.25.1") != of()
 
 
-def test_every_argument_is_known_to_matter_or_not() -> None:
-    assert ALLOWED | TYPED_FIELDS.keys() <= ARITHMETIC | HARMLESS
-    assert not ARITHMETIC & HARMLESS
-
-
 def test_one_that_would_be_too_long_is_told_apart_all_the_same() -> None:
     long = [f"--compilation-config={'x' * 200}", f"--attention-config={'y' * 200}"]
     other = [*long[:1], f"--attention-config={'z' * 200}"]
     found = {of(extraArgs=[*each, f"--kernel-config={'k' * 200}"]) for each in (long, other)}
     assert len(found) == 2
     assert all(len(each) <= LONGEST_ENGINE for each in found)
+
+
+def a_template(*others: dict[str, Any], flag: str = "--dtype=auto", **limits: str) -> dict[str, Any]:
+    engine = {"name": "engine", "command": ["run", "--", flag], "resources": {"limits": limits}}
+    return {"spec": {"containers": [*others, engine]}}
+
+
+@pytest.mark.parametrize("argument", sorted(ALLOWED | TYPED_FIELDS.keys()))
+def test_every_argument_is_known_to_matter_or_not(argument: str) -> None:
+    flag = f"--{argument}=x"
+    assert (flag in fingerprint(a_template(flag=flag), "0.32.0")) == (argument not in HARMLESS)
+
+
+def test_one_that_just_fits_is_told_whole() -> None:
+    def one_of(length: int) -> str:
+        return fingerprint(a_template(flag=f"--dtype={'x' * length}"), "0.32.0")
+
+    room = LONGEST_ENGINE - len(one_of(0))
+    assert one_of(room).endswith("x" * room)
+    assert "x" not in one_of(room + 1)
+
+
+def test_other_containers_say_nothing() -> None:
+    beside = {"name": "beside", "command": ["run", "--", "--dtype=float32"]}
+    assert fingerprint(a_template(beside), "0.32.0") == fingerprint(a_template(), "0.32.0")
+
+
+def test_the_memory_is_not_what_computes() -> None:
+    limits = {"memory": "48Gi", "nvidia.com/gpu": "1"}
+    assert fingerprint(a_template(**limits), "0.32.0") == "vllm 0.32.0 on nvidia.com/gpu --dtype=auto"
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,14 @@ def test_a_map_that_somebody_emptied_is_filled_again() -> None:
         assert (write(intent, obj, "why") is None) == ours
 
 
+@pytest.mark.parametrize(
+    "key", ["data", "labelSelector", "nodeSelector", "podSelector", "secretKeyRef", "selector"]
+)
+def test_a_map_that_the_server_records_as_one_value_is_ours_as_a_whole(key: str) -> None:
+    intent, live = owned([{"f:inner": {f"f:{key}": {}}}], inner={key: {"a": "b"}})
+    assert write(intent, live, "why") is None
+
+
 def test_a_structure_where_a_plain_value_was_intended_is_taken_back() -> None:
     entry = without("f:metadata", "f:labels", "f:app.kubernetes.io/managed-by")
     entry["f:metadata"]["f:labels"]["f:app.kubernetes.io/managed-by"] = {"f:theirs": {}}

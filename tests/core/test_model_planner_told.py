@@ -136,10 +136,12 @@ def test_a_second_attempt_that_cannot_start_says_why() -> None:
     assert inspection.condition("Ready")["reason"] == "Unschedulable"
 
 
-def test_the_order_of_conditions_says_nothing() -> None:
+def test_the_order_of_conditions_and_those_of_others_say_nothing() -> None:
     inspection = under_way()
     status: dict[str, Any] = thawed(inspection.status)
-    inspection.set_status({**status, "conditions": status["conditions"][::-1]})
+    ready = status["conditions"][0]
+    others = {**ready, "type": "Audited", "reason": "Pending"}
+    inspection.set_status({**status, "conditions": [others, *status["conditions"][::-1]]})
     assert inspection.plan().events == ()
 
 

@@ -12,7 +12,7 @@ from tests.builders import NOW, READY, a_node, a_pod, ended, waiting
 from sluicegate.api.meta import Condition
 from sluicegate.api.reasons import Reason
 from sluicegate.api.v1alpha1.llmdeployment import LLMDeploymentSpec
-from sluicegate.core import naming
+from sluicegate.core import naming, objects
 from sluicegate.core.conditions import Verdict, conditions, shortened, timestamp
 from sluicegate.core.diagnosis import diagnose, last_words
 from sluicegate.core.exposure import Exposure, exposed_now, exposure
@@ -252,6 +252,13 @@ def test_objects_are_read_however_little_they_hold() -> None:
 def test_a_deletion_is_overdue_once_its_time_has_passed(until: str | None, late: bool) -> None:
     assert overdue({"metadata": {"deletionTimestamp": until}}, NOW) == late
     assert not overdue({"metadata": {}}, NOW)
+
+
+def test_what_is_overdue_by_then_is_looked_at_a_second_later() -> None:
+    leaving = {"metadata": {"deletionTimestamp": timestamp(NOW + timedelta(seconds=30))}}
+    (wait,) = objects.until_overdue([{"metadata": {}}, leaving], NOW)
+    assert wait == timedelta(seconds=31)
+    assert overdue(leaving, NOW + wait)
 
 
 def test_what_a_write_is_about_is_told_by_its_manifest_or_its_reference() -> None:

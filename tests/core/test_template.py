@@ -42,6 +42,7 @@ def test_pods_of_one_colour_spread_over_the_parts_that_the_spec_names() -> None:
         ("4", 2, "2"),
         ("500m", 1, "1"),
         ("2000m", 1, "2"),
+        ("2001m", 1, "2"),
         ("4500m", 1, "4"),
         ("1", 4, "1"),
     ],
