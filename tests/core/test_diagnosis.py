@@ -140,3 +140,20 @@ def test_an_engine_that_ended_is_stalled_when_it_goes_on_like_that(
 def test_a_container_that_waits_is_told_by_what_for(waits: str, reason: Reason | None) -> None:
     found = problem_of(waiting(waits))
     assert (found.reason if found else None) == reason
+
+
+@pytest.mark.parametrize(
+    ("status", "final"),
+    [
+        (ended(restarts=2), False),
+        (ended(restarts=3), True),
+        (ended(restarts=3, container="store"), False),
+    ],
+    ids=["three ends", "four ends", "the store's, whose source may answer again"],
+)
+def test_an_engine_that_ended_four_times_in_a_row_is_without_hope(
+    status: Mapping[str, Any], final: bool
+) -> None:
+    found = problem_of(status)
+    assert found is not None
+    assert found.final == final
