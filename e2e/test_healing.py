@@ -15,6 +15,7 @@ from e2e.install import Installation
 from e2e.lab.engines import kill_engine
 from e2e.lab.lab import Lab, Object, condition, is_ready, uids
 from e2e.lab.objects import a_deployment, a_model_version
+from e2e.lab.streams import streaming
 from e2e.lab.traffic import Outcome, Record, traffic
 from sluicegate.kube import resources
 from sluicegate.kube.resources import Resource
@@ -23,6 +24,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 NAME = "pair"
 PROMPTS = ("tell me a story", "how far is the moon")
+STREAM_TOKENS = 48
 NOTICED_SECONDS = 5.0
 """A dead engine ends its container in a second, kubelet sees it in another, kube-proxy in a third."""
 
@@ -50,6 +52,21 @@ async def test_scaling_by_the_spec_adds_a_replica_without_losing_readiness(pair:
     assert not record.failed, record.failed[:3]
     assert first < uids(await pair.pods(NAME))
     assert obj["status"]["readyReplicas"] == 2
+
+
+async def test_a_pod_that_is_deleted_ends_its_answers_and_no_request_is_lost(pair: Lab) -> None:
+    # given streams to two replicas
+    await pair.settled(NAME)
+    victim = (await pair.pods(NAME))[0]["metadata"]["name"]
+    async with streaming(await pair.url(NAME), PROMPTS, clients=4, tokens=STREAM_TOKENS) as record:
+        await record.grows(8)
+        # when
+        await pair.delete(resources.POD, victim)
+        await pair.until_gone(resources.POD, victim)
+        await pair.settled(NAME)
+        await record.grows(8)
+    # then
+    assert not record.failed, record.failed[:3]
 
 
 async def test_a_pod_killed_by_force_costs_at_most_what_it_was_answering(pair: Lab) -> None:
