@@ -110,7 +110,7 @@ engine: venv up ## every flag set and how weights are copied, with the pinned vL
 sim-mutation: venv ## the operator's guards taken away, each of which some simulated run has to notice (40 minutes)
 	@python -m tests.mutation.guards
 
-mutation: venv ## small faults in the decisions, each of which some test has to notice (more than an hour)
+mutation: venv ## small faults in the decisions, each of which some test has to notice (an hour)
 	@python -m tests.mutation
 
 nightly: venv up ## pods' lives, reloads, every engine setting that CPU can do, bad versions, rollouts, an operator killed (90 minutes)
