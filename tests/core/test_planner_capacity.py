@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -186,6 +186,16 @@ def test_after_a_while_without_room_the_old_pods_make_some() -> None:
     assert (cluster.answering(), wanted(cluster)) == ({"v2"}, {"v2": 2})
 
 
+def test_half_a_minute_without_room_is_enough_and_less_is_not() -> None:
+    cluster = full("SurgeThenSwap")
+    began = cluster.now.replace(microsecond=0)
+    cluster.turn()
+    for seconds, found in ((29.9, "Provisioning"), (30, "Swapping")):
+        cluster.now = began + timedelta(seconds=seconds)
+        cluster.reconcile()
+        assert step(cluster) == found
+
+
 def test_a_scheduler_that_does_not_say_since_when_is_waited_for() -> None:
     cluster = full("SurgeThenSwap")
     cluster.trouble["v2"] = unschedulable(FULL)
@@ -225,6 +235,15 @@ def test_a_swap_for_want_of_room_that_fails_brings_the_old_pods_back() -> None:
     assert cluster.answering() == {"v1"}
     assert wanted(cluster) == {"v1": 2}
     assert endings(cluster)[0] == ("v2", "RolledBack", "EngineCrashLooping")
+
+
+def test_old_pods_make_no_room_for_what_fails_for_good_beside_what_finds_none() -> None:
+    cluster = full("SurgeThenSwap")
+    cluster.turn()
+    cluster.set_pod(cluster.pods(cluster.rollout_of("v2"))[0], ended("CUDA error", restarts=3))
+    cluster.pass_time(seconds=30)
+    cluster.reconcile()
+    assert (step(cluster), wanted(cluster)) == ("Discarding", {"v1": 2, "v2": 2})
 
 
 def test_new_pods_that_find_room_while_the_old_ones_go_take_over_from_them() -> None:

@@ -34,6 +34,13 @@ def test_pods_that_come_up_are_counted_while_nobody_serves() -> None:
     assert counts(cluster) == (2, 0, "0/2")
 
 
+def test_more_pods_of_what_serves_come_together_with_another_version() -> None:
+    cluster = a_settled_cluster(ADeployment().with_replicas(2))
+    cluster.edit(modelVersion="v2", replicas=3)
+    cluster.reconcile()
+    assert [each["spec"]["replicas"] for each in cluster.of_kind("ReplicaSet")] == [3, 3]
+
+
 def test_the_pods_that_serve_are_counted_while_others_come_up() -> None:
     cluster = a_settled_cluster(ADeployment().with_replicas(2))
     cluster.trouble["v2"] = STARTING

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import cache
 from itertools import groupby
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.builders import (
     tried_version,
     with_golden_prompts,
 )
+from tests.core import invariants
 from tests.core.cluster import Cluster
 from tests.core.engines import Order
 from tests.core.journeys import a_settled_cluster, endings, kills, moments, step, turn_until
@@ -27,6 +29,8 @@ from tests.core.measured import measured
 from sluicegate.core import naming
 from sluicegate.core.addresses import pod_url
 from sluicegate.core.conditions import timestamp
+from sluicegate.core.control import RETRY
+from sluicegate.core.hot_reload import PATIENCE
 from sluicegate.core.plan import Apply, Ask, CancelReload, Create, Delete, Inquire, Plan, Reload
 
 IN_PLACE = {"strategy": "HotReload", "observeSeconds": 5}
@@ -46,6 +50,19 @@ def changing(replicas: int = 2, **rollout: Any) -> Cluster:
     cluster = serving(replicas, **rollout)
     cluster.edit(modelVersion="v2")
     return cluster
+
+
+@cache
+def _changed() -> Cluster:
+    cluster = changing()
+    cluster.settle()
+    cluster.log.clear()
+    return cluster
+
+
+def changed() -> Cluster:
+    """Version v2 has come into the two pods of v1 and is promoted."""
+    return _changed().fork()
 
 
 def at(wanted: str, cluster: Cluster) -> Cluster:
@@ -120,10 +137,13 @@ def test_the_pointer_moves_after_the_last_pod_and_nothing_else_is_written_of_pod
 def test_no_more_than_four_pods_stage_at_a_time() -> None:
     cluster = changing(6)
     cluster.turn()
+    for _ in range(2):
+        cluster.reconcile()
+        assert told(cluster) == [("Stage", "v2")] * 4
+    cluster.pass_time(seconds=1)
     cluster.reconcile()
-    assert told(cluster) == [("Stage", "v2")] * 4
-    cluster.settle()
-    assert told(cluster)[:6] == [("Stage", "v2")] * 6
+    cluster.reconcile()
+    assert told(cluster) == [("Stage", "v2")] * 6
 
 
 def test_what_each_pod_is_told_orders_it_after_what_it_was_told_before() -> None:
@@ -181,10 +201,23 @@ def test_pods_prove_themselves_by_the_golden_prompts_that_were_recorded_with_the
     assert "golden" not in staged
     assert [each["name"] for each in switched["golden"]] == [prompt["name"]]
     assert switched["golden"][0]["prompt"] == prompt["prompt"]
+    assert switched["golden"][0]["tokens"] == prompt["tokens"]
     assert switched["golden"][0]["tolerance"] == 0.5
     assert switched["golden"][0]["logProbabilities"] == [
         each / 1000 for each in prompt["logProbabilitiesMilliNats"]
     ]
+    assert "golden prompts held" in cluster.status["history"][0]["message"]
+
+
+def test_golden_prompts_are_those_of_the_first_pod_though_another_runs_another_engine() -> None:
+    cluster = serving()
+    cluster.put(with_golden_prompts(a_model_version("v2"), a_golden_prompt()))
+    says, last = cluster._runtime, cluster.pods()[1]["metadata"]["name"]
+    cluster._runtime = lambda pod: replace(  # type: ignore[method-assign]
+        says(pod), vllm="0.33.0" if pod == last else "0.32.0"
+    )
+    cluster.edit(modelVersion="v2")
+    cluster.settle()
     assert "golden prompts held" in cluster.status["history"][0]["message"]
 
 
@@ -198,6 +231,12 @@ def test_golden_prompts_that_are_skipped_are_not_told() -> None:
     in_its_pods(cluster, "v2")
 
 
+def test_without_golden_prompts_a_version_comes_though_they_are_skipped() -> None:
+    cluster = changing(verification={"goldenPrompts": {"policy": "Skip", "skipReason": "a fire"}})
+    cluster.settle()
+    in_its_pods(cluster, "v2")
+
+
 def test_without_golden_prompts_that_are_required_no_pod_changes() -> None:
     cluster, policy = serving(), {"verification": {"goldenPrompts": {"policy": "Required"}}}
     cluster.edit(modelVersion="v2", rollout={**IN_PLACE, **policy})
@@ -208,6 +247,108 @@ def test_without_golden_prompts_that_are_required_no_pod_changes() -> None:
     cluster.put(with_golden_prompts(a_model_version("v2"), a_golden_prompt()))
     cluster.settle()
     in_its_pods(cluster, "v2")
+
+
+def test_what_is_missing_of_golden_prompts_is_told_when_files_lie_ready_and_not_before() -> None:
+    cluster, policy = serving(), {"verification": {"goldenPrompts": {"policy": "Required"}}}
+    cluster.edit(modelVersion="v2", rollout={**IN_PLACE, **policy})
+    cluster.reconcile()
+    cluster.reconcile()
+    assert cluster.condition("Ready")["reason"] == "Staging"
+    cluster.pass_time(seconds=1)
+    cluster.reconcile()
+    cluster.reconcile()
+    assert cluster.condition("Ready")["reason"] == "GoldenPromptsMissing"
+
+
+# how it begins, and when it is looked at again
+
+
+def test_the_only_pod_changes_and_is_looked_at_until_it_answers() -> None:
+    cluster = changing(1)
+    cluster.lies["v2"] = "v9"
+    for wanted in ("Staging", "Canary"):
+        at(wanted, cluster)
+        assert cluster.plan().requeue_after == RETRY
+    turn_until(cluster, lambda: served(cluster) == ["v2"])
+    for _ in range(3):
+        cluster.turn()
+        assert cluster.plan().requeue_after == RETRY
+    assert step(cluster) == "Canary"
+    assert '"version": "v1"' in pointers(cluster)[0]
+    cluster.lies.clear()
+    turn_until(cluster, lambda: step(cluster) == "Observing")
+    assert '"version": "v2"' in pointers(cluster)[0]
+
+
+def test_a_first_pod_that_answers_wrong_is_asked_again_after_half_a_second_and_not_before() -> None:
+    cluster = at("Canary", changing())
+    cluster.lies["v2"] = "!HTTP 500"
+    turn_until(cluster, lambda: "HTTP 500" in message(cluster))
+    cluster.reconcile()
+    assert "Stalled" not in {each["type"] for each in cluster.status["conditions"]}
+    for passed, asks in ((0.4, 0), (0.1, 1)):
+        cluster.pass_time(seconds=passed)
+        assert sum(isinstance(each, Ask) for each in cluster.plan().actions) == asks
+
+
+def test_an_operator_that_was_away_asks_pods_that_never_changed_nothing_before_it_begins() -> None:
+    cluster = serving()
+    cluster.restart_operator()
+    cluster.edit(modelVersion="v2")
+    cluster.reconcile()
+    assert [each.manifest["kind"] for each in cluster.log if isinstance(each, Create)] == [
+        "ControllerRevision"
+    ]
+
+
+def test_an_operator_that_was_away_hears_pods_that_changed_before_it_begins() -> None:
+    cluster = changed()
+    cluster.restart_operator()
+    cluster.edit(modelVersion="v3")
+    cluster.reconcile()
+    assert not any(isinstance(each, Create) for each in cluster.log)
+    cluster.reconcile()
+    assert any(isinstance(each, Create) for each in cluster.log)
+
+
+def test_nothing_comes_into_pods_while_one_of_them_has_yet_to_change_back() -> None:
+    cluster = changed()
+    late(cluster)
+    cluster.reconcile()
+    cluster.edit(modelVersion="v3")
+    cluster.reconcile()
+    assert not any(isinstance(each, Create) for each in cluster.log)
+    cluster.settle()
+    in_its_pods(cluster, "v3")
+
+
+def late(cluster: Cluster, order: Order | None = None) -> dict[str, Any]:
+    """A pod that starts with an older pointer, which the operator is to hear."""
+    pod = cluster.pods()[0]
+    old = replace(cluster.engine(pod), pointer=V1_POINTER, sequence=0, order=order, served=())
+    cluster.engines[pod["metadata"]["uid"]] = old
+    cluster.runtimes.pop(pod["metadata"]["uid"])
+    return pod
+
+
+def test_pods_are_told_more_than_they_know_and_the_pointer_with_them() -> None:
+    cluster = changing()
+    pod = cluster.pods()[0]["metadata"]["uid"]
+    cluster.engines[pod] = replace(cluster.engine(cluster.pods()[0]), sequence=5)
+    cluster.restart_operator()
+    cluster.settle()
+    in_its_pods(cluster, "v2")
+    assert '"sequence": 6' in pointers(cluster)[0]
+
+
+def test_pods_that_have_all_changed_wait_for_one_that_is_wanted_and_not_there() -> None:
+    cluster = at("Fleet", changing())
+    cluster.remove(cluster.pods()[1])
+    cluster.reconcile()
+    cluster.reconcile()
+    assert step(cluster) == "Fleet"
+    assert '"version": "v1"' in pointers(cluster)[0]
 
 
 # what goes in new pods after all
@@ -285,6 +426,13 @@ def test_while_new_pods_come_instead_it_is_told_why() -> None:
     assert message(cluster).endswith(cluster.status["rollout"]["notInPlace"])
 
 
+def test_why_new_pods_come_is_told_in_half_a_kilobyte() -> None:
+    cluster = changing()
+    cluster.ends["v2"] = ("Refused", "RestartRequired", "TokenizerDiffers: " + "2 tokens " * 200)
+    turn_until(cluster, lambda: "notInPlace" in cluster.status.get("rollout", {}))
+    assert len(cluster.status["rollout"]["notInPlace"]) == 512
+
+
 def test_the_first_version_comes_in_new_pods_without_a_word() -> None:
     cluster = serving()
     assert cluster.status["history"][0]["message"] == "the Service points at it"
@@ -315,6 +463,54 @@ def test_at_zero_nothing_is_left_to_change(moment: str) -> None:
     in_its_pods(cluster, "v2")
 
 
+def test_what_is_wanted_no_more_takes_no_new_pods_with_another_strategy() -> None:
+    cluster = at("Staging", changing())
+    rollout = rollout_id(cluster)
+    cluster.edit(modelVersion="v3", rollout={"strategy": "BlueGreen"})
+    cluster.settle()
+    assert ("v2", "Superseded", "Superseded") in endings(cluster)
+    made = [each.manifest["metadata"]["name"] for each in cluster.log if isinstance(each, Create)]
+    assert f"{naming.colour_name('chat', rollout)}-model" not in made
+    assert cluster.versions() == ["v3"]
+
+
+def test_pods_that_have_the_secret_of_the_source_change_in_place() -> None:
+    chat = ADeployment().with_replicas(1).with_spec(rollout=IN_PLACE).build()
+    cluster = Cluster(chat, with_secret("v1"), with_secret("v2"))
+    cluster.settle()
+    cluster.edit(modelVersion="v2")
+    cluster.settle()
+    assert told(cluster) == [("Stage", "v2"), ("Switch", "v2")]
+
+
+def test_what_pods_refused_of_one_version_hinders_no_other() -> None:
+    cluster = changing()
+    cluster.ends["v2"] = ("Refused", "RestartRequired", "TokenizerDiffers: 2 tokens")
+    turn_until(cluster, lambda: "notInPlace" in cluster.status.get("rollout", {}))
+    cluster.edit(modelVersion="v1")
+    cluster.settle()
+    cluster.edit(modelVersion="v3")
+    cluster.settle()
+    assert told(cluster)[-2:] == [("Switch", "v3")] * 2
+
+
+def test_where_nothing_is_left_of_the_colour_that_served_new_pods_come() -> None:
+    cluster = serving()
+    for each in (*cluster.pods(), *cluster.of_kind("ConfigMap"), *cluster.of_kind("ReplicaSet")):
+        cluster.remove(each)
+    cluster.edit(modelVersion="v2")
+    cluster.settle()
+    assert cluster.versions() == ["v2"]
+
+
+def test_at_zero_pods_that_are_about_to_go_are_told_nothing() -> None:
+    cluster = at("Fleet", changing())
+    cluster.edit(replicas=0)
+    plan = cluster.plan()
+    assert not any(isinstance(each, Reload | Inquire | CancelReload) for each in plan.actions)
+    assert plan.requeue_after != RETRY
+
+
 @pytest.mark.parametrize("strategy", ["BlueGreen", "Swap"])
 @pytest.mark.parametrize("moment", ["Staging", "Canary", "Fleet"])
 def test_another_strategy_takes_over_in_the_midst(moment: str, strategy: str) -> None:
@@ -328,9 +524,14 @@ def test_another_strategy_takes_over_in_the_midst(moment: str, strategy: str) ->
 # who holds it, and what ends it
 
 
-def test_a_person_promotes_before_the_first_pod_changes() -> None:
+def test_what_lies_ready_in_pods_waits_for_a_person_and_says_so() -> None:
     cluster = at("AwaitingPromotion", changing(promotion="Manual"))
     assert "lies ready in the running pods and waits to be promoted" in message(cluster)
+    assert not any(mode == "Switch" for mode, _ in told(cluster))
+
+
+def test_a_person_promotes_before_the_first_pod_changes() -> None:
+    cluster = at("AwaitingPromotion", changing(promotion="Manual"))
     cluster.settle()
     assert served(cluster) == ["v1", "v1"]
     assert "Reconciling" not in {each["type"] for each in cluster.status["conditions"]}
@@ -361,8 +562,10 @@ def test_nothing_is_staged_in_a_pause_that_was_there_before() -> None:
     assert not orders(cluster)
 
 
-def test_a_pause_does_not_hold_what_has_begun() -> None:
-    cluster = at("Fleet", changing())
+@pytest.mark.parametrize("moment", ["Canary", "Fleet"])
+def test_a_pause_does_not_hold_what_has_begun(moment: str) -> None:
+    cluster = at(moment, changing())
+    cluster.reconcile()
     cluster.edit(paused=True)
     cluster.settle()
     in_its_pods(cluster, "v2")
@@ -385,6 +588,17 @@ ENDS: dict[str, tuple[tuple[str, str, str], str]] = {
 
 
 @pytest.mark.parametrize("end", ENDS)
+def test_what_the_only_pod_refuses_or_goes_back_from_ends_at_once(end: str) -> None:
+    cluster = at("Staging", changing(1))
+    cluster.ends["v2"], reason = ENDS[end]
+    turn_until(cluster, lambda: endings(cluster)[0][0] == "v2")
+    assert endings(cluster)[0] == ("v2", "RolledBack", reason)
+    writes = [each.manifest for each in cluster.log if isinstance(each, Apply)]
+    (pointer,) = (each["data"]["pointer.json"] for each in writes if each["kind"] == "ConfigMap")
+    assert '"sequence": 2' in pointer
+
+
+@pytest.mark.parametrize("end", ENDS)
 def test_what_a_pod_refuses_or_goes_back_from_is_rolled_back(end: str) -> None:
     cluster = changing()
     cluster.ends["v2"], reason = ENDS[end]
@@ -395,6 +609,15 @@ def test_what_a_pod_refuses_or_goes_back_from_is_rolled_back(end: str) -> None:
     assert cluster.condition("Stalled")["reason"] == "RolledBack"
     assert "v1, as before, serves on" in cluster.condition("Stalled")["message"]
     assert cluster.status["phase"] == "Stalled"
+
+
+def test_what_failed_in_pods_changes_nothing_for_those_that_come_after_them() -> None:
+    cluster = changing()
+    cluster.ends["v2"] = ("RolledBack", "ChecksumMismatch", "page 7")
+    cluster.settle()
+    cluster.edit(modelVersion="v3", rollout={"strategy": "BlueGreen"})
+    cluster.settle()
+    assert ["sequence" in each for each in pointers(cluster)] == [False]
 
 
 def test_what_pods_have_staged_is_given_up_with_it() -> None:
@@ -538,6 +761,60 @@ def test_a_first_pod_is_asked_nothing_until_all_are_there_that_are_to_change() -
     assert endings(cluster)[0] == ("v2", "RolledBack", "ProgressDeadlineExceeded")
 
 
+def test_a_pod_of_which_nothing_is_known_yet_is_waited_for() -> None:
+    cluster = at("Staging", changing())
+    cluster.set_pod(cluster.pods()[1], {"phase": "Pending"})
+    cluster.reconcile()
+    assert (step(cluster), cluster.condition("Ready")["reason"]) == ("Staging", "Staging")
+
+
+def test_what_keeps_pods_away_that_are_too_many_is_not_told() -> None:
+    cluster = at("Staging", changing())
+    cluster.refuse_pods(cluster.of_kind("ReplicaSet")[0], "exceeded quota")
+    cluster.reconcile()
+    assert cluster.condition("Ready")["reason"] == "Staging"
+
+
+def loops(cluster: Cluster, pod: dict[str, Any]) -> str:
+    """A pod ends on and on: what becomes of the rollout in it."""
+    rollout = rollout_id(cluster)
+    cluster.set_pod(pod, ended("CUDA error", restarts=3))
+    cluster.reconcile()
+    record = cluster.one("ControllerRevision", naming.colour_name("chat", rollout))
+    return invariants.outcome(record) or "goes on"
+
+
+def test_a_pod_that_ends_on_and_on_before_it_changed_is_no_fault_of_what_it_has_staged() -> None:
+    cluster = at("Staging", changing())
+    cluster.turn()
+    assert loops(cluster, cluster.pods()[0]) == "goes on"
+
+
+def test_a_pod_that_ends_on_and_on_since_an_earlier_change_is_no_fault_of_the_next() -> None:
+    cluster = changed()
+    cluster.edit(modelVersion="v3")
+    cluster.reconcile(crash_after=1)
+    cluster.set_pod(cluster.pods()[0], ended("CUDA error", restarts=3))
+    cluster.reconcile()
+    assert loops(cluster, cluster.pods()[0]) == "goes on"
+
+
+def test_a_pod_that_ends_on_and_on_while_it_changes_takes_it_back() -> None:
+    cluster = at("Canary", changing())
+    first, heard = cluster.pods()[0], cluster.runtimes[cluster.pods()[0]["metadata"]["uid"]]
+    assert (heard.version, heard.reload and heard.reload.mode) == ("v1", "Switch")
+    assert loops(cluster, first) == "RolledBack"
+
+
+def test_a_pod_that_has_changed_and_started_anew_and_ends_on_and_on_takes_it_back() -> None:
+    cluster = at("Fleet", changing())
+    first = next(pod for pod in cluster.pods() if cluster.served(pod) == "v2")
+    cluster.restart(first)
+    cluster.runtimes.pop(first["metadata"]["uid"])
+    cluster.reconcile()
+    assert loops(cluster, first) == "RolledBack"
+
+
 def test_a_pod_that_ends_on_and_on_with_the_new_version_takes_it_back() -> None:
     cluster = at("Fleet", changing())
     cluster.trouble["v2"] = ended("CUDA error", restarts=3)
@@ -632,6 +909,108 @@ def test_the_version_before_can_be_had_back_at_once() -> None:
     assert cluster.condition("Ready")["reason"] == "Serving"
 
 
+def test_a_version_that_never_answers_through_the_service_changes_back_when_its_time_is_over() -> None:
+    cluster = at("Observing", changing(observeSeconds=20))
+    cluster.lies["v2"] = "!HTTP 500"
+    cluster.answers.clear()
+    cluster.reconcile()
+    cluster.pass_time(seconds=21)
+    cluster.reconcile()
+    assert step(cluster) == "Reverting"
+    assert "AnswerFailed" in message(cluster)
+
+
+def test_a_pod_that_ends_on_and_on_beside_one_that_comes_late_takes_it_back() -> None:
+    cluster = at("Observing", changing(observeSeconds=20))
+    late(cluster)
+    cluster.reconcile()
+    cluster.set_pod(cluster.pods()[1], ended("CUDA error", restarts=3))
+    cluster.reconcile()
+    cluster.reconcile()
+    assert endings(cluster)[0] == ("v2", "RolledBack", "EngineCrashLooping")
+
+
+# who changes back
+
+
+def wanted_back(replicas: int, **rollout: Any) -> Cluster:
+    """The first pod has changed and another is about to, when v1 is wanted again."""
+    cluster = at("Fleet", changing(replicas, **rollout))
+    cluster.edit(modelVersion="v1")
+    return cluster
+
+
+def test_what_pods_are_at_ends_before_the_first_of_them_changes_back() -> None:
+    cluster = wanted_back(3)
+    plan = cluster.reconcile()
+    assert [type(each) for each in plan.actions if isinstance(each, Reload | CancelReload)] == [
+        CancelReload
+    ] * 2
+    plan = cluster.reconcile()
+    assert [type(each) for each in plan.actions if isinstance(each, Reload | CancelReload)] == [Reload]
+
+
+def test_pods_that_change_back_are_looked_at_again_soon_and_those_that_would_not_later() -> None:
+    cluster = at("Observing", changing(observeSeconds=60))
+    cluster.edit(modelVersion="v1")
+    # when they are to change back, and when the first is at it
+    for _ in range(2):
+        assert cluster.plan().requeue_after == RETRY
+        cluster.reconcile()
+    # when the second is at it, and when it would not
+    turn_until(cluster, lambda: served(cluster) == ["v1", "v2"])
+    for _ in range(3):
+        cluster.reconcile()
+    assert (cluster.plan().actions, cluster.plan().requeue_after) == ((), RETRY)
+    cluster.ends["v1"] = ("RolledBack", "CopyFailed", "cudaErrorUnknown")
+    for _ in range(4):
+        cluster.turn()
+    assert cluster.plan().requeue_after == PATIENCE
+
+
+def test_a_rollout_that_is_yet_in_pods_is_told_of_though_another_ended_after_it() -> None:
+    cluster = at("Observing", changing(1, observeSeconds=60))
+    cluster.edit(modelVersion="v1")
+    cluster.ends["v1"] = ("RolledBack", "CopyFailed", "cudaErrorUnknown")
+    cluster.turn()
+    cluster.edit(modelVersion="v3", rollout={"strategy": "BlueGreen"})
+    turn_until(cluster, lambda: cluster.versions() == ["v1", "v3"])
+    cluster.edit(modelVersion="v1")
+    turn_until(cluster, lambda: len(cluster.of_kind("ConfigMap")) == 1)
+    cluster.reconcile()
+    assert [each[0] for each in endings(cluster)][:2] == ["v3", "v2"]
+    assert (step(cluster), cluster.status["rollout"]["toVersion"]) == ("Reverting", "v2")
+
+
+def test_a_pod_that_comes_late_with_what_is_wanted_staged_changes_at_once() -> None:
+    cluster = changed()
+    body = {"version": "v2", "digest": digest("v2"), "source": {}, "sequence": 1, "mode": "Stage"}
+    late(cluster, Order(body, 0.0, ready=True, outcome="Cancelled"))
+    cluster.reconcile()
+    assert cluster.plan().requeue_after == RETRY
+    cluster.reconcile()
+    assert told(cluster) == [("Switch", "v2")]
+
+
+def test_a_pod_that_comes_late_and_brings_something_else_gives_it_up_first() -> None:
+    cluster = changed()
+    body = {"version": "v3", "digest": digest("v3"), "source": {}, "sequence": 9, "mode": "Stage"}
+    late(cluster, Order(body, cluster._seconds(), ready=False))
+    cluster.reconcile()
+    cluster.reconcile()
+    assert any(isinstance(each, CancelReload) for each in cluster.log)
+
+
+def test_a_pod_that_is_ready_anew_is_asked_at_once_what_it_serves() -> None:
+    cluster = changed()
+    again = {**READY["conditions"][0], "lastTransitionTime": timestamp(cluster.now + timedelta(seconds=1))}
+    cluster.set_pod(cluster.pods()[0], {**READY, "conditions": [again]})
+    cluster.pass_time(seconds=2)
+    plan = cluster.plan()
+    assert sum(isinstance(each, Inquire) for each in plan.actions) == 1
+    assert plan.requeue_after == RETRY
+
+
 # whatever happens, and whenever
 
 CHANGES: dict[str, tuple[Callable[[Cluster], None], str]] = {
@@ -715,12 +1094,8 @@ def test_a_colour_whose_record_is_lost_is_known_again_by_its_pointer_and_templat
 
 
 def test_a_pod_that_comes_late_with_an_older_pointer_changes_too() -> None:
-    cluster = changing()
-    old = cluster.engine(cluster.pods()[0])
-    cluster.settle()
-    late = cluster.pods()[0]
-    cluster.engines[late["metadata"]["uid"]] = old
-    cluster.runtimes.pop(late["metadata"]["uid"])
+    cluster = changed()
+    late(cluster)
     cluster.turn()
     cluster.reconcile()
     assert told(cluster)[-1] == ("Switch", "v2")
@@ -734,12 +1109,8 @@ def test_a_pod_that_comes_late_with_an_older_pointer_changes_too() -> None:
 
 
 def test_a_pod_that_comes_late_is_no_fault_of_the_version_that_is_observed() -> None:
-    cluster = changing(observeSeconds=20)
-    old = cluster.engine(cluster.pods()[0])
-    at("Observing", cluster)
-    late = cluster.pods()[0]["metadata"]["uid"]
-    cluster.engines[late] = old
-    cluster.runtimes.pop(late)
+    cluster = at("Observing", changing(observeSeconds=20))
+    late(cluster)
     cluster.settle()
     in_its_pods(cluster, "v2")
     assert endings(cluster)[0] == ("v2", "Promoted", "Promoted")
@@ -762,8 +1133,7 @@ def test_a_pod_that_would_not_change_back_is_told_so_again_and_again() -> None:
 
 
 def test_a_pod_that_does_not_say_what_it_serves_is_asked_now_and_then() -> None:
-    cluster = changing()
-    cluster.settle()
+    cluster = changed()
     mute = cluster.pods()[0]["metadata"]["uid"]
     cluster.runtimes[mute] = replace(cluster.runtimes[mute], error="the connection broke", at=cluster.now)
     plan = cluster.plan()
@@ -812,15 +1182,18 @@ def test_what_a_pod_said_before_it_became_ready_again_says_nothing() -> None:
     in_its_pods(cluster, "v2")
 
 
-def test_a_rollout_whose_pods_and_colour_are_gone_is_superseded_by_one_of_new_pods() -> None:
+@pytest.mark.parametrize("lost", [False, True], ids=["the record is left", "nothing is left"])
+def test_a_rollout_whose_pods_and_colour_are_gone_is_superseded_by_one_of_new_pods(lost: bool) -> None:
     cluster = at("Staging", changing())
     first = cluster.of_kind("ReplicaSet")[0]["metadata"]["name"]
     for each in (*cluster.pods(), *cluster.of_kind("ConfigMap"), *cluster.of_kind("ReplicaSet")):
         cluster.remove(each)
-    cluster.remove(cluster.one("ControllerRevision", first))
+    if lost:
+        cluster.remove(cluster.one("ControllerRevision", first))
     cluster.settle()
     assert cluster.versions() == ["v2"]
-    assert [each[:2] for each in endings(cluster)] == [("v2", "Promoted"), ("v2", "Superseded")]
+    ends = [each[:2] for each in endings(cluster)]
+    assert ends[:2] == [("v2", "Promoted"), ("v2", "Superseded")]
 
 
 def test_pods_without_an_address_are_told_nothing() -> None:
@@ -831,6 +1204,7 @@ def test_pods_without_an_address_are_told_nothing() -> None:
             cluster.edit(modelVersion=version)
             actions = cluster.reconcile().actions
             assert not any(isinstance(each, Reload | Inquire | CancelReload) for each in actions)
+            assert all(each.url for each in actions if isinstance(each, Ask))
 
 
 def test_a_draft_model_comes_with_its_pods_only() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Callable
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from itertools import groupby, pairwise
 from typing import Any
 
 import pytest
-from tests.builders import READY, STARTING, ADeployment, ended, waiting
+from tests.builders import READY, STARTING, ADeployment, a_pod, ended, waiting
+from tests.core import invariants
 from tests.core.cluster import Cluster
 from tests.core.frozen import thawed
 from tests.core.journeys import a_settled_cluster, endings, kills, step, turn_until
@@ -17,6 +20,7 @@ from tests.core.measured import measured
 from sluicegate.core import naming
 from sluicegate.core.objects import annotation, ref
 from sluicegate.core.plan import Delete, Inquire
+from sluicegate.core.template import TOKEN_KEY
 
 SECONDS = 20
 WATCHED = {"observeSeconds": SECONDS}
@@ -272,6 +276,19 @@ def _has_a_stray(cluster: Cluster) -> None:
     cluster.put(stray)
 
 
+def test_what_is_wrong_with_new_pods_is_told_before_who_is_in_their_way() -> None:
+    cluster = changing()
+    cluster.turn()
+    cluster.put(a_pod("stray", rollout="0badc0de", **READY))
+    for _ in range(3):
+        cluster.reconcile()
+        cluster.pass_time(seconds=1)
+    assert "pods of neither version" in cluster.condition("Ready")["message"]
+    cluster.refuse_pods(cluster.of_kind("ReplicaSet")[-1], "exceeded quota")
+    cluster.reconcile()
+    assert reasons(cluster)["Stalled"] == "True PodCreationFailed"
+
+
 def test_a_version_without_ready_pods_is_not_gone_back_to_unless_a_person_says_so_or_the_time_is_over() -> (
     None
 ):
@@ -508,6 +525,13 @@ def test_pods_of_both_are_asked_every_five_seconds_and_only_while_one_is_observe
         assert at[-1] <= SECONDS
 
 
+def test_pods_are_asked_with_the_token_that_they_were_given() -> None:
+    cluster = observing()
+    (secret,) = cluster.of_kind("Secret")
+    given = b64decode(secret["data"][TOKEN_KEY]).decode()
+    assert {each.token for each in cluster.log if isinstance(each, Inquire)} == {given}
+
+
 @pytest.mark.parametrize("wanted", ["v2", "v3"])
 def test_an_operator_that_was_away_hears_the_pods_before_it_promotes(wanted: str) -> None:
     cluster = observing()
@@ -571,6 +595,7 @@ def test_a_lost_replica_set_of_the_version_before_is_made_again() -> None:
     cluster.remove(first)
     cluster.turn()
     assert cluster.versions() == ["v2", "v1"]
+    assert [each["spec"]["replicas"] for each in cluster.of_kind("ReplicaSet")] == [1, 1]
     _loops(cluster)
     cluster.settle()
     assert cluster.answering() == {"v1"}
@@ -593,6 +618,85 @@ def test_the_deadline_of_new_pods_is_none_of_those_that_serve() -> None:
     cluster.pass_time(seconds=90)
     cluster.reconcile()
     assert (step(cluster), cluster.answering()) == ("Observing", {"v2"})
+
+
+def at_the_end(replicas: int = 1) -> Cluster:
+    """The moment at which the time of v2 is over; all pods were heard meanwhile, and the Service answered."""
+    cluster = observing(replicas)
+    cluster.pass_time(seconds=5)
+    cluster.reconcile()
+    since = datetime.fromisoformat(annotation(cluster.service, naming.EXPOSED_SINCE) or "")
+    cluster.now = since + timedelta(seconds=SECONDS)
+    return cluster
+
+
+def decided(cluster: Cluster) -> str | None:
+    """What becomes of v2 in one pass."""
+    record = naming.colour_name("chat", cluster.rollout_of("v2"))
+    cluster.reconcile()
+    return invariants.outcome(cluster.one("ControllerRevision", record))
+
+
+def test_it_is_promoted_at_the_moment_at_which_its_time_is_over() -> None:
+    cluster = at_the_end()
+    cluster.pass_time(milliseconds=-1)
+    assert decided(cluster) is None
+    cluster.pass_time(milliseconds=1)
+    assert decided(cluster) == "Promoted"
+
+
+def test_two_without_ready_pods_wait_for_each_other_until_the_time_is_over() -> None:
+    cluster = at_the_end()
+    cluster.trouble = {"v1": STARTING, "v2": STARTING}
+    cluster.run_pods()
+    cluster.pass_time(seconds=-8)
+    assert decided(cluster) is None
+    assert cluster.plan().requeue_after == timedelta(seconds=8)
+    cluster.pass_time(seconds=8)
+    assert decided(cluster) == "RolledBack"
+
+
+def test_answers_that_fail_end_it_when_its_time_is_over_and_not_before() -> None:
+    cluster = at_the_end()
+    cluster.lies["v2"] = "!HTTP 500"
+    cluster.answers.clear()
+    cluster.pass_time(seconds=-2)
+    assert decided(cluster) is None
+    cluster.pass_time(seconds=1)
+    assert decided(cluster) is None
+    cluster.pass_time(seconds=1)
+    assert decided(cluster) == "RolledBack"
+
+
+def test_a_pod_that_crashed_once_beside_another_that_answers_ends_nothing() -> None:
+    cluster = at_the_end(replicas=2)
+    cluster.set_pod(cluster.pods(cluster.rollout_of("v2"))[0], CRASHED)
+    cluster.pass_time(seconds=-1)
+    assert decided(cluster) is None
+    cluster.pass_time(seconds=1)
+    assert decided(cluster) == "Promoted"
+
+
+@pytest.mark.parametrize("wanted", ["v2", "v3"])
+def test_only_what_the_spec_asks_for_waits_for_an_answer_through_the_service(wanted: str) -> None:
+    cluster = at_the_end()
+    cluster.edit(modelVersion=wanted)
+    cluster.answers.clear()
+    assert decided(cluster) == (None if wanted == "v2" else "Promoted")
+    assert decided(cluster) == "Promoted"
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_what_a_pod_measured_counts_from_the_move_of_the_service_on(version: str) -> None:
+    cluster = at_the_end()
+    pod = cluster.pods(cluster.rollout_of(version))[0]["metadata"]["uid"]
+    moved = cluster.now - timedelta(seconds=SECONDS)
+    heard = cluster.runtimes.pop(pod)
+    for at, end in ((None, None), (moved - timedelta(milliseconds=1), None), (moved, "Promoted")):
+        told = cluster.fork()
+        if at is not None:
+            told.runtimes[pod] = replace(heard, at=at)
+        assert decided(told) == end
 
 
 def test_nothing_to_go_back_to_leaves_who_serves() -> None:

@@ -386,6 +386,14 @@ def test_the_time_of_one_rollouts_hold_is_none_of_the_next() -> None:
     assert "resumedAt" not in cluster.status["rollout"]
 
 
+def test_a_hold_that_somebody_gives_up_is_none_of_the_version_that_serves() -> None:
+    cluster = waiting_for_a_person()
+    cluster.edit(modelVersion="v1")
+    cluster.reconcile()
+    assert (step(cluster), cluster.status["rollout"]["toVersion"]) == ("Draining", "v1")
+    assert "resumedAt" not in cluster.status["rollout"]
+
+
 def test_a_change_that_is_late_already_is_not_called_so_while_it_is_paused() -> None:
     cluster = paused_with_new_pods()
     cluster.edit(**FREE)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.builders import STARTING, ADeployment, a_pod, ended, unschedulable
 from tests.core.cluster import Cluster
-from tests.core.journeys import a_settled_cluster, endings, moments, step
+from tests.core.journeys import a_cluster, a_settled_cluster, endings, moments, step
 
 from sluicegate.core import naming
 from sluicegate.core.conditions import timestamp
@@ -446,19 +446,89 @@ def _shrinks(action: Action) -> bool:
     return of_pods and action.manifest["spec"]["replicas"] == 0
 
 
+def leave_a_pointer(cluster: Cluster) -> str:
+    """An earlier change has left one; its name."""
+    pointer = dict(cluster.of_kind("ConfigMap")[0])
+    left, labels = "chat-0badc0de-model", {"app.kubernetes.io/managed-by": "sluicegate"}
+    pointer["metadata"] = {**pointer["metadata"], "name": left, "labels": labels}
+    del pointer["metadata"]["uid"]
+    cluster.put(pointer)
+    return left
+
+
 def test_what_an_earlier_change_left_goes_before_or_after_the_pods_but_not_with_them() -> None:
     cluster = changing()
     cluster.turn()
-    left = {"app.kubernetes.io/managed-by": "sluicegate"}
-    pointer = dict(cluster.of_kind("ConfigMap")[0])
-    pointer["metadata"] = {**pointer["metadata"], "name": "chat-0badc0de-model", "labels": left}
-    del pointer["metadata"]["uid"]
-    cluster.put(pointer)
+    left = leave_a_pointer(cluster)
     plan = cluster.reconcile()
     assert any(map(_shrinks, plan.actions))
     assert not [action for action in plan.actions if isinstance(action, Delete)]
     cluster.settle()
-    assert cluster.find("ConfigMap", "chat-0badc0de-model") is None
+    assert cluster.find("ConfigMap", left) is None
+
+
+def test_what_an_earlier_change_left_goes_while_new_pods_come_up() -> None:
+    cluster = swapping()
+    left = leave_a_pointer(cluster)
+    cluster.reconcile()
+    assert cluster.find("ConfigMap", left) is None
+
+
+def test_what_an_earlier_change_left_is_no_room_for_new_pods() -> None:
+    cluster = draining()
+    leave_a_pointer(cluster)
+    cluster.reconcile()
+    assert wanted(cluster) == {"v1": 0, "v2": 0}
+
+
+def noted(cluster: Cluster) -> list[str]:
+    """The versions whose records say that they swap."""
+    records = [each for each in cluster.of_kind("ControllerRevision") if annotation(each, naming.SWAPS)]
+    return [each["data"]["pointer"]["version"] for each in records]
+
+
+def test_only_the_record_of_the_new_version_says_so() -> None:
+    cluster = changing()
+    cluster.reconcile()
+    cluster.reconcile()
+    assert noted(cluster) == ["v2"]
+
+
+def test_a_first_version_swaps_with_nobody_and_has_all_its_pods_at_once() -> None:
+    cluster = a_cluster(ADeployment().with_replicas(2).with_spec(rollout=SWAP))
+    cluster.reconcile()
+    assert wanted(cluster) == {"v1": 2}
+    cluster.reconcile()
+    assert noted(cluster) == []
+
+
+def test_a_version_that_serves_and_lacks_a_pod_swaps_with_nobody() -> None:
+    cluster = a_settled_cluster(ADeployment().with_replicas(2).with_spec(rollout=SWAP))
+    cluster.remove(cluster.pods()[0])
+    cluster.reconcile()
+    assert noted(cluster) == []
+
+
+@pytest.mark.parametrize("kind", ["ReplicaSet", "ConfigMap"])
+def test_no_pod_goes_before_all_of_the_new_version_is_there(kind: str) -> None:
+    cluster = changing()
+    cluster.reconcile()
+    new = naming.colour_name("chat", cluster.rollout_of("v2"))
+    cluster.remove(cluster.one(kind, new if kind == "ReplicaSet" else f"{new}-model"))
+    cluster.reconcile()
+    assert wanted(cluster)["v1"] == 2
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_old_pods_that_are_about_to_be_made_leave_no_room(replicas: int) -> None:
+    cluster = changing(replicas)
+    cluster.reconcile()
+    for pod in cluster.pods():
+        cluster.remove(pod)
+    cluster.reconcile()
+    assert wanted(cluster) == {"v1": 0, "v2": 0}
+    cluster.reconcile()
+    assert wanted(cluster) == {"v1": 0, "v2": replicas}
 
 
 def test_a_third_version_in_the_middle_of_a_swap_takes_the_place_at_once() -> None:
@@ -554,6 +624,9 @@ def test_new_pods_that_are_ready_beside_the_old_ones_take_over_as_ever() -> None
     cluster = changing(strategy="BlueGreen")
     turn_until(cluster, lambda: len(cluster.pods()) == 4)
     cluster.edit(rollout={"strategy": "Swap"})
+    beside = cluster.fork()
+    beside.reconcile()
+    assert wanted(beside) == {"v1": 2, "v2": 2}
     for each in moments(cluster):
         assert each.answering()
 
@@ -565,6 +638,25 @@ def test_the_version_before_that_is_observed_beside_is_gone_back_to_as_ever() ->
     for each in moments(cluster):
         assert each.answering()
     cluster.settle()
+    assert cluster.answering() == {"v1"}
+
+
+def test_the_version_before_that_is_gone_back_to_lets_the_other_serve_until_all_its_pods_are_ready() -> None:
+    cluster = changing(strategy="BlueGreen")
+    turn_until(cluster, lambda: step(cluster) == "Observing")
+    cluster.set_pod(cluster.pods(cluster.rollout_of("v1"))[0], STARTING)
+    cluster.edit(rollout={"strategy": "Swap"}, modelVersion="v1")
+    cluster.reconcile()
+    assert wanted(cluster) == {"v1": 2, "v2": 2}
+
+
+def test_what_is_promoted_makes_room_when_the_version_before_is_wanted_back() -> None:
+    cluster = changing()
+    turn_until(cluster, lambda: step(cluster) == "Draining")
+    cluster.edit(modelVersion="v1")
+    for _ in range(8):
+        cluster.turn()
+        assert len(with_pods(cluster)) < 2
     assert cluster.answering() == {"v1"}
 
 
