@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from tests.builders import a_golden_prompt, a_model_version, with_golden_prompts
+from tests.core.changes_in_place import at, changing, in_its_pods, message, serving, told
 from tests.core.journeys import endings, step
 from tests.core.measured import measured
-from tests.core.test_planner_hot_reload import at, changing, in_its_pods, message, serving, told
 
 from sluicegate.core import naming
 from sluicegate.core.objects import annotation
