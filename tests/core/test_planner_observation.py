@@ -10,7 +10,7 @@ from itertools import groupby, pairwise
 from typing import Any
 
 import pytest
-from tests.builders import READY, STARTING, ADeployment, a_pod, ended, waiting
+from tests.builders import NOW, READY, STARTING, ADeployment, a_pod, ended, waiting
 from tests.core import invariants
 from tests.core.cluster import Cluster
 from tests.core.frozen import thawed
@@ -18,6 +18,7 @@ from tests.core.journeys import a_settled_cluster, endings, kills, step, turn_un
 from tests.core.measured import measured
 
 from sluicegate.core import naming
+from sluicegate.core.conditions import timestamp
 from sluicegate.core.objects import annotation, ref
 from sluicegate.core.plan import Delete, Inquire
 from sluicegate.core.template import TOKEN_KEY
@@ -441,6 +442,24 @@ def test_going_back_while_it_is_observed_makes_no_pod_and_is_superseded() -> Non
     cluster.edit(modelVersion="v1")
     cluster.settle()
     assert {pod["metadata"]["uid"] for pod in cluster.pods()} == before
+
+
+def test_a_version_of_which_a_lost_node_holds_a_pod_waits_as_any_third_one() -> None:
+    cluster = a_settled_cluster(ADeployment().with_spec(rollout={"observeSeconds": 20}))
+    first = cluster.rollout_of("v1")
+    lost = thawed(cluster.pods(first)[0])
+    lost["metadata"]["deletionTimestamp"] = timestamp(NOW)
+    cluster.edit(modelVersion="v2")
+    cluster.settle()
+    cluster.put(lost)
+    cluster.edit(modelVersion="v3")
+    turn_until(cluster, lambda: step(cluster) == "Observing")
+    cluster.put(lost)
+    cluster.edit(modelVersion="v1")
+    cluster.reconcile()
+    assert cluster.find("ReplicaSet", naming.colour_name("chat", first)) is None
+    cluster.settle(80)
+    assert cluster.answering() == {"v1"}
 
 
 @pytest.mark.parametrize("held", ["Manual", "paused"])
