@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes is the machine's business, and no fault of what is tried.
+settings.register_profile("sluicegate", deadline=None)
+settings.load_profile("sluicegate")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

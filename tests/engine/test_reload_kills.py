@@ -27,7 +27,8 @@ VICTIMS = {
     "rank": "VLLM::Worker_TP1",
 }
 OLD, NEW = (VERSION, "a"), ("model-b", "b")
-STREAM_TOKENS = 60
+STREAM_TOKENS = 600
+"""More than come before anybody is killed, however busy the machine."""
 
 
 @dataclass(frozen=True)

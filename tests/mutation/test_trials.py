@@ -173,7 +173,7 @@ def test_quick_tests_come_first_after_those_that_killed_and_only_those_that_tell
 
 
 def test_tests_are_tried_as_far_as_the_budget_goes() -> None:
-    each = {f"test {number}": 6.0 + number for number in range(5)}
+    each = {f"test {number}": 2.0 + number for number in range(5)}
     known = Measured(each, {"door.f: a -> b": set(each)}, {}, ())
 
     assert known.order(Mutant("door", Path("door.py"), "f", "door.f: a -> b", range(7, 8), (), 0), {}) == [
