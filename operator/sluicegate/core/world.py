@@ -266,7 +266,7 @@ def world(seen: SeenDeployment, deployment: LLMDeployment, now: datetime) -> Wor
     )
     coming = reload is not None and known.wants(reload) and not known.taken
     matching = [each for each in found.values() if known.wants(each) and not each.record.in_place]
-    target = None if coming else _target(matching, exposed, last)
+    target = None if coming else _target(matching, exposed, known.previous)
     asked_before = [each for each in everything.values() if known.wants(each)]
     failed = None if target or coming else _failed(asked_before, deployment)
     return replace(known, target=target, failed=failed)
@@ -281,18 +281,18 @@ def _rolled_back(ending: Ending) -> bool:
     return ending.outcome is Outcome.ROLLED_BACK
 
 
-def _target(matching: Iterable[Colour], exposed: Exposure, last: Colour | None) -> Colour | None:
+def _target(matching: Iterable[Colour], exposed: Exposure, previous: Colour | None) -> Colour | None:
     """The colour that is to serve. One that failed or was superseded does not come back.
 
-    Nor does one that made room since it was promoted: of it there may be a pod on a lost node yet, and with
-    another it would be the third that has some.
+    Nor does one that made room for `previous`, while that is kept beside the one that serves: a pod of it may
+    be left on a lost node, and with others it would be the third that has some.
     """
-    able = (each for each in matching if each.record.ending is None or _can_serve(each, exposed, last))
+    able = (each for each in matching if each.record.ending is None or _can_serve(each, previous))
     return max(able, key=lambda colour: colour.id == exposed.rollout, default=None)
 
 
-def _can_serve(colour: Colour, exposed: Exposure, last: Colour | None) -> bool:
-    stays = colour.replica_set is not None or colour is last or colour.id == exposed.rollout
+def _can_serve(colour: Colour, previous: Colour | None) -> bool:
+    stays = colour.replica_set is not None or previous is None or colour is previous
     return stays and _is(Outcome.PROMOTED)(colour)
 
 
