@@ -24,6 +24,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 NAME = "chat"
 REPLICAS = 2
 STREAMS = 4
+CHANGE_SECONDS = 900.0
+"""Where new pods come, two engines start beside two that answer streams without a pause."""
 TOKENS = 8
 PROMPTS = ("tell me a story", "how far is the moon", "name three rivers")
 OTHERWISE_SET = "longer-context"
@@ -86,7 +88,7 @@ async def _changed(lab: Lab, version: str) -> Change:
     ):
         await record.grows(2 * STREAMS)
         await lab.edit(NAME, modelVersion=version)
-        await lab.settled(NAME)
+        await lab.settled(NAME, within=CHANGE_SECONDS)
         await record.grows(2 * STREAMS)
     return Change(record, status)
 
