@@ -13,10 +13,11 @@ from typing import Any
 
 from tests.builders import a_model_version
 from tests.sim.apiserver import ApiServer
+from tests.sim.clock import now
 from tests.sim.faults import Script
 from tests.sim.process import HOME, NAMESPACE, Installation, OperatorProcess
 from tests.sim.runner import REST_SECONDS, START_SECONDS, Beginning, simulate
-from tests.sim.stage import CRDS, USER, Stage, a_deployment, now
+from tests.sim.stage import CRDS, USER, Stage, a_deployment
 from tests.sim.world import World
 
 from sluicegate.core.objects import name

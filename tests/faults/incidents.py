@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 
+from tests.sim.clock import now
 from tests.sim.process import OperatorProcess
 
 PAUSE_SECONDS = 45.0
@@ -44,7 +45,7 @@ def paused(replica: OperatorProcess) -> None:
 
 
 def cut_off(replica: OperatorProcess) -> None:
-    replica.conditions.silent_until = asyncio.get_running_loop().time() + SILENCE_SECONDS
+    replica.conditions.silent_until = now() + SILENCE_SECONDS
 
 
 def an_hour_ahead(replica: OperatorProcess) -> None:

@@ -11,10 +11,11 @@ from itertools import pairwise
 from statistics import median
 
 from tests.faults.crowd import VERSIONS, quiet_stage, settled
+from tests.sim.clock import now
 from tests.sim.cluster.kubelet import Pace
 from tests.sim.runner import START_SECONDS, simulate
 from tests.sim.server.store import Change
-from tests.sim.stage import Stage, now
+from tests.sim.stage import Stage
 
 from sluicegate.core.objects import Manifest, condition, is_true
 from sluicegate.kube.resources import LLM_DEPLOYMENT

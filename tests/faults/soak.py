@@ -16,12 +16,13 @@ from typing import Any
 
 from tests.builders import a_model_version
 from tests.sim.apiserver import ApiServer
+from tests.sim.clock import now
 from tests.sim.cluster.pods import is_ready
 from tests.sim.faults import Chances
 from tests.sim.hygiene import Hygiene
 from tests.sim.process import HOME, NAMESPACE, Installation, expected
 from tests.sim.runner import START_SECONDS, simulate
-from tests.sim.stage import CRDS, Stage, a_deployment, now
+from tests.sim.stage import CRDS, Stage, a_deployment
 from tests.sim.truth import untrue
 from tests.sim.wire import FLIGHT
 from tests.sim.world import World

@@ -10,13 +10,14 @@ import pytest
 from tests.faults import incidents
 from tests.faults.conftest import Count
 from tests.faults.judging import SHOWN
+from tests.sim.clock import now
 from tests.sim.cluster.pods import accelerators
 from tests.sim.deletions import DELETIONS, THEIRS
 from tests.sim.end_state import State
 from tests.sim.faults import CRASHES, Channel, call
 from tests.sim.runner import Disturbance, Result, Run, play, undisturbed
 from tests.sim.server.store import Change
-from tests.sim.stage import Stage, now
+from tests.sim.stage import Stage
 from tests.sim.wire import Call
 
 from sluicegate.core import naming

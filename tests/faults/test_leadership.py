@@ -11,11 +11,12 @@ from tests.faults import incidents
 from tests.faults.conftest import Count
 from tests.faults.incidents import Incident
 from tests.faults.judging import none_wrong
+from tests.sim.clock import now
 from tests.sim.faults import Channel
 from tests.sim.leadership import second_writers, terms
 from tests.sim.process import OperatorProcess
 from tests.sim.runner import Result, Run, numbers, play
-from tests.sim.stage import Stage, now
+from tests.sim.stage import Stage
 
 LONG = "version-change"
 WORKLOADS = (LONG, "scale-up")

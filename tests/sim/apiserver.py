@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 
 import orjson
+from tests.sim.clock import now
 from tests.sim.server import defaults, scale
 from tests.sim.server.discovery import documents
 from tests.sim.server.garbage import GarbageCollector
@@ -38,7 +39,7 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 def loop_time() -> datetime:
     """The event loop's clock as a date."""
-    return EPOCH + timedelta(seconds=asyncio.get_running_loop().time())
+    return EPOCH + timedelta(seconds=now())
 
 
 @dataclass(frozen=True)

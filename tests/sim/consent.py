@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 
 from tests.sim.apiserver import ApiServer
+from tests.sim.clock import now
 from tests.sim.end_state import outcome
 from tests.sim.server.store import Change
 
@@ -28,7 +28,7 @@ class Consent:
     def heard(self, change: Change) -> None:
         if change.key[0].endswith("/llmdeployments"):
             if change.type != "DELETED" and change.new["spec"].get("paused"):
-                self._paused.setdefault(_where(change.new), _now())
+                self._paused.setdefault(_where(change.new), now())
             else:
                 self._paused.pop(_where(change.new), None)
 
@@ -38,7 +38,7 @@ class Consent:
         rollout = self._held(change, where[1]) if deployment else None
         if deployment is None or rollout is None:
             return
-        if _now() - self._paused.get(where, _now()) > HEARD_SECONDS:
+        if now() - self._paused.get(where, now()) > HEARD_SECONDS:
             yield f"{where[1]} is paused, and rollout {rollout} takes over"
         asks = deployment["spec"].get("rollout", {}).get("promotion") == "Manual"
         if asks and annotation(deployment, naming.PROMOTE) != rollout:
@@ -79,7 +79,3 @@ def _is_beside(one: Manifest, other: Manifest) -> bool:
 
 def _where(deployment: Manifest) -> tuple[str, str]:
     return deployment["metadata"]["namespace"], name(deployment)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -5,12 +5,12 @@ The numbers are those of the design's invariants.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from tests.sim.clock import now
 from tests.sim.cluster.endpoints import answers, selected
 from tests.sim.cluster.pods import accelerators, active, by_owner
 from tests.sim.consent import Consent
@@ -111,7 +111,7 @@ class Invariants:
     def _changed(self, change: Change) -> None:
         self._consent.heard(change)
         if self._author is not None:
-            self.effects.append(Effect(_now(), self._author, change))
+            self.effects.append(Effect(now(), self._author, change))
             self._judge(change)
         if change.key[0] in ("apps/v1/replicasets", "v1/pods"):
             self._count_colours()
@@ -176,7 +176,7 @@ class Invariants:
         service = self._server.find(SERVICE, *where)
         if service is None or deployment is None or terminating(deployment):
             return
-        reached = self._endpoints.lingering(service["spec"].get("clusterIP", ""), _now())
+        reached = self._endpoints.lingering(service["spec"].get("clusterIP", ""), now())
         pods = by_owner(self._server.peek(POD)).get(uid(replica_set), ())
         if any(answers(pod) and pod["status"]["podIP"] in reached for pod in pods):
             self.breaches.append(f"new connections still reached {name(replica_set)} when it was deleted")
@@ -196,7 +196,7 @@ class Invariants:
             behind = selected(service, pods) if service else []
             stay = [pod for pod in behind if answers(pod) and controller_uid(pod) in kept]
             lasting = frozenset(pod["status"]["podIP"] for pod in stay)
-            known = self._endpoints.known(service["spec"].get("clusterIP", ""), _now()) if service else ()
+            known = self._endpoints.known(service["spec"].get("clusterIP", ""), now()) if service else ()
             most = max(Counter(map(controller_uid, stay)).values(), default=0)
             found["/".join(where)] = Serving(lasting, lasting.intersection(known), most, wanted)
         return found
@@ -214,10 +214,6 @@ class Invariants:
                 self.breaches.append(
                     f"I3: {len(colours)} colours of {deployment} hold accelerators: {colours}"
                 )
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 def _asks_for_the_same(old: Manifest, new: Manifest, failed: str) -> bool:

@@ -13,6 +13,7 @@ from functools import partial
 from tests.builders import DEFAULTS
 from tests.shell.kit import CountingMeter
 from tests.sim.apiserver import loop_time
+from tests.sim.clock import now
 from tests.sim.conditions import Conditions
 from tests.sim.faults import Script
 from tests.sim.kopf import ModelledKopf
@@ -94,7 +95,7 @@ class OperatorProcess:
                 self._killed.clear()
                 self.kills += 1
             elif error is not None:
-                self.exits.append((_now(), error))
+                self.exits.append((now(), error))
             if not self._stopping:
                 await asyncio.sleep(self._back_off())
 
@@ -172,7 +173,7 @@ class OperatorProcess:
         self.operator = self._process = None
 
     def _back_off(self) -> float:
-        recent = [at for at, _ in self.exits if _now() - at < 600]
+        recent = [at for at, _ in self.exits if now() - at < 600]
         return RESTART_SECONDS[min(len(recent), len(RESTART_SECONDS) - 1)]
 
 
@@ -188,7 +189,3 @@ async def _ended(task: asyncio.Task[object]) -> BaseException | None:
     task.cancel()
     await asyncio.wait([task])
     return None if task.cancelled() else task.exception()
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import TypeVar
 
+from tests.sim.clock import now
 from tests.sim.deletions import DELETIONS
 from tests.sim.end_state import State, difference, end_state
 from tests.sim.faults import COALESCE, DROP, LATE, PAST, STALE, TIMEOUT, Channel, Fault, Script, fault
@@ -20,7 +21,7 @@ from tests.sim.hygiene import Hygiene
 from tests.sim.leadership import usurped
 from tests.sim.minds import MINDS
 from tests.sim.process import Installation, expected
-from tests.sim.stage import Stage, now
+from tests.sim.stage import Stage
 from tests.sim.standstill import Loop
 from tests.sim.truth import untrue
 from tests.sim.wire import Journal

@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.builders import ADeployment
 from tests.sim.apiserver import ApiServer
+from tests.sim.clock import now
 from tests.sim.cluster.pods import active
 from tests.sim.faults import Script
 from tests.sim.invariants import Invariants
@@ -170,10 +171,6 @@ def a_deployment(name: str = "chat", version: str = "v1", replicas: int = 2, **s
     """An LLMDeployment on one accelerator a replica."""
     built = ADeployment(name, NAMESPACE).of(version).with_replicas(replicas)
     return built.with_spec(engine={"device": "CUDA"}, **spec).build()
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 def _here(obj: Manifest) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from tests.sim.clock import now
 from tests.sim.world import World
 
 from sluicegate.core.objects import Manifest, is_true, terminating, uid
@@ -57,4 +58,4 @@ class Traffic:
             self.versions.add(self._world.reached(address).version)
             self.answered += 1
         except NoAnswer as failure:
-            self.failures.append(Failure(asyncio.get_running_loop().time(), where["name"], str(failure)))
+            self.failures.append(Failure(now(), where["name"], str(failure)))

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 from tests.sim import faults, latency
 from tests.sim.apiserver import ApiServer
+from tests.sim.clock import now
 from tests.sim.conditions import Conditions, Gap, Past, plural_in
 from tests.sim.faults import Channel, Script
 from tests.sim.standstill import Gate
@@ -104,7 +105,7 @@ class Wire:
         if channel is Channel.CALL and method != "GET":
             _, fault = self.script.next(Channel.WRITE)
             what = what or fault
-        call = Call(channel, number, self.sender, _now(), 0.0, verb, path, what or "")
+        call = Call(channel, number, self.sender, now(), 0.0, verb, path, what or "")
         carried = self._carried(call, method, query, body, content_type)
         # What was sent is on its way whatever becomes of its sender, who may stand still or give up.
         flight = asyncio.create_task(carried, name=FLIGHT, context=Context())
@@ -122,7 +123,7 @@ class Wire:
         if self.conditions.down:
             raise ConnectionRefusedError("nobody listens")
         answer = await self._answer(call.outcome or None, method, call.path, query, body, content_type)
-        self.journal.calls.append(replace(call, at=_now(), outcome=call.outcome or str(answer.status)))
+        self.journal.calls.append(replace(call, at=now(), outcome=call.outcome or str(answer.status)))
         if call.is_write and call.channel is Channel.CALL:
             self.script.next(Channel.ANSWER)
         await self._travel(seconds / 2)
@@ -131,11 +132,11 @@ class Wire:
     @asynccontextmanager
     async def stream(self, path: str, query: Query) -> AsyncIterator[Stream]:
         number, what = self.script.next(Channel.CALL)
-        sent = _now()
+        sent = now()
         await self._travel(latency.of("WATCH") + self.conditions.answers_take)
         if self.conditions.down:
             raise ConnectionRefusedError("nobody listens")
-        call = Call(Channel.CALL, number, self.sender, sent, _now(), "WATCH", path, what or "200")
+        call = Call(Channel.CALL, number, self.sender, sent, now(), "WATCH", path, what or "200")
         self.journal.calls.append(call)
         if what in faults.REFUSALS:
             refused = self.server.refusal(int(what), path, faults.RETRY_AFTER_SECONDS)
@@ -176,7 +177,7 @@ class Wire:
 
     async def _read(self, path: str, query: Query) -> Response:
         past = self.conditions.past
-        if past is not None and _now() < past.until and "/leases" not in path:
+        if past is not None and now() < past.until and "/leases" not in path:
             return self.server.as_of(path, query, past.version)
         return await self.way.request("GET", path, query, None, "application/json")
 
@@ -191,8 +192,8 @@ class Wire:
 
     async def _travel(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        if _now() < self.conditions.silent_until:
-            await asyncio.sleep(self.conditions.silent_until - _now())
+        if now() < self.conditions.silent_until:
+            await asyncio.sleep(self.conditions.silent_until - now())
 
     async def _told(self, path: str, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         withheld: dict[str, bytes] = {}
@@ -200,7 +201,7 @@ class Wire:
         async for chunk in self._with_gaps(path, chunks):
             for text in chunk.splitlines(keepends=True):
                 bookmark = text.startswith(_BOOKMARK)
-                if withheld and (bookmark or _now() >= until):
+                if withheld and (bookmark or now() >= until):
                     for told in withheld.values():
                         yield told
                     withheld.clear()
@@ -208,7 +209,7 @@ class Wire:
                 if self.conditions.changes_lost and text.startswith(_MODIFIED):
                     what = faults.DROP
                 if what == faults.COALESCE:
-                    until = _now() + COALESCE_SECONDS
+                    until = now() + COALESCE_SECONDS
                 if what == faults.COALESCE or withheld:
                     withheld[orjson.loads(text)["object"]["metadata"]["name"]] = text
                 elif what != faults.DROP:
@@ -218,8 +219,8 @@ class Wire:
         plural, met = plural_in(path), self.conditions
         async for chunk in self._late(chunks, met.delays.get(plural, 0.0)):
             await self._travel(latency.NEWS)
-            if met.past is not None and _now() < met.past.until:
-                await self._travel(met.past.until - _now())
+            if met.past is not None and now() < met.past.until:
+                await self._travel(met.past.until - now())
             match met.gaps.pop(plural, None):
                 case Gap.EXPIRED:
                     await self._travel(EXPIRED_SECONDS)
@@ -254,16 +255,16 @@ class Wire:
                     return
                 if isinstance(chunk, BaseException):
                     raise chunk
-                await self._travel(at + seconds - _now())
+                await self._travel(at + seconds - now())
                 yield chunk
         finally:
             arriving.cancel()
 
     def _note(self, text: bytes) -> str | None:
         number, what = self.script.next(Channel.LINE)
-        self.journal.lines.append(Line(number, _now(), text))
+        self.journal.lines.append(Line(number, now(), text))
         if what == faults.PAST:
-            self.conditions.past = Past(self.script.origin, _now() + PAST_SECONDS)
+            self.conditions.past = Past(self.script.origin, now() + PAST_SECONDS)
             self.server.store.interrupt(ConnectionResetError("the connection broke"))
         return what
 
@@ -274,10 +275,10 @@ async def _arrive(
     end: BaseException = StopAsyncIteration()
     try:
         async for chunk in chunks:
-            arrived.put_nowait((_now(), chunk))
+            arrived.put_nowait((now(), chunk))
     except ConnectionError as lost:
         end = lost
-    arrived.put_nowait((_now(), end))
+    arrived.put_nowait((now(), end))
 
 
 def _noticed(flight: asyncio.Task[Response]) -> None:
@@ -294,7 +295,3 @@ def _is_list(path: str) -> bool:
 
 async def _once(body: bytes) -> AsyncIterator[bytes]:
     yield body
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

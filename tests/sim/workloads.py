@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from tests.builders import a_golden_prompt, a_model_version, with_golden_prompts
 from tests.core.measured import measured
+from tests.sim.clock import now
 from tests.sim.cluster.pods import is_ready
-from tests.sim.stage import ACCELERATORS, Stage, a_deployment, now
+from tests.sim.stage import ACCELERATORS, Stage, a_deployment
 
 from sluicegate.core import naming
 from sluicegate.core.naming import ABORT, PROMOTE, RETRY

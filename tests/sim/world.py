@@ -11,6 +11,7 @@ import random
 from urllib.parse import urlsplit
 
 from tests.sim.apiserver import ApiServer
+from tests.sim.clock import now
 from tests.sim.cluster.endpoints import Endpoints
 from tests.sim.cluster.jobs import Jobs
 from tests.sim.cluster.kubelet import Kubelet
@@ -72,12 +73,12 @@ class World:
             seen = self.server.store.version
             due = self._turn()
             if self.server.store.version == seen:
-                await self.server.store.news(max(0.001, due - _now()))
+                await self.server.store.news(max(0.001, due - now()))
             await asyncio.sleep(self.chance.uniform(*REACTION_SECONDS))
 
     def lose(self, node: str) -> None:
         """Nobody hears of the node any more: what runs on it is out of reach."""
-        self.nodes.silent[node] = _now()
+        self.nodes.silent[node] = now()
 
     def find_again(self, node: str) -> None:
         """The node is back, with its pods as they were."""
@@ -115,7 +116,7 @@ class World:
     async def reload(self, reload: Reload) -> Report:
         """Tells one pod to change what it serves. Raises NoAnswer."""
         runtime = await self._controlled(reload)
-        refused = self.runtimes.order(runtime, reload.body, _now())
+        refused = self.runtimes.order(runtime, reload.body, now())
         if refused is not None:
             raise NoAnswer(refused)
         return self._told(await self._controlled(reload))
@@ -128,7 +129,7 @@ class World:
     async def _controlled(self, call: Inquire | Reload | CancelReload) -> Runtime:
         """The runtime at whose control port a call arrives. Raises NoAnswer."""
         await asyncio.sleep(self.chance.uniform(*ANSWER_SECONDS))
-        self.runtimes.sync(_now(), self.kubelet.trouble)
+        self.runtimes.sync(now(), self.kubelet.trouble)
         runtime = self._alive(urlsplit(call.url).hostname or "")
         if runtime is None:
             raise NoAnswer(UNREACHABLE)
@@ -152,8 +153,8 @@ class World:
 
     def reached(self, address: str) -> Runtime:
         """Who answers a new connection to a Service's address now, or to a pod's. Raises NoAnswer."""
-        self.runtimes.sync(_now(), self.kubelet.trouble)
-        runtime = self._alive(self.endpoints.reached(address, _now(), self.chance) or address)
+        self.runtimes.sync(now(), self.kubelet.trouble)
+        runtime = self._alive(self.endpoints.reached(address, now(), self.chance) or address)
         if runtime is None:
             raise NoAnswer(UNREACHABLE)
         return runtime
@@ -164,19 +165,15 @@ class World:
 
     def _turn(self) -> float:
         """Everybody acts once; returns when time alone changes something next."""
-        now = _now()
+        moment = now()
         moments = [
-            self.nodes.sync(now),
-            self.runtimes.sync(now, self.kubelet.trouble),
-            self.kubelet.sync(now),
+            self.nodes.sync(moment),
+            self.runtimes.sync(moment, self.kubelet.trouble),
+            self.kubelet.sync(moment),
         ]
         self._jobs.sync()
         self._replica_sets.sync()
         self._scheduler.sync()
         self._namespaces.sync()
-        self.endpoints.sync(now)
-        return min((moment for moment in moments if moment is not None), default=FOREVER)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
+        self.endpoints.sync(moment)
+        return min((each for each in moments if each is not None), default=FOREVER)
