@@ -120,6 +120,11 @@ class Cluster:
     def remove(self, obj: Object) -> None:
         self.objects.pop(ref(obj), None)
 
+    def remove_pods(self, rollout: str | None = None) -> None:
+        """Those of one rollout, or all."""
+        for pod in self.pods(rollout):
+            self.remove(pod)
+
     def take_over(self, obj: Object, *path: str, value: Any) -> None:
         """Somebody else writes a field: its value and its ownership change."""
 

@@ -144,15 +144,13 @@ def test_a_rollout_drains_until_the_last_pod_of_the_version_before_is_gone() -> 
     before = cluster.rollout_of("v1")
 
     without_pods = cluster.fork()
-    for pod in without_pods.pods(before):
-        without_pods.remove(pod)
+    without_pods.remove_pods(before)
     without_pods.reconcile()
     assert without_pods.status["rollout"]["step"] == "Draining"
 
     cluster.remove(cluster.one("ReplicaSet", colour_name("chat", before)))
     cluster.reconcile()
     assert cluster.status["rollout"]["step"] == "Draining"
-    for pod in cluster.pods(before):
-        cluster.remove(pod)
+    cluster.remove_pods(before)
     cluster.reconcile()
     assert "rollout" not in cluster.status

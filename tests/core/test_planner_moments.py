@@ -21,6 +21,16 @@ from sluicegate.core.rollout import OVERLAP, PROPAGATION
 SHORT = timedelta(milliseconds=1)
 
 
+def serving_first() -> Cluster:
+    """The moment at which the Service has begun to select the first version."""
+    cluster = a_cluster()
+    cluster.reconcile()
+    while cluster.answering() != {"v1"}:
+        cluster.run_pods()
+        cluster.reconcile()
+    return cluster
+
+
 def until(selected: set[str]) -> Cluster:
     """The moment at which the Service has just begun to select these versions, on the way from v1 to v2."""
     cluster = begun(JOURNEYS["another version"])
@@ -193,11 +203,7 @@ def test_an_old_pod_that_answers_right_after_the_switch_is_no_failure(
 
 
 def test_another_version_that_answers_for_new_pods_is_told_though_the_service_has_just_moved() -> None:
-    cluster = a_cluster()
-    cluster.reconcile()
-    while cluster.answering() != {"v1"}:
-        cluster.run_pods()
-        cluster.reconcile()
+    cluster = serving_first()
     cluster.lies["v2"] = "v1"
     cluster.edit(modelVersion="v2")
     cluster.reconcile()
@@ -208,11 +214,7 @@ def test_another_version_that_answers_for_new_pods_is_told_though_the_service_ha
 
 
 def test_the_first_version_is_the_last_good_one_as_soon_as_it_serves() -> None:
-    cluster = a_cluster()
-    cluster.reconcile()
-    while cluster.answering() != {"v1"}:
-        cluster.run_pods()
-        cluster.reconcile()
+    cluster = serving_first()
     cluster.reconcile()
     assert cluster.status["lastGood"] == cluster.status["serving"]
 

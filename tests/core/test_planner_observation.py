@@ -159,8 +159,7 @@ def _crashes(cluster: Cluster) -> None:
 
 
 def _loses_its_pods(cluster: Cluster) -> None:
-    for pod in cluster.pods(cluster.rollout_of("v2")):
-        cluster.remove(pod)
+    cluster.remove_pods(cluster.rollout_of("v2"))
 
 
 def _is_aborted(cluster: Cluster) -> None:

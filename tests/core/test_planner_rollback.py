@@ -134,8 +134,7 @@ def test_a_failed_version_is_on_its_way_out_until_its_last_pod_should_have_ended
     rollout = cluster.rollout_of("v2")
 
     without_pods = cluster.fork()
-    for pod in without_pods.pods(rollout):
-        without_pods.remove(pod)
+    without_pods.remove_pods(rollout)
     without_pods.reconcile()
     assert step(without_pods) == "Discarding"
     assert "EngineCrashLooping" in without_pods.condition("Ready")["message"]

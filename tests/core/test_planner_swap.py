@@ -358,8 +358,7 @@ def _other_strategy(cluster: Cluster) -> None:
 
 
 def _without_pods(cluster: Cluster) -> None:
-    for pod in cluster.pods():
-        cluster.remove(pod)
+    cluster.remove_pods()
 
 
 def _without(kind: str) -> Callable[[Cluster], None]:
@@ -523,8 +522,7 @@ def test_no_pod_goes_before_all_of_the_new_version_is_there(kind: str) -> None:
 def test_old_pods_that_are_about_to_be_made_leave_no_room(replicas: int) -> None:
     cluster = changing(replicas)
     cluster.reconcile()
-    for pod in cluster.pods():
-        cluster.remove(pod)
+    cluster.remove_pods()
     cluster.reconcile()
     assert wanted(cluster) == {"v1": 0, "v2": 0}
     cluster.reconcile()
