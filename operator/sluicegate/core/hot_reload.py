@@ -8,7 +8,7 @@ before that or after, leaves the colour what it was, and pods that serve somethi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 
@@ -226,22 +226,22 @@ def _next(known: World, reload: Colour, found: Fleet) -> Iterator[Action]:
 
 def _back(known: World, colour: Colour) -> Iterator[Action]:
     """What pods were told and is no longer to be ends: what goes on at once, then one pod after another."""
-    ready = [(pod, control.heard(known, pod)) for pod in colour.ready_pods]
-    turn = _turn_back(known, colour)
-    for pod, heard in ready:
-        if heard is None:
+    heard = {uid(pod): control.heard(known, pod) for pod in colour.ready_pods}
+    turn = _turn_back(known, colour, heard)
+    for pod in colour.ready_pods:
+        status = heard[uid(pod)]
+        if status is None:
             yield from control.listen(known, pod, _patience(known, pod))
-        elif _is_at_something_else(heard, colour):
+        elif _is_at_something_else(status, colour):
             yield from control.cancel(known, pod, "it is not to come any more")
         elif pod == turn:
-            yield from _change_back(known, pod, heard, colour)
+            yield from _change_back(known, pod, status, colour)
 
 
-def _turn_back(known: World, colour: Colour) -> Manifest | None:
+def _turn_back(known: World, colour: Colour, heard: Mapping[str, RuntimeStatus | None]) -> Manifest | None:
     """The pod that changes back now. A pod that was never heard may hold its requests, as one does that is at
     something else: nobody's turn comes before both are known to be over."""
-    unknown = any(uid(pod) not in known.seen.runtimes for pod in colour.ready_pods)
-    heard = {uid(pod): control.heard(known, pod) for pod in colour.ready_pods}
+    unknown = any(pod not in known.seen.runtimes for pod in heard)
     if unknown or any(each and _is_at_something_else(each, colour) for each in heard.values()):
         return None
     strays = _strays(known, colour)
