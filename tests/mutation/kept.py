@@ -10,7 +10,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +45,7 @@ NOTICED = 1
 
 def survivors(
     trials: Mapping[Mutant, Command],
-    sound: Command,
+    sound: Collection[Command],
     parallel: int,
     *,
     tree: Path = ROOT,
@@ -55,8 +55,8 @@ def survivors(
     """The mutants that their command, run at the root of the tree, does not notice. `tell` hears of each one.
 
     So many run at the same time; what takes longer than `limit` seconds is noticed. Raises ValueError where a
-    mutant's old text is not there exactly once, or where the command `sound`, which comprises all the others,
-    fails without any mutant.
+    mutant's old text is not there exactly once, or where one of the commands `sound`, which comprise all the
+    others, fails without any mutant.
     """
     for mutant in trials:
         _changed(tree, mutant)
@@ -67,11 +67,12 @@ def survivors(
         return alive
 
     with ThreadPoolExecutor(parallel) as threads:
-        without = threads.submit(_status, tree, None, sound, limit)
+        without = {command: threads.submit(_status, tree, None, command, limit) for command in sound}
         alive = threads.map(lives, trials)
         left = tuple(mutant for mutant, lived in zip(trials, alive, strict=True) if lived)
-    if without.result():
-        raise ValueError(f"fails without any mutant: {' '.join(sound)}")
+    for command, ended in without.items():
+        if ended.result():
+            raise ValueError(f"fails without any mutant: {' '.join(command)}")
     return left
 
 
