@@ -179,9 +179,11 @@ class Gate:
                 return
             version = self._version
             answer = Answer(entry.send, self._stamp(), pace.part)
-            if ticket.verdict is not Verdict.ADMITTED:
+            # Who waited for an engine that is dead by now can still be served elsewhere.
+            verdict = Verdict.UNAVAILABLE if self._orders.engine_is_dead else ticket.verdict
+            if verdict is not Verdict.ADMITTED:
                 outcome = Outcome.REJECTED
-                return await self._reject(ticket.verdict, answer)
+                return await self._reject(verdict, answer)
             pace.admit()
             try:
                 with self._listed(known_by, answer, inbox):
@@ -201,10 +203,7 @@ class Gate:
 
     @contextmanager
     def _listed(self, request: Fingerprint, answer: Answer, inbox: Inbox) -> Iterator[None]:
-        """List it as with the engine. Who comes to a dead engine is turned away by vLLM and no part of it."""
-        if self._orders.engine_is_dead:
-            yield
-            return
+        """List it as with the engine."""
         stay = self._roster.enter(request)
         try:
             yield

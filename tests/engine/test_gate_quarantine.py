@@ -152,7 +152,9 @@ async def test_the_time_of_a_quarantine_counts_from_when_the_engine_is_up(
     assert (await call.done()).status == 200
 
 
-async def test_who_comes_to_an_engine_that_is_dead_is_no_suspect(shared: Shared, engine: Engine) -> None:
+async def test_who_waits_for_an_engine_that_dies_is_told_to_try_again_and_is_no_suspect(
+    shared: Shared, engine: Engine
+) -> None:
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             await engine(scope, receive, send)
@@ -162,13 +164,16 @@ async def test_who_comes_to_an_engine_that_is_dead_is_no_suspect(shared: Shared,
 
     client = SimpleNamespace(errored=False)
     vllm = SimpleNamespace(state=SimpleNamespace(engine_client=client))
-    gate = shared.gate(application, max_concurrent=2)
+    gate = shared.gate(application, max_concurrent=1)
     await gate.gate({"type": "lifespan", "app": vllm}, unused, unused)
     gate.command(Admission.OPEN)
-    # when
     await admitted(gate, KILLER[:-1] + b',"n":1}')
+    waits = await admitted(gate, OTHER)
+    # when
     client.errored = True
-    await admitted(gate, OTHER)
+    await engine.answer(0)
     # then
-    assert len(engine.bodies) == 2
-    assert len(shared.read().present) == 1
+    call = await waits.done()
+    assert (call.status, call.headers["retry-after"]) == (503, "2")
+    assert len(engine.bodies) == 1
+    assert known_by(OTHER) not in shared.read().present

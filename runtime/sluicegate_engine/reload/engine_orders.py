@@ -28,7 +28,7 @@ class EngineOrders:
 
     @property
     def engine_is_dead(self) -> bool:
-        """Whether vLLM has given its engine up: it turns away whoever comes then."""
+        """Whether vLLM has given its engine up: it fails whoever comes then."""
         return self._application is not None and bool(self._application.state.engine_client.errored)
 
     async def carry_out(self, name: str, arguments: Mapping[str, Any]) -> Any:
