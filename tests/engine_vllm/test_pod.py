@@ -8,10 +8,11 @@ import os
 import signal
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import ClientPayloadError, ServerDisconnectedError
+from aiohttp import ClientConnectionError, ClientPayloadError, ServerDisconnectedError
 from tests.engine.contract import CHECKS
 from tests.engine.pod import VERSION, Pod
 from tests.engine_vllm.conftest import SMALL, START_SECONDS, Start
@@ -110,6 +111,40 @@ async def test_a_stopped_process_is_found_though_the_server_is_well_and_ends_the
     # then
     assert await pod.exit_code() == 1
     assert f"{victim} (pid" in pod.statement["error"]["message"]
+
+
+async def test_a_request_with_which_two_engines_died_is_kept_from_the_third_and_whoever_waited_is_not(
+    start: Start, tmp_path: Path
+) -> None:
+    one_at_a_time = {"quarantine_record": tmp_path / "quarantine.json", "max_concurrent": 1}
+    for _ in range(2):
+        pod = await start(**one_at_a_time)
+        await pod.until("Serving", START_SECONDS)
+        poison = asyncio.create_task(_status(pod, "poison", 900))
+        await pod.until_status(inFlight=1)
+        waits = asyncio.create_task(_status(pod, "waits", 8))
+        await pod.until_status(queued=1)
+        os.kill(pod.engine_pid("VLLM::EngineCore"), signal.SIGKILL)
+        assert await pod.exit_code() == 1
+        assert await poison in (500, GONE)
+        assert await waits in (503, GONE)
+    # when
+    pod = await start(**one_at_a_time)
+    await pod.until("Serving", START_SECONDS)
+    # then
+    assert await _status(pod, "poison", 900) == 422
+    assert await _status(pod, "waits", 8) == 200
+
+
+GONE = 0
+"""In place of a status, where the server ends before it answers."""
+
+
+async def _status(pod: Pod, prompt: str, tokens: int) -> int:
+    try:
+        return (await pod.complete(prompt, tokens)).status
+    except ClientConnectionError:
+        return GONE
 
 
 async def test_settings_that_vllm_refuses_are_told_in_its_own_words(start: Start) -> None:

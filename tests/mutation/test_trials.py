@@ -168,16 +168,17 @@ def test_quick_tests_come_first_after_those_that_killed_and_only_those_that_tell
 
     assert known.order(in_a_function, {}) == ["quick", "slow"]
     assert known.order(in_a_function, {"slow": 1}) == ["slow", "quick"]
+    assert known.order(in_a_function, {"slow": 1}, ("far", "quick")) == ["quick", "slow"]
     assert known.order(another, {}) == []
     assert known.order(at_import, {}) == ["user", "slow"]
 
 
-def test_tests_are_tried_as_far_as_the_budget_goes() -> None:
+def test_of_the_many_that_import_a_module_tests_are_tried_as_far_as_the_budget_goes() -> None:
     each = {f"test {number}": 2.0 + number for number in range(5)}
-    known = Measured(each, {"door.f: a -> b": set(each)}, {}, ())
+    known = Measured(each, {"door.f: a -> b": set(each)}, {"door": set(each)}, ())
 
-    assert known.order(Mutant("door", Path("door.py"), "f", "door.f: a -> b", range(7, 8), (), 0), {}) == [
-        "test 0",
-        "test 1",
-        "test 2",
-    ]
+    in_a_function = Mutant("door", Path("door.py"), "f", "door.f: a -> b", range(7, 8), (), 0)
+    at_import = Mutant("door", Path("door.py"), "", "door.A: 1 -> 2", range(1, 2), (), 0)
+
+    assert known.order(in_a_function, {}) == list(each)
+    assert known.order(at_import, {}) == ["test 0", "test 1", "test 2"]

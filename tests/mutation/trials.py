@@ -36,8 +36,8 @@ from tests.mutation.mutants import Mutant
 # A test that takes so much longer than usual, in seconds of processor time, runs in circles.
 _PATIENCE, _TIMES_SLOWER = 1.0, 4
 
-# For so many seconds of processor time tests are tried on a mutant: what only the rest would notice counts as
-# unnoticed.
+# For so many seconds of processor time tests are tried on a mutant that takes effect at import: what only the
+# rest would notice counts as unnoticed.
 _BUDGET = 7.0
 
 # Of so many tests the files are collected first.
@@ -65,12 +65,19 @@ class Measured:
         """The tests that can tell this mutant; what takes effect at import, all that use the module."""
         return self.told.get(mutant.name, ()) if mutant.scope else self.users.get(mutant.module, ())
 
-    def order(self, mutant: Mutant, kills: Mapping[str, int]) -> list[str]:
-        """The tests that can tell this mutant, as far as the budget goes.
+    def order(self, mutant: Mutant, kills: Mapping[str, int], first: Sequence[str] = ()) -> list[str]:
+        """The tests that can tell this mutant; of one that takes effect at import, as far as the budget goes.
 
-        First come those that killed most others, then the quick ones.
+        After those that are to be `first` come those that killed most others, then the quick ones.
         """
-        ordered = sorted(self.able(mutant), key=lambda test: (-kills.get(test, 0), self.seconds[test], test))
+        places = {test: place for place, test in enumerate(first)}
+
+        def rank(test: str) -> tuple[int, int, float, str]:
+            return places.get(test, len(places)), -kills.get(test, 0), self.seconds[test], test
+
+        ordered = sorted(self.able(mutant), key=rank)
+        if mutant.scope:
+            return ordered
         spent = accumulate(self.seconds[test] for test in ordered)
         return [test for test, before in zip(ordered, chain((0.0,), spent), strict=False) if before < _BUDGET]
 
@@ -299,13 +306,10 @@ class _Live:
         self.kills: Counter[str] = Counter()
 
     def __call__(self, mutant: Mutant) -> Verdict:
-        killers, order = self.killers[mutant.scope], self.known.order(mutant, self.kills)
+        killers = self.killers[mutant.scope]
+        order = self.known.order(mutant, self.kills, killers)
         if not order:
             return Verdict(mutant, "", 0)
-        order = [
-            *(test for test in killers if test in order),
-            *(test for test in order if test not in killers),
-        ]
 
         def run(send: Callable[[str], None]) -> None:
             function_of(attribute(mutant)).__code__ = faulty(mutant)

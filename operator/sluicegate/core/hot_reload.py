@@ -245,14 +245,13 @@ def _turn_back(known: World, colour: Colour, heard: Mapping[str, RuntimeStatus |
     if unknown or any(each and _is_at_something_else(each, colour) for each in heard.values()):
         return None
     strays = _strays(known, colour)
-    at_it = (pod for pod in strays if _changes_back(heard[uid(pod)], colour))
+    at_it = (pod for pod in strays if _is_at_it(heard[uid(pod)]))
     return next(at_it, None) or next(iter(strays), None)
 
 
-def _changes_back(heard: RuntimeStatus | None, serving: Colour) -> bool:
-    """Whether a pod has begun to change to what it should serve."""
-    told = heard.reload if heard and _is_way_back(heard, serving) else None
-    return told is not None and told.outcome is None
+def _is_at_it(heard: RuntimeStatus | None) -> bool:
+    """Whether a pod changes."""
+    return bool(heard and heard.reload and heard.reload.outcome is None)
 
 
 def _is_at_something_else(heard: RuntimeStatus, serving: Colour) -> bool:
@@ -268,7 +267,7 @@ def _is_way_back(heard: RuntimeStatus, serving: Colour) -> bool:
 
 def _change_back(known: World, pod: Manifest, heard: RuntimeStatus, serving: Colour) -> Iterator[Action]:
     told = heard.reload if _is_way_back(heard, serving) else None
-    if _changes_back(heard, serving):
+    if _is_at_it(heard):
         yield from control.listen(known, pod)
     elif told is None or told.outcome not in _FAILED or control.due(known, pod, PATIENCE):
         yield from _tell(known, pod, serving, Mode.SWITCH)
