@@ -461,6 +461,22 @@ def test_a_version_of_which_a_lost_node_holds_a_pod_waits_as_any_third_one() -> 
     assert cluster.answering() == {"v1"}
 
 
+def test_a_promoted_version_whose_pods_are_still_there_takes_over_again_as_any_other() -> None:
+    cluster = observing(2)
+    first, pods = cluster.rollout_of("v1"), {pod["metadata"]["uid"] for pod in cluster.pods()}
+    cluster.pass_time(seconds=SECONDS)
+    turn_until(cluster, lambda: step(cluster) == "Draining")
+    # when
+    cluster.edit(modelVersion="v1")
+    for _ in range(3):
+        cluster.reconcile()
+        assert naming.ROLLOUT not in cluster.service["spec"]["selector"]
+    cluster.settle()
+    # then
+    assert (cluster.answering(), cluster.status["serving"]["rollout"]) == ({"v1"}, first)
+    assert {pod["metadata"]["uid"] for pod in cluster.pods()} < pods
+
+
 @pytest.mark.parametrize("held", ["Manual", "paused"])
 def test_going_back_while_it_is_observed_waits_for_nobody(held: str) -> None:
     cluster = observing()

@@ -292,7 +292,7 @@ def _target(matching: Iterable[Colour], exposed: Exposure, previous: Colour | No
 
 
 def _can_serve(colour: Colour, previous: Colour | None) -> bool:
-    stays = colour.replica_set is not None or previous is None or colour is previous
+    stays = colour.replica_set is not None or previous is None
     return stays and _is(Outcome.PROMOTED)(colour)
 
 
