@@ -6,7 +6,7 @@ The numbers are those of the design's invariants.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -16,7 +16,10 @@ from tests.sim.cluster.pods import accelerators, active, by_owner
 from tests.sim.consent import Consent
 from tests.sim.end_state import outcome
 from tests.sim.in_place import InPlace
+from tests.sim.promotions import Promotions
+from tests.sim.retirements import Retirements
 from tests.sim.server.store import Change
+from tests.sim.swaps import Swaps
 from tests.sim.world import World
 
 from sluicegate.api.v1alpha1.llmdeployment import Outcome
@@ -59,12 +62,18 @@ class Serving:
 
 
 class Invariants:
-    """Told of every change; `breaches` says what was broken, in words."""
+    """Told of every change; `breaches` says what was broken, in words.
 
-    def __init__(self, world: World) -> None:
+    `on_time` says whether the clocks of all operators are right.
+    """
+
+    def __init__(self, world: World, on_time: Callable[[], bool]) -> None:
         self._server = world.server
         self._endpoints = world.endpoints
         self._consent = Consent(world.server)
+        self._promotions = Promotions(world, on_time)
+        self._swaps = Swaps(world.server)
+        self.retirements = Retirements(world.server)
         self._author: str | None = None
         self.breaches: list[str] = []
         self.effects: list[Effect] = []
@@ -110,17 +119,22 @@ class Invariants:
 
     def _changed(self, change: Change) -> None:
         self._consent.heard(change)
+        self._promotions.heard(change)
+        self.retirements.heard(change)
         if self._author is not None:
             self.effects.append(Effect(now(), self._author, change))
-            self._judge(change)
+            self._judge(change, self._author)
         if change.key[0] in ("apps/v1/replicasets", "v1/pods"):
             self._count_colours()
 
-    def _judge(self, change: Change) -> None:
+    def _judge(self, change: Change, author: str) -> None:
         """What the operator wrote is its own, or a custom resource."""
         plural = change.key[0].rpartition("/")[2]
         self._judge_failure(plural, change)
         self.breaches += self._consent.breaches(change)
+        self.breaches += self._promotions.breaches(change)
+        self.breaches += self._swaps.breaches(change)
+        self.breaches += self.retirements.breaches(change, author)
         if plural in OWN | SUBJECTS or change.old is None:
             return
         self._judge_ending(plural, change)
@@ -139,7 +153,7 @@ class Invariants:
             self.breaches.append(f"I7: {change.key[2]} ended twice")
         if plural == "replicasets" and change.type == "DELETED":
             records = {name(each): outcome(each) for each in self._server.peek(CONTROLLER_REVISION)}
-            if not any(records.values()):
+            if not any(records.values()) or records.get(change.key[2], "unknown") is None:
                 self.breaches.append(f"I7: {change.key[2]} was removed before its end was on record")
             serving = self._exposed(change.old)
             undecided = serving in records and records[serving] in (None, "RolledBack")

@@ -41,7 +41,7 @@ class Stage:
         self.user = world.server.hand("kubectl")
         self.script = script
         self.journal = Journal()
-        self.invariants = Invariants(world)
+        self.invariants = Invariants(world, lambda: not any(each.skew for each in self.processes))
         self.traffic = Traffic(world)
         self.processes: list[OperatorProcess] = []
         self.another(installation or Installation())

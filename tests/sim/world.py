@@ -7,6 +7,7 @@ one would: a kubelet its pods, kube-proxy its table. All chance comes from one s
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from urllib.parse import urlsplit
 
@@ -51,6 +52,7 @@ class World:
         self.measured: dict[str, Manifest] = {}
         """By version, what each of its pods tells of its answers."""
         self._answered: set[tuple[str, str]] = set()
+        self._told_at: dict[str, float] = {}
         self._replica_sets = ReplicaSets(server, self.chance)
         self._jobs = Jobs(server, self.chance)
         self._scheduler = Scheduler(server)
@@ -66,6 +68,7 @@ class World:
         other.kubelet.take_over(self.kubelet)
         other.measured = dict(self.measured)
         other._answered = set(self._answered)
+        other._told_at = dict(self._told_at)
         return other
 
     async def run(self) -> None:
@@ -111,7 +114,14 @@ class World:
 
     async def report(self, inquire: Inquire) -> Report:
         """What one pod's control port says. Raises NoAnswer."""
-        return self._told(await self._controlled(inquire))
+        try:
+            return self._told(await self._controlled(inquire))
+        finally:
+            self._told_at[urlsplit(inquire.url).hostname or ""] = now()
+
+    def told_at(self, address: str) -> float:
+        """When a pod was asked last what it serves and has measured, whether or not it could answer."""
+        return self._told_at.get(address, -math.inf)
 
     async def reload(self, reload: Reload) -> Report:
         """Tells one pod to change what it serves. Raises NoAnswer."""
