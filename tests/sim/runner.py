@@ -21,6 +21,7 @@ from tests.sim.hygiene import Hygiene
 from tests.sim.leadership import usurped
 from tests.sim.minds import MINDS
 from tests.sim.process import Installation, expected
+from tests.sim.rollouts import ROLLOUTS
 from tests.sim.stage import Stage
 from tests.sim.standstill import Loop
 from tests.sim.truth import untrue
@@ -50,7 +51,7 @@ NEVER = "the fault never happened: the run is not the reference's"
 
 T = TypeVar("T")
 
-EVERY_WORKLOAD = WORKLOADS | OTHERS | DELETIONS | MINDS
+EVERY_WORKLOAD = WORKLOADS | OTHERS | DELETIONS | ROLLOUTS | MINDS
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,9 @@ FOREVER = 1e9
 
 VLLM = "0.32.0"
 LIKELY, UNLIKELY = -0.5, -9.0
-"""Log-probability of every token, in nats, and of one to a version that is not what it was."""
+"""Log-probability of every token, in nats, and of one to a version that is not what was recorded."""
+NATS = {"wrong": UNLIKELY, "nan": math.nan}
+"""By trouble, of the version that answers."""
 
 UNREACHABLE = "the connection was refused or could not be made"
 
@@ -53,6 +55,7 @@ class World:
         """By version, what each of its pods tells of its answers."""
         self._answered: set[tuple[str, str]] = set()
         self._told_at: dict[str, float] = {}
+        self._scored: set[str] = set()
         self._replica_sets = ReplicaSets(server, self.chance)
         self._jobs = Jobs(server, self.chance)
         self._scheduler = Scheduler(server)
@@ -69,6 +72,7 @@ class World:
         other.measured = dict(self.measured)
         other._answered = set(self._answered)
         other._told_at = dict(self._told_at)
+        other._scored = set(self._scored)
         return other
 
     async def run(self) -> None:
@@ -103,8 +107,16 @@ class World:
         """What whoever a Service reaches makes of texts. Raises NoAnswer."""
         await asyncio.sleep(self.chance.uniform(*ANSWER_SECONDS))
         version = self.reached(urlsplit(score.url).hostname or "").version
-        nats = UNLIKELY if self.kubelet.trouble.get(version) == "wrong" else LIKELY
-        return Scored(version, {text.name: (nats,) * len(text.tokens) for text in score.texts})
+        trouble = self.kubelet.trouble.get(version, "")
+        if trouble == "elsewhere" and version not in self._scored:
+            self._scored.add(version)
+            return _scored(score, self._another_than(version), UNLIKELY)
+        return _scored(score, version, NATS.get(trouble, LIKELY))
+
+    def _another_than(self, version: str) -> str:
+        """A version that runs beside it."""
+        others = {each.version for each in self.runtimes.running.values()} - {version}
+        return min(others, default=version)
 
     async def consult(self, consult: Consult) -> Said:
         """What the webhook of all says of a version."""
@@ -187,3 +199,7 @@ class World:
         self._namespaces.sync()
         self.endpoints.sync(moment)
         return min((each for each in moments if each is not None), default=FOREVER)
+
+
+def _scored(score: Score, version: str, nats: float) -> Scored:
+    return Scored(version, {text.name: (nats,) * len(text.tokens) for text in score.texts})

@@ -17,7 +17,17 @@ from tests.sim.cluster.runtime import Runtimes
 from sluicegate.core.objects import Manifest, condition, name, terminating, uid
 from sluicegate.kube.resources import POD
 
-OF_PODS = ("crash", "hang", "wrong", "refused", "unwelcome", "restart-required", "rolled-back")
+OF_PODS = (
+    "crash",
+    "hang",
+    "wrong",
+    "nan",
+    "elsewhere",
+    "refused",
+    "unwelcome",
+    "restart-required",
+    "rolled-back",
+)
 """Troubles that an inspection does not see."""
 
 
@@ -56,8 +66,9 @@ class Pace:
 
 class Kubelet:
     """`alive(node)` says whose pods it may act on. `trouble` is by the name of a ModelVersion: "crash",
-    "hang" (never ready), "wrong" (answers otherwise than was recorded), "refused" (by its verification Job),
-    "unwelcome" (to its webhook), "restart-required" or "rolled-back" (by pods that are to change to it), or
+    "hang" (never ready), "wrong" (answers otherwise than was recorded), "nan" (computes no numbers),
+    "elsewhere" (golden prompts come to a pod of another version at first, as kube-proxy lags), "refused" (by
+    its verification Job), "unwelcome" (to its webhook), "restart-required" or "rolled-back" (by pods that are to change to it), or
     for inspections a termination message.
     """
 
