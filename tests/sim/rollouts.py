@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from tests.sim.clock import now
@@ -43,8 +44,8 @@ DEADLINE_SECONDS = 60
 """The shortest that a spec may ask for."""
 LONGER_SECONDS = 90.0
 BEFORE_A_RESTART_SECONDS = 0.5
-DELETED_SECONDS = 10.0
-"""By then an operator has done what it does about a deletion."""
+OVER_SECONDS = 10.0
+"""By then an operator has done all that it does."""
 
 IN_TIME = {"progressDeadlineSeconds": DEADLINE_SECONDS}
 
@@ -98,7 +99,7 @@ async def a_word_that_comes_after_the_job_is_gone(stage: Stage) -> None:
         stage.world.kubelet.trouble["v2"] = "refused"
         for job in stage.names(JOB):
             stage.delete(JOB, job, propagation="Background")
-        await asyncio.sleep(DELETED_SECONDS)
+        await asyncio.sleep(OVER_SECONDS)
         say(stage, PROMOTE, rollout)
 
 
@@ -136,10 +137,12 @@ def _has_pods_of_another(stage: Stage) -> bool:
     return any(labels(pod)[naming.ROLLOUT] != _shown(stage) for pod in stage.pods())
 
 
-async def there_and_back_before(stage: Stage) -> None:
+async def two_rollouts_that_are_over(stage: Stage) -> None:
+    """Only their records are left."""
     for version in ("v2", "v1"):
         stage.edit(modelVersion=version)
-        assert await stage.until(lambda version=version: serves(version, 2)(stage), 120)
+        await stage.until(partial(serves(version, 2), stage), 60)
+        await asyncio.sleep(OVER_SECONDS)
 
 
 async def another_version_and_less_history(stage: Stage) -> None:
@@ -197,7 +200,7 @@ ROLLOUTS = {
             "swap-with-less-history",
             another_version_and_less_history,
             serves("v2", 2),
-            before=there_and_back_before,
+            before=two_rollouts_that_are_over,
             strategy="Swap",
         ),
     )
