@@ -9,8 +9,12 @@ from tests.sim.faults import AFTER, Channel, write
 from tests.sim.rollouts import ROLLOUTS
 from tests.sim.runner import Run, numbers, reference
 
+RARE = ("away-while-observed", "failed-before", "swap-with-less-history")
+"""In the nightly tier alone."""
+EACH = [pytest.param(each, marks=pytest.mark.nightly if each in RARE else ()) for each in ROLLOUTS]
 
-@pytest.mark.parametrize("workload", ROLLOUTS)
+
+@pytest.mark.parametrize("workload", EACH)
 def test_what_befalls_a_rollout_does_not_keep_it_from_its_end(workload: str, count: Count) -> None:
     assert reference(workload).problems == []
     count(2, 1)

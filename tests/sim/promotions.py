@@ -1,4 +1,4 @@
-"""What a promotion promises: its version has served alone for as long as was asked, and its pods were heard."""
+"""What a promotion promises: its version served alone for as long as was asked, and its pods were heard."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Promotions:
         if not seconds or shown != rollout or not self._has_predecessor(where, rollout):
             return
         if now() - since < seconds:
-            yield f"rollout {rollout} is promoted after {now() - since:.1f} s, observed for less than {seconds} s"
+            yield f"rollout {rollout} is promoted after {now() - since:.1f} s, not observed for {seconds} s"
         for pod in self._ready_pods(where):
             if self._world.told_at(pod["status"]["podIP"]) < since:
                 yield f"rollout {rollout} is promoted, and {name(pod)} was not heard since it serves"

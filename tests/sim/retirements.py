@@ -35,7 +35,8 @@ class Taken:
 
 
 class Retirements:
-    """Told of every change by `heard`, and by `breaches` of those that an operator made, which that judges."""
+    """Told of every change by `heard`; `breaches` judges those that an operator made, `at_once` all of them
+    at the end of a run."""
 
     def __init__(self, server: ApiServer) -> None:
         self._server = server
@@ -44,9 +45,10 @@ class Retirements:
         """By rollout, when a pod of it answered last that does not any more."""
 
     def heard(self, change: Change) -> None:
-        if change.key[0] == "v1/pods" and change.old is not None and answers(change.old):
-            if change.type == "DELETED" or not answers(change.new):
-                self._silent[where_of(change.old), rollout_of(change.old)] = now()
+        if change.key[0] != "v1/pods" or change.old is None or not answers(change.old):
+            return
+        if change.type == "DELETED" or not answers(change.new):
+            self._silent[where_of(change.old), rollout_of(change.old)] = now()
 
     def breaches(self, change: Change, author: str) -> Iterator[str]:
         where = where_of(change.new)

@@ -1,4 +1,4 @@
-"""What never happens where pods make room for those of another version, judged at each write of an operator."""
+"""What never happens where pods make room for those of another version, judged at each write."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sluicegate.core.objects import Manifest, annotation, condition, name
 from sluicegate.kube.resources import CONTROLLER_REVISION, LLM_DEPLOYMENT, POD, REPLICA_SET
 
 TRIED = timedelta(seconds=30)
-"""For as long the scheduler finds no room before SurgeThenSwap has old pods make some, as its users are told."""
+"""For as long the scheduler finds no room before SurgeThenSwap has old pods make some: users are told so."""
 
 
 class Swaps:
@@ -45,7 +45,9 @@ class Swaps:
             rollout_of(each) for kind in (REPLICA_SET, POD) for each in belongings(self._server, kind, where)
         }
         records = belongings(self._server, CONTROLLER_REVISION, where)
-        return any(annotation(each, naming.SWAPS) is not None and rollout_of(each) in there for each in records)
+        return any(
+            annotation(each, naming.SWAPS) is not None and rollout_of(each) in there for each in records
+        )
 
     def _hasty(self, deployment: Manifest, record: Manifest) -> Iterator[str]:
         """SurgeThenSwap is a last resort."""

@@ -68,8 +68,8 @@ class Kubelet:
     """`alive(node)` says whose pods it may act on. `trouble` is by the name of a ModelVersion: "crash",
     "hang" (never ready), "wrong" (answers otherwise than was recorded), "nan" (computes no numbers),
     "elsewhere" (golden prompts come to a pod of another version at first, as kube-proxy lags), "refused" (by
-    its verification Job), "unwelcome" (to its webhook), "restart-required" or "rolled-back" (by pods that are to change to it), or
-    for inspections a termination message.
+    its verification Job), "unwelcome" (to its webhook), "restart-required" or "rolled-back" (by pods that are
+    to change to it), or for inspections a termination message.
     """
 
     def __init__(
