@@ -135,6 +135,15 @@ async def test_what_changed_since_it_was_seen_is_not_put_back_whole() -> None:
     assert await world.live() == changed
 
 
+async def test_what_is_gone_since_it_was_seen_is_not_put_back() -> None:
+    world = World()
+    await world.holds(a_service())
+    seen = await world.live()
+    await world.client.delete(SERVICE, NAMESPACE, "chat")
+    with pytest.raises(Conflict, match="is gone since it was read"):
+        await world.write(Replace(a_service(), uid(seen), resource_version(seen), "why"))
+
+
 async def test_a_finalizer_that_came_since_the_object_was_seen_stays() -> None:
     world = World()
     await world.holds(a_service())

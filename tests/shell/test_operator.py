@@ -63,6 +63,21 @@ async def test_nothing_is_said_of_pods_before_their_cache_is_filled() -> None:
         assert rig.writes()[writes:] == []
 
 
+async def test_an_ending_is_told_once_it_is_on_record() -> None:
+    async with a_cluster(a_model_version("v1"), a_model_version("v2"), a_deployment()) as rig:
+        await rig.until_ready()
+        rig.wire.refuse = lambda method, path: (
+            Response(500, b"away") if method == "PATCH" and "controllerrevisions" in path else None
+        )
+        await rig.patch(LLM_DEPLOYMENT, "chat", {"spec": {"modelVersion": "v2"}})
+        await asyncio.sleep(60)
+        assert (await rig.status())["rollout"]["step"] == "Cutover"
+        rig.wire.refuse = lambda method, path: None
+        await rig.until_serving("v2")
+        await rig.settle()
+        assert "rollout" not in await rig.status()
+
+
 async def test_a_version_is_in_use_while_pods_run_it_whatever_spec_and_status_say() -> None:
     async with a_cluster(a_model_version("v1"), a_model_version("v2"), a_deployment()) as rig:
         await rig.until_ready()

@@ -101,12 +101,14 @@ class Applier:
 
     async def _replace(self, action: Replace) -> Manifest:
         ref = objects.ref(action.manifest)
-        live = await self._client.get(resource_of(action.manifest), ref.namespace, ref.name)
-        if (objects.uid(live), objects.resource_version(live)) != (action.uid, action.resource_version):
-            raise Conflict(409, "Conflict", f"{ref} has changed since it was read")
-        metadata = {**live["metadata"], "managedFields": _without_foreign_content(live)}
-        whole = {**action.manifest, "metadata": metadata}
-        return await self._client.replace(whole, MANAGER)
+        try:
+            live = await self._client.get(resource_of(action.manifest), ref.namespace, ref.name)
+            if (objects.uid(live), objects.resource_version(live)) != (action.uid, action.resource_version):
+                raise Conflict(409, "Conflict", f"{ref} has changed since it was read")
+            metadata = {**live["metadata"], "managedFields": _without_foreign_content(live)}
+            return await self._client.replace({**action.manifest, "metadata": metadata}, MANAGER)
+        except NotFound:
+            raise Conflict(409, "Conflict", f"{ref} is gone since it was read") from None
 
     async def _delete(self, key: Key, action: Delete) -> None:
         ref = action.ref

@@ -17,7 +17,7 @@ from sluicegate.core.plan import Action, Call, Create, Plan, Write, written
 from sluicegate.core.problem import Problem, name_taken, write_refused
 from sluicegate.kube.client import Client
 from sluicegate.kube.errors import ApiError, BadRequest, Forbidden, Invalid, NotFound
-from sluicegate.kube.resources import Resource
+from sluicegate.kube.resources import CONTROLLER_REVISION, Resource
 from sluicegate.shell.apply import Applier, NameTaken
 from sluicegate.shell.keys import Key
 from sluicegate.shell.meter import Meter
@@ -82,10 +82,14 @@ class Reconciler:
         seen = await subject.gather(custom_resource)
         plan = subject.plan(seen, self._now())
         done, failure = await self._act(key, objects.uid(custom_resource), plan.actions)
-        if failure and (obstacle := _obstacle(plan.actions[len(done)], failure)):
-            plan = self._before(obstacle, subject, seen)
-        self._meter.ready(key, _is_ready(plan))
         generation = int(custom_resource["metadata"]["generation"])
+        left = plan.actions[len(done) :]
+        if failure and (obstacle := _obstacle(left[0], failure)):
+            plan = self._before(obstacle, subject, seen)
+        elif isinstance(failure, ApiError) and any(map(_is_for_the_record, left)):
+            # The status tells of an ending as soon as it is decided, and this one is on no record yet.
+            return Failed(generation, done, failure)
+        self._meter.ready(key, _is_ready(plan))
         if failure is None and _is_news(custom_resource) and any(isinstance(each, Create) for each in done):
             # The next pass sees what was made. Until then the status does not claim to know this generation.
             return Done(generation, done, timedelta(0))
@@ -140,6 +144,10 @@ def _obstacle(action: Action, failure: ApiError | NameTaken) -> Problem | None:
     if isinstance(failure, Forbidden | Invalid | BadRequest) and isinstance(action, Write):
         return write_refused(written(action), failure.message)
     return None
+
+
+def _is_for_the_record(action: Action) -> bool:
+    return isinstance(action, Write) and written(action).kind == CONTROLLER_REVISION.kind
 
 
 def _is_news(custom_resource: Manifest) -> bool:
