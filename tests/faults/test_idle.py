@@ -8,6 +8,7 @@ import pytest
 from tests.faults.conftest import Count
 from tests.faults.crowd import quiet_stage, settled
 from tests.faults.each import EACH
+from tests.sim.clock import now
 from tests.sim.faults import Script
 from tests.sim.hygiene import Hygiene
 from tests.sim.process import Installation
@@ -15,14 +16,16 @@ from tests.sim.runner import START_SECONDS, beginning, simulate
 from tests.sim.stage import Stage
 from tests.sim.workloads import WORKLOADS
 
-from sluicegate.kube.resources import LLM_DEPLOYMENT, MODEL_VERSION
+from sluicegate.kube.resources import LLM_DEPLOYMENT, MODEL_VERSION, NODE, Resource
 from sluicegate.shell.lease import Timing
+from sluicegate.shell.view import OWNED
 
 HOUR = 3600.0
 DAY = 24 * HOUR
 EVICTION_SECONDS = 400.0
 """The pods of a node that is silent are given up after as long."""
-FIRST_LOOK_SECONDS = 60.0
+FIRST_LOOK_SECONDS = UNSEEN_SECONDS = 60.0
+KINDS = (*OWNED, MODEL_VERSION, LLM_DEPLOYMENT, NODE)
 SLOW_LEASE = Timing(lease=1500, renew_deadline=1000, retry=200)
 """Renewals are no reconciles: with fewer of them a day takes no time."""
 INSTALLATION = Installation(lease=SLOW_LEASE)
@@ -44,6 +47,26 @@ def test_the_end_of_a_workload_is_silent_for_a_day(workload: str, count: Count) 
             return await broken_silence(stage, DAY)
 
     assert simulate(perform, start.time) == [], f"after python -m tests.sim {workload} 0"
+    count(15, 1)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_an_operator_that_starts_anew_writes_nothing_while_it_cannot_see_all_of_a_kind(
+    kind: Resource, count: Count
+) -> None:
+    start = beginning("version-change", 0)
+
+    async def perform() -> list[str]:
+        stage = Stage(start.world.fork(start.world.server.fork()), Script(), INSTALLATION)
+        stage.process.conditions.unlisted = {kind.plural: now() + UNSEEN_SECONDS}
+        with Hygiene(faulty=True) as hygiene:
+            async with stage.running():
+                assert await stage.until(lambda: stage.process.leads, START_SECONDS)
+                await asyncio.sleep(FIRST_LOOK_SECONDS)
+        told = [f"{each.method} {each.path} {each.outcome}" for each in stage.journal.writes()]
+        return [*told, *hygiene.findings]
+
+    assert simulate(perform, start.time) == []
     count(15, 1)
 
 

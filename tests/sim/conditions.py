@@ -27,11 +27,13 @@ class Past:
 
 @dataclass
 class Conditions:
-    """`gaps` and `delays` (seconds by which news come late) are by the plural of a kind."""
+    """`gaps`, `delays` (seconds by which news come late) and `unlisted` (until when a list of them all is
+    refused) are by the plural of a kind."""
 
     past: Past | None = None
     gaps: dict[str, Gap] = field(default_factory=dict)
     delays: Mapping[str, float] = field(default_factory=dict)
+    unlisted: Mapping[str, float] = field(default_factory=dict)
     changes_lost: bool = False
     """Watches tell what is added and deleted, and nothing of what is modified."""
     down: bool = False

@@ -16,10 +16,12 @@ from tests.sim.cluster.pods import accelerators, active, by_owner
 from tests.sim.consent import Consent
 from tests.sim.end_state import outcome
 from tests.sim.in_place import InPlace
+from tests.sim.on_record import unrecorded
 from tests.sim.promotions import Promotions
 from tests.sim.retirements import Retirements
 from tests.sim.server.store import Change
 from tests.sim.swaps import Swaps
+from tests.sim.theirs import taken_away
 from tests.sim.world import World
 
 from sluicegate.api.v1alpha1.llmdeployment import Outcome
@@ -68,6 +70,7 @@ class Invariants:
     """
 
     def __init__(self, world: World, on_time: Callable[[], bool]) -> None:
+        self._world = world
         self._server = world.server
         self._endpoints = world.endpoints
         self._consent = Consent(world.server)
@@ -135,6 +138,8 @@ class Invariants:
         self.breaches += self._promotions.breaches(change)
         self.breaches += self._swaps.breaches(change)
         self.breaches += self.retirements.breaches(change, author)
+        self.breaches += unrecorded(self._server, change)
+        self.breaches += taken_away(self._world, change)
         if plural in OWN | SUBJECTS or change.old is None:
             return
         self._judge_ending(plural, change)

@@ -122,8 +122,9 @@ class Wire:
         await self._travel(seconds / 2)
         if self.conditions.down:
             raise ConnectionRefusedError("nobody listens")
-        answer = await self._answer(call.outcome or None, method, call.path, query, body, content_type)
-        self.journal.calls.append(replace(call, at=now(), outcome=call.outcome or str(answer.status)))
+        what = call.outcome or self._refused(call)
+        answer = await self._answer(what, method, call.path, query, body, content_type)
+        self.journal.calls.append(replace(call, at=now(), outcome=what or str(answer.status)))
         if call.is_write and call.channel is Channel.CALL:
             self.script.next(Channel.ANSWER)
         await self._travel(seconds / 2)
@@ -174,6 +175,10 @@ class Wire:
         if what in (faults.LOST, faults.LATE, faults.AFTER):
             await self._fail(what)
         return answer
+
+    def _refused(self, call: Call) -> str | None:
+        until = self.conditions.unlisted.get(plural_in(call.path), 0.0)
+        return "503" if call.method == "LIST" and now() < until else None
 
     async def _read(self, path: str, query: Query) -> Response:
         past = self.conditions.past

@@ -15,7 +15,7 @@ from tests.sim.stage import ACCELERATORS, Stage, a_deployment
 from sluicegate.core import naming
 from sluicegate.core.naming import ABORT, PROMOTE, RETRY
 from sluicegate.core.objects import Manifest, name, uid
-from sluicegate.kube.resources import LLM_DEPLOYMENT, MODEL_VERSION, POD, REPLICA_SET, SERVICE
+from sluicegate.kube.resources import CONFIG_MAP, LLM_DEPLOYMENT, MODEL_VERSION, POD, REPLICA_SET, SERVICE
 
 PEOPLE_SECONDS = 12_000.0
 """As long do people wait for a step: longer than the operator, without news, for all it has to see."""
@@ -196,6 +196,19 @@ async def run_out_of_memory(stage: Stage) -> None:
 
 async def evict_a_pod(stage: Stage) -> None:
     stage.world.kubelet.evict(stage.pods()[0], "The node was low on resource: memory.")
+
+
+async def add_to_what_is_ours(stage: Stage) -> None:
+    """Somebody's tool writes into objects that the operator keeps."""
+    stage.patch(SERVICE, "chat", {"spec": {"publishNotReadyAddresses": True}})
+    for each in stage.names(CONFIG_MAP):
+        stage.patch(CONFIG_MAP, each, {"data": {"theirs": "1"}})
+
+
+def nothing_added(stage: Stage) -> bool:
+    service, pointers = stage.find(SERVICE, "chat"), stage.server.peek(CONFIG_MAP)
+    added = service is None or service["spec"].get("publishNotReadyAddresses")
+    return TWO(stage) and not added and not any("theirs" in each["data"] for each in pointers)
 
 
 async def delete_everything(stage: Stage) -> None:
@@ -464,6 +477,7 @@ OTHERS = {
     for each in (
         _chatting("scaled-twice", more_and_later_fewer_replicas, serves("v1", 1), seconds=120),
         _chatting("there-and-later-back", there_and_later_back, TWO, seconds=120),
+        _chatting("added-to", add_to_what_is_ours, nothing_added),
         _chatting("lost-in-the-overlap", lose_the_new_pods_in_the_overlap, serves("v2", 2), seconds=120),
     )
 }
