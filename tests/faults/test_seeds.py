@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from tests.faults.conftest import Count
 from tests.sim.cluster.kubelet import Pace
+from tests.sim.hot_reloads import HOT_RELOADS
 from tests.sim.runner import Run, play
 from tests.sim.stage import Stage
 from tests.sim.workloads import OTHERS, WORKLOADS
@@ -17,7 +18,7 @@ FEWER_SEEDS = 2
 UNEQUAL = replace(Pace(), load=(0.5, 15.0))
 
 
-@pytest.mark.parametrize("workload", [*WORKLOADS, *OTHERS])
+@pytest.mark.parametrize("workload", [*WORKLOADS, *OTHERS, *HOT_RELOADS])
 def test_each_workload_ends_well_from_any_seed(workload: str, nightly: bool, count: Count) -> None:
     seeds = range(SEEDS if nightly else FEWER_SEEDS)
     results = {seed: play(Run(workload, seed), None, unequal_pods, patience=60) for seed in seeds}

@@ -35,6 +35,11 @@ def timeline(result: Result, start: float) -> list[str]:
         if each.channel is Channel.CALL and each.number > result.before[Channel.CALL]
     ]
     told += [
+        (each.sent, f"order:{each.number:<3} {'ORDER':6} {each.outcome:12} {each}")
+        for each in result.journal.orders
+        if each.number > result.before[Channel.ORDER]
+    ]
+    told += [
         (each.at, f"line:{each.number:<4} {each}")
         for each in result.journal.lines
         if each.number > result.before[Channel.LINE]

@@ -36,7 +36,13 @@ class Consent:
         where = change.new["metadata"]["namespace"], labels(change.new).get(naming.DEPLOYMENT, "")
         deployment = self._server.find(LLM_DEPLOYMENT, *where) if change.old and _shifts(change) else None
         rollout = self._held(change, where[1]) if deployment else None
-        if deployment is None or rollout is None:
+        if rollout is not None:
+            yield from self.missing(where, rollout)
+
+    def missing(self, where: tuple[str, str], rollout: str) -> Iterator[str]:
+        """Why a rollout of this LLMDeployment, by namespace and name, may not take over now."""
+        deployment = self._server.find(LLM_DEPLOYMENT, *where)
+        if deployment is None:
             return
         if now() - self._paused.get(where, now()) > HEARD_SECONDS:
             yield f"{where[1]} is paused, and rollout {rollout} takes over"

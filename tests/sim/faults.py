@@ -10,7 +10,7 @@ from enum import Enum
 
 
 class Channel(Enum):
-    """What is counted: requests, among them writes, and lines of watches.
+    """What is counted: requests, among them writes, lines of watches, and orders to pods.
 
     The Lease has a clock of its own: counted apart, it does not shift the other numbers.
     """
@@ -19,6 +19,8 @@ class Channel(Enum):
     WRITE = "write"
     ANSWER = "answer"
     """Of a write that the server carried out."""
+    ORDER = "order"
+    """To a model pod: to change what it serves, or to give that up."""
     LEASE = "lease"
     LINE = "line"
 
@@ -81,7 +83,7 @@ def fault(text: str) -> Fault:
     known = (*ERRORS, *AMBIGUOUS, *CRASHES, DROP, COALESCE, PAST)
     if found is None or found[3] not in known or found[1] not in {each.value for each in Channel}:
         raise ValueError(
-            f"{text!r} is no fault: write call|write|lease|line, a number and one of {', '.join(known)}"
+            f"{text!r} is no fault: write call|write|order|lease|line, a number and one of {', '.join(known)}"
         )
     return Fault(Channel(found[1]), int(found[2]), found[3])
 
@@ -92,6 +94,10 @@ def call(number: int, what: str) -> Fault:
 
 def write(number: int, what: str) -> Fault:
     return Fault(Channel.WRITE, number, what)
+
+
+def order(number: int, what: str) -> Fault:
+    return Fault(Channel.ORDER, number, what)
 
 
 def line(number: int, what: str) -> Fault:

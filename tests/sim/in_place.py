@@ -1,31 +1,57 @@
-"""What never happens to pods that change in place, judged at each order that one of them takes."""
+"""What never happens to pods that change in place.
+
+It is judged at each order that one of them takes, at each write of the pointer that they start with, and once
+nothing changes any more.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tests.sim.cluster.pods import by_owner, is_ready
 from tests.sim.cluster.runtime import Runtime
+from tests.sim.consent import Consent
+from tests.sim.end_state import outcome
+from tests.sim.server.store import Change
 from tests.sim.world import World
 
-from sluicegate.core.objects import Manifest, controller_uid, name, uid
-from sluicegate.kube.resources import POD
+from sluicegate.core import naming
+from sluicegate.core.objects import Manifest, annotation, controller_uid, labels, name, terminating, uid
+from sluicegate.core.template import POINTER_KEY
+from sluicegate.kube.resources import CONTROLLER_REVISION, POD
 
 
 class InPlace:
-    """`breach` hears what was broken, in words."""
+    """`consent` knows what people hold. `breach` hears what was broken, in words."""
 
-    def __init__(self, world: World, breach: Callable[[str], None]) -> None:
+    def __init__(self, world: World, consent: Consent, breach: Callable[[str], None]) -> None:
         self._world = world
+        self._consent = consent
         self._breach = breach
         world.runtimes.listeners.append(self._ordered)
 
+    def breaches(self, change: Change) -> Iterator[str]:
+        """Of an operator's write: the pointer names what a rollout brings when every pod serves it."""
+        old, new = _pointer(change.old), _pointer(change.new)
+        if change.type != "MODIFIED" or not new or old.get("digest") == new.get("digest"):
+            return
+        colour = labels(change.new)
+        brought = [each for each in self._under_way(change.new) if _digest(each) == new["digest"]]
+        for pod in self._world.server.peek(POD) if brought else ():
+            runtime = self._world.runtimes.running.get(uid(pod))
+            of = all(labels(pod).get(key) == colour.get(key) for key in (naming.DEPLOYMENT, naming.ROLLOUT))
+            if of and is_ready(pod) and runtime is not None and runtime.digest != new["digest"]:
+                yield f"{change.key[2]} names {new['version']} while {name(pod)} serves {runtime.version}"
+
     def _ordered(self, pod: str, body: Mapping[str, Any]) -> None:
         found = next((each for each in self._world.server.peek(POD) if uid(each) == pod), None)
-        if found is not None and body["mode"] == "Switch":
-            for text in self._wrong(found, body):
-                self._breach(f"{name(found)} changes to {body['version']}: {text}")
+        if found is None:
+            return
+        wrong = [*_unreachable(found, body), *(self._wrong(found, body) if body["mode"] == "Switch" else ())]
+        for text in wrong:
+            self._breach(f"{name(found)} is told to {body['mode']} to {body['version']}: {text}")
 
     def _wrong(self, pod: Manifest, body: Mapping[str, Any]) -> Iterator[str]:
         others = dict(self._beside(pod))
@@ -34,20 +60,76 @@ class InPlace:
                 yield f"{other} holds its requests too"
         if self._world.runtimes.version_for(pod) == body["version"]:
             return
-        for other, runtime in others.items():
+        for other, runtime in self._ready(pod):
             if runtime.digest != body["digest"] and not _has_staged(runtime, body["digest"]):
                 yield f"{other} could not yet"
         changed = [runtime for runtime in others.values() if runtime.digest == body["digest"]]
-        if changed and not any(self._world.has_answered(each) for each in changed):
+        if not changed:
+            yield from self._held(pod)
+        elif not any(self._world.has_answered(each) for each in changed):
             yield "none has answered with it"
 
+    def _held(self, pod: Manifest) -> Iterator[str]:
+        """Why the first pod may not change yet: from then on it serves."""
+        for record in self._under_way(pod):
+            where = pod["metadata"]["namespace"], labels(pod)[naming.DEPLOYMENT]
+            yield from self._consent.missing(where, labels(record)[naming.ROLLOUT])
+
+    def _under_way(self, beside: Manifest) -> list[Manifest]:
+        """The records of rollouts into running pods which are neither over nor ones of new pods by now."""
+        where = beside["metadata"]["namespace"], labels(beside).get(naming.DEPLOYMENT)
+        return [
+            each
+            for each in self._world.server.peek(CONTROLLER_REVISION)
+            if (each["metadata"]["namespace"], labels(each).get(naming.DEPLOYMENT)) == where
+            and "reloads" in each["data"]
+            and outcome(each) is None
+            and annotation(each, naming.NOT_IN_PLACE) is None
+        ]
+
     def _beside(self, pod: Manifest) -> Iterator[tuple[str, Runtime]]:
-        """The other ready pods of its colour that run, by name."""
+        """The other ones of its colour, by name."""
+        return ((other, runtime) for other, runtime in self._ready(pod) if other != name(pod))
+
+    def _ready(self, pod: Manifest) -> Iterator[tuple[str, Runtime]]:
+        """The ready pods of its colour that run and stay, by name. One that is about to end may be at anything."""
         owner = controller_uid(pod)
-        for other in by_owner(self._world.server.peek(POD)).get(owner, ()) if owner else ():
-            runtime = self._world.runtimes.running.get(uid(other))
-            if runtime is not None and is_ready(other) and uid(other) != uid(pod):
-                yield name(other), runtime
+        for each in by_owner(self._world.server.peek(POD)).get(owner, ()) if owner else ():
+            runtime = self._world.runtimes.running.get(uid(each))
+            if runtime is not None and is_ready(each) and not terminating(each):
+                yield name(each), runtime
+
+
+def astray(world: World) -> Iterator[str]:
+    """Pods that serve, or whose containers would start with, something else than their pointer names.
+
+    Where nothing is under way there are none.
+    """
+    for pod in world.server.peek(POD):
+        runtime, pointer = world.runtimes.running.get(uid(pod)), world.runtimes.pointer(pod)
+        if runtime is None or pointer is None or not is_ready(pod):
+            continue
+        for what, version in (("serves", runtime.version), ("starts with", world.runtimes.version_for(pod))):
+            if version != pointer["version"]:
+                yield f"{name(pod)} {what} {version}, and its pointer names {pointer['version']}"
+
+
+def _unreachable(pod: Manifest, body: Mapping[str, Any]) -> Iterator[str]:
+    """Why its store container cannot bring the files."""
+    scheme, _, rest = body["source"]["uri"].partition("://")
+    claims = [each.get("persistentVolumeClaim", {}).get("claimName") for each in pod["spec"]["volumes"]]
+    if scheme == "pvc" and rest.partition("/")[0] not in claims:
+        yield f"it does not mount {body['source']['uri']}"
+
+
+def _pointer(config_map: Manifest | None) -> Mapping[str, Any]:
+    """What a ConfigMap names; empty where it is not a pointer."""
+    text = ((config_map or {}).get("data") or {}).get(POINTER_KEY) if config_map else None
+    return json.loads(text) if text else {}
+
+
+def _digest(record: Manifest) -> str:
+    return str(record["data"]["pointer"]["digest"])
 
 
 def _changes(runtime: Runtime) -> bool:

@@ -6,9 +6,10 @@ The numbers are those of the design's invariants.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from tests.sim.clock import now
 from tests.sim.cluster.endpoints import answers, selected
@@ -42,6 +43,9 @@ OWN = {"leases", "events"}
 NEVER_SERVE = (Outcome.ROLLED_BACK, Outcome.SUPERSEDED)
 SUBJECTS = {"llmdeployments", "modelversions"}
 
+Judge = Callable[[Change], Iterable[str]]
+"""What is wrong with a change that an operator made."""
+
 
 @dataclass(frozen=True)
 class Effect:
@@ -70,18 +74,23 @@ class Invariants:
     """
 
     def __init__(self, world: World, on_time: Callable[[], bool]) -> None:
-        self._world = world
         self._server = world.server
         self._endpoints = world.endpoints
-        self._consent = Consent(world.server)
-        self._promotions = Promotions(world, on_time)
-        self._swaps = Swaps(world.server)
-        self.retirements = Retirements(world.server)
         self._author: str | None = None
         self.breaches: list[str] = []
         self.effects: list[Effect] = []
+        self._consent = Consent(world.server)
+        self._promotions = Promotions(world, on_time)
+        self.retirements = Retirements(world.server)
+        self._judges: tuple[Judge, ...] = (
+            self._consent.breaches,
+            self._promotions.breaches,
+            Swaps(world.server).breaches,
+            InPlace(world, self._consent, self.breaches.append).breaches,
+            partial(unrecorded, world.server),
+            partial(taken_away, world),
+        )
         world.server.store.listeners.append(self._changed)
-        InPlace(world, self.breaches.append)
 
     @contextmanager
     def writing(self, identity: str) -> Iterator[None]:
@@ -134,12 +143,9 @@ class Invariants:
         """What the operator wrote is its own, or a custom resource."""
         plural = change.key[0].rpartition("/")[2]
         self._judge_failure(plural, change)
-        self.breaches += self._consent.breaches(change)
-        self.breaches += self._promotions.breaches(change)
-        self.breaches += self._swaps.breaches(change)
+        for judge in self._judges:
+            self.breaches += judge(change)
         self.breaches += self.retirements.breaches(change, author)
-        self.breaches += unrecorded(self._server, change)
-        self.breaches += taken_away(self._world, change)
         if plural in OWN | SUBJECTS or change.old is None:
             return
         self._judge_ending(plural, change)

@@ -62,16 +62,16 @@ def _overwritten(stage: Stage) -> Iterator[str]:
 
 
 def _sent_too_late(stage: Stage) -> Iterator[str]:
-    """Writes sent when the last renewal, counted from where it was begun, was too old."""
+    """Writes, and orders to pods, sent when the last renewal, counted from where it was begun, was too old."""
+    sent = [(each.sender, each.sent, f"a write: {each.path}") for each in stage.journal.writes()]
+    sent += [(each.sender, each.sent, f"an order: {each}") for each in stage.journal.orders]
     for process in stage.processes:
         allowed = process.installation.lease.renew_deadline
         renewals = list(_renewals(stage, process.identity))
-        for call in stage.journal.writes():
-            if call.sender != process.identity:
-                continue
-            last = max((begun for begun, known in renewals if known <= call.sent), default=-math.inf)
-            if call.sent > last + allowed:
-                yield f"{call.sender} sent a write {call.sent - last:.1f} s after its renewal: {call.path}"
+        for at, told in ((at, told) for sender, at, told in sent if sender == process.identity):
+            last = max((begun for begun, known in renewals if known <= at), default=-math.inf)
+            if at > last + allowed:
+                yield f"{at - last:.1f} s after its renewal {process.identity} sent {told}"
 
 
 def _renewals(stage: Stage, identity: str) -> Iterator[tuple[float, float]]:

@@ -17,6 +17,7 @@ from tests.sim.clock import now
 from tests.sim.conditions import Conditions
 from tests.sim.faults import Script
 from tests.sim.kopf import ModelledKopf
+from tests.sim.reach import Reach
 from tests.sim.standstill import Gate
 from tests.sim.wire import Journal, Wire
 from tests.sim.world import World
@@ -156,8 +157,9 @@ class OperatorProcess:
             replace(DEFAULTS, token_key=key),
             chosen.lease,
         )
+        reach = Reach(self._world, wire)
         surroundings = Surroundings(
-            wire, self._wall, random.Random(0), self.meter, lambda *_: None, self._world, self._world
+            wire, self._wall, random.Random(0), self.meter, lambda *_: None, reach, reach
         )
         self.operator = Operator(options, surroundings)
         kopf = ModelledKopf(wire, self.operator.intake, chosen.namespaces or ("",))

@@ -17,7 +17,9 @@ from tests.sim.clock import now
 from tests.sim.deletions import DELETIONS
 from tests.sim.end_state import State, difference, end_state
 from tests.sim.faults import COALESCE, DROP, LATE, PAST, STALE, TIMEOUT, Channel, Fault, Script, fault
+from tests.sim.hot_reloads import HOT_RELOADS
 from tests.sim.hygiene import Hygiene
+from tests.sim.in_place import astray
 from tests.sim.leadership import usurped
 from tests.sim.minds import MINDS
 from tests.sim.process import Installation, expected
@@ -51,7 +53,7 @@ NEVER = "the fault never happened: the run is not the reference's"
 
 T = TypeVar("T")
 
-EVERY_WORKLOAD = WORKLOADS | OTHERS | DELETIONS | ROLLOUTS | MINDS
+EVERY_WORKLOAD = WORKLOADS | OTHERS | DELETIONS | ROLLOUTS | HOT_RELOADS | MINDS
 
 
 @dataclass(frozen=True)
@@ -197,6 +199,7 @@ async def _performed(stage: Stage, workload: Workload, wanted: Result | None, di
             pause = ANSWER_SECONDS if slow else REST_SECONDS
             problems += await _stays_so(stage, pause if disturb is undisturbed else SILENCE_SECONDS)
             problems += await _untrue(stage)
+            problems += astray(stage.world)
         problems += hygiene.findings
     problems += _misconduct(stage, workload)
     if not stage.script.begun and not problems:

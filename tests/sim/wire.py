@@ -66,11 +66,27 @@ class Line:
         return f"{event['type']} {obj.get('kind')} {obj.get('metadata', {}).get('name', '')}"
 
 
+@dataclass(frozen=True)
+class Order:
+    """One order of an operator to a model pod: who sent it when, to which pod, what it says, and its fault."""
+
+    number: int
+    sender: str
+    sent: float
+    pod: str
+    text: str
+    outcome: str
+
+    def __str__(self) -> str:
+        return f"{self.text} to {self.pod}"
+
+
 @dataclass
 class Journal:
     """What an operator did and was told, in all its lives."""
 
     calls: list[Call] = field(default_factory=list)
+    orders: list[Order] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
 
     def writes(self, since: int = 0) -> list[Call]:
@@ -143,7 +159,7 @@ class Wire:
             refused = self.server.refusal(int(what), path, faults.RETRY_AFTER_SECONDS)
             yield Stream(refused.status, _once(refused.body), refused.headers)
         elif what is not None:
-            await self._fail(what)
+            await self.fail(what)
         else:
             async with self.way.stream(path, query) as stream:
                 yield Stream(stream.status, self._told(path, stream.chunks), stream.headers)
@@ -162,7 +178,7 @@ class Wire:
         if what in faults.REFUSALS:
             return self.server.refusal(int(what), path, faults.RETRY_AFTER_SECONDS)
         if what in (faults.RESET, faults.TIMEOUT, faults.BEFORE):
-            await self._fail(what)
+            await self.fail(what)
         stale = self.server.earlier(method, path, query, 1) if what == faults.STALE else None
         if method == "GET":
             answer = await self._read(path, query) if stale is None else stale
@@ -173,7 +189,7 @@ class Wire:
         if what == faults.TORN:
             return Response(answer.status, answer.body[: len(answer.body) // 2], answer.headers)
         if what in (faults.LOST, faults.LATE, faults.AFTER):
-            await self._fail(what)
+            await self.fail(what)
         return answer
 
     def _refused(self, call: Call) -> str | None:
@@ -186,7 +202,7 @@ class Wire:
             return self.server.as_of(path, query, past.version)
         return await self.way.request("GET", path, query, None, "application/json")
 
-    async def _fail(self, what: str) -> None:
+    async def fail(self, what: str) -> None:
         """Nothing comes back: the connection breaks, or is silent, or nobody is there to be told."""
         if what in faults.CRASHES:
             self.severed = True

@@ -237,18 +237,19 @@ a_version_that_pods_go_back_from = a_version_in_trouble("rolled-back")
 async def a_pod_ends_that_has_changed(stage: Stage) -> None:
     """Its container starts again, with what it changed to."""
     stage.edit(modelVersion="v2")
-    if await stage.until(lambda: _has_changed(stage), 60):
-        stage.world.kubelet.crash(_has_changed(stage)[0], "OOMKilled", now())
+    if await stage.until(lambda: has_changed(stage), 60):
+        stage.world.kubelet.crash(has_changed(stage)[0], "OOMKilled", now())
 
 
-def _has_changed(stage: Stage) -> list[Manifest]:
+def has_changed(stage: Stage) -> list[Manifest]:
+    """The pods that serve v2."""
     running = stage.world.runtimes.running
     return [pod for pod in stage.pods() if uid(pod) in running and running[uid(pod)].version == "v2"]
 
 
 async def a_third_version_while_pods_change(stage: Stage) -> None:
     stage.edit(modelVersion="v2")
-    await stage.until(lambda: _has_changed(stage), 60)
+    await stage.until(lambda: has_changed(stage), 60)
     stage.edit(modelVersion="v3")
 
 

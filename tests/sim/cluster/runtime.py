@@ -118,14 +118,16 @@ class Runtimes:
 
     def mountable(self, pod: Manifest) -> bool:
         """Whether the ConfigMap and the Secret that it mounts are there; a kubelet waits for them."""
-        return self._pointer(pod) is not None and self._token(pod) is not None
+        return self.pointer(pod) is not None and self._token(pod) is not None
 
     def version_for(self, pod: Manifest) -> str:
+        """What its container starts with, or would if it ended now."""
         return str(self._engine(pod).pointer.get("version", ""))
 
     def _engine(self, pod: Manifest) -> Engine:
-        """What its container starts with."""
-        return started(self._pointer(pod) or {}, self._left.get(uid(pod)))
+        runtime = self.running.get(uid(pod))
+        before = runtime.engine if runtime is not None else self._left.get(uid(pod))
+        return started(self.pointer(pod) or {}, before)
 
     def started(self, pod: Manifest) -> None:
         self.running[uid(pod)] = Runtime(
@@ -145,7 +147,8 @@ class Runtimes:
         self.running.pop(pod, None)
         self._left.pop(pod, None)
 
-    def _pointer(self, pod: Manifest) -> dict[str, Any] | None:
+    def pointer(self, pod: Manifest) -> dict[str, Any] | None:
+        """What its pointer names, if that is there and can be read."""
         found = self._mounted(pod, "pointer")
         try:
             pointer = json.loads(found["data"][POINTER_KEY]) if found else None

@@ -1,0 +1,88 @@
+"""Workloads of rollouts into running pods: what people and nodes do while the pods change."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from tests.builders import a_model_version
+from tests.sim.clock import now
+from tests.sim.cluster.pods import is_ready
+from tests.sim.stage import Stage, a_deployment
+from tests.sim.workloads import (
+    PEOPLE_SECONDS,
+    TWO,
+    V1,
+    V2,
+    Workload,
+    a_cluster_with,
+    a_version_that_pods_go_back_from,
+    another_try,
+    another_version,
+    changed_back,
+    has_changed,
+    in_place,
+    rollout_of,
+    say,
+    serves,
+)
+
+from sluicegate.core.naming import ABORT, PROMOTE
+from sluicegate.core.objects import name
+
+HOT_RELOAD = {"strategy": "HotReload", "observeSeconds": 5}
+
+
+async def a_pod_ends_before_somebody_promotes(stage: Stage) -> None:
+    """What it had staged is lost with its container, and the word comes as soon as it is ready again."""
+    stage.edit(modelVersion="v2")
+    if await stage.until(lambda: rollout_of(stage).get("step") == "AwaitingPromotion", PEOPLE_SECONDS):
+        rollout = rollout_of(stage)["id"]
+        stage.world.kubelet.crash(max(stage.pods(), key=name), "OOMKilled", now())
+        await stage.until(lambda: all(map(is_ready, stage.pods())), PEOPLE_SECONDS)
+        say(stage, PROMOTE, rollout)
+
+
+async def somebody_aborts_when_a_pod_has_changed(stage: Stage) -> None:
+    stage.edit(modelVersion="v2")
+    if await stage.until(lambda: has_changed(stage), 60):
+        say(stage, ABORT, rollout_of(stage)["id"])
+
+
+async def a_version_that_pods_have_gone_back_from(stage: Stage) -> None:
+    await a_version_that_pods_go_back_from(stage)
+    assert await stage.until(lambda: changed_back(stage), 120)
+
+
+_into_pods = partial(Workload, given=in_place, settled=TWO)
+
+HOT_RELOADS = {
+    each.name: each
+    for each in (
+        Workload(
+            "hot-reload-promoted",
+            a_cluster_with(V1, V2, a_deployment(rollout={**HOT_RELOAD, "promotion": "Manual"})),
+            TWO,
+            a_pod_ends_before_somebody_promotes,
+            serves("v2", 2),
+            outage_seconds=2,
+            seconds=90,
+        ),
+        Workload(
+            "hot-reload-from-elsewhere",
+            a_cluster_with(
+                V1, a_model_version("v2", ready=False, uri="pvc://other/v2"), a_deployment(rollout=HOT_RELOAD)
+            ),
+            TWO,
+            another_version,
+            serves("v2", 2),
+        ),
+        _into_pods("hot-reload-aborted", when=somebody_aborts_when_a_pod_has_changed, then=changed_back),
+        _into_pods(
+            "hot-reload-retried",
+            before=a_version_that_pods_have_gone_back_from,
+            when=another_try,
+            then=serves("v2", 2),
+        ),
+    )
+}
+"""By name. Like OTHERS of workloads.py, each is for one class of faults."""
