@@ -7,11 +7,14 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 
+from tests.sim import latency
 from tests.sim.clock import now
 from tests.sim.process import OperatorProcess
 
 PAUSE_SECONDS = 45.0
 """Three times the Lease's duration."""
+WHILE_IT_WAITS_SECONDS = 20.0
+"""Longer than the Lease's duration too, and than an answer is waited for not yet: it is taken then."""
 SILENCE_SECONDS = 60.0
 SLOW_SECONDS = 60.0
 BEFORE_A_RESTART_SECONDS = 0.5
@@ -42,6 +45,12 @@ def stopped(replica: OperatorProcess) -> None:
 def paused(replica: OperatorProcess) -> None:
     replica.pause()
     _in(PAUSE_SECONDS, replica.resume)
+
+
+def paused_before_an_answer(replica: OperatorProcess) -> None:
+    """When what it asks was just sent, and the API server has it. It goes on with what was true then."""
+    _in(0.75 * latency.of("GET"), replica.pause)
+    _in(WHILE_IT_WAITS_SECONDS, replica.resume)
 
 
 def cut_off(replica: OperatorProcess) -> None:

@@ -93,20 +93,28 @@ def points(workload: str, channel: Channel) -> Iterable[int]:
     return numbers(reference(workload), channel)
 
 
+def reads_before_orders(workload: str, channel: Channel) -> Iterable[int]:
+    """Of each order to a pod, what was read last before it was given."""
+    journal = reference(workload).journal
+    reads = [each for each in journal.calls if (each.channel, each.method) == (channel, "GET")]
+    return sorted({max(read.number for read in reads if read.sent < order.sent) for order in journal.orders})
+
+
 def happens(
     workload: str,
     befall: Callable[[list[OperatorProcess]], None],
     channel: Channel,
     judged: Callable[[Happening], Iterable[str]] = lambda happening: (),
+    chosen: Callable[[str, Channel], Iterable[int]] = points,
 ) -> int:
-    """Make a run for each point; returns how many. Raises AssertionError with the bad ones."""
+    """Make a run for each chosen point; returns how many. Raises AssertionError with the bad ones."""
 
     def problems(happening: Happening) -> list[str]:
         wanted = reference(workload)
         result = play(Run(workload), wanted, happening.disturb, PATIENCE_SECONDS, standbys=1)
         return [*result.problems, *second_writers(happening.stage), *judged(happening)]
 
-    return made([Happening(befall, channel, number) for number in points(workload, channel)], problems)
+    return made([Happening(befall, channel, number) for number in chosen(workload, channel)], problems)
 
 
 def made(happenings: list[Happening], problems: Callable[[Happening], list[str]]) -> int:
@@ -206,3 +214,8 @@ def test_what_a_leader_sent_long_ago_takes_nothing_away_that_is_wanted_again(wha
     writes = [each for each in reference(back).journal.writes() if each.number > begun]
     points = [each.number for each in writes if each.method == "DELETE" or "/replicasets" in each.path]
     count(13, made([Happening(HINDRANCES[what], Channel.CALL, number) for number in points], problems))
+
+
+def test_a_leader_that_stood_still_gives_no_order_to_a_pod_once_another_may_lead(count: Count) -> None:
+    still = to(LEADER, incidents.paused_before_an_answer)
+    count(13, happens("hot-reload", still, Channel.CALL, chosen=reads_before_orders))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
+from typing import Any
 
 from tests.builders import a_model_version
 from tests.sim.clock import now
@@ -42,9 +46,18 @@ async def a_pod_ends_before_somebody_promotes(stage: Stage) -> None:
         say(stage, PROMOTE, rollout)
 
 
-async def somebody_aborts_when_a_pod_has_changed(stage: Stage) -> None:
+async def an_abort_while_the_second_pod_changes(stage: Stage) -> None:
+    """The first serves the version by then, and the second holds its requests."""
+    second = asyncio.Event()
+
+    def ordered(pod: str, body: Mapping[str, Any]) -> None:
+        if body["mode"] == "Switch" and has_changed(stage):
+            second.set()
+
+    stage.world.runtimes.listeners.append(ordered)
     stage.edit(modelVersion="v2")
-    if await stage.until(lambda: has_changed(stage), 60):
+    with suppress(TimeoutError):
+        await asyncio.wait_for(second.wait(), 60)
         say(stage, ABORT, rollout_of(stage)["id"])
 
 
@@ -76,7 +89,7 @@ HOT_RELOADS = {
             another_version,
             serves("v2", 2),
         ),
-        _into_pods("hot-reload-aborted", when=somebody_aborts_when_a_pod_has_changed, then=changed_back),
+        _into_pods("hot-reload-aborted", when=an_abort_while_the_second_pod_changes, then=changed_back),
         _into_pods(
             "hot-reload-retried",
             before=a_version_that_pods_have_gone_back_from,

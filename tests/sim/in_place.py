@@ -92,7 +92,7 @@ class InPlace:
         return ((other, runtime) for other, runtime in self._ready(pod) if other != name(pod))
 
     def _ready(self, pod: Manifest) -> Iterator[tuple[str, Runtime]]:
-        """The ready pods of its colour that run and stay, by name. One that is about to end may be at anything."""
+        """The ready pods of its colour that run, by name, but for those that end: they may be at anything."""
         owner = controller_uid(pod)
         for each in by_owner(self._world.server.peek(POD)).get(owner, ()) if owner else ():
             runtime = self._world.runtimes.running.get(uid(each))

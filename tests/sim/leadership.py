@@ -62,7 +62,7 @@ def _overwritten(stage: Stage) -> Iterator[str]:
 
 
 def _sent_too_late(stage: Stage) -> Iterator[str]:
-    """Writes, and orders to pods, sent when the last renewal, counted from where it was begun, was too old."""
+    """Writes and orders to pods, sent when the last renewal, counted from its beginning, was too old."""
     sent = [(each.sender, each.sent, f"a write: {each.path}") for each in stage.journal.writes()]
     sent += [(each.sender, each.sent, f"an order: {each}") for each in stage.journal.orders]
     for process in stage.processes:

@@ -1,4 +1,4 @@
-"""How an operator reaches model pods and webhooks: its orders are counted, and fail where the script says so."""
+"""How an operator reaches model pods and webhooks: orders are counted, and fail where the script says so."""
 
 from __future__ import annotations
 
@@ -47,9 +47,7 @@ class Reach:
     async def cancel(self, cancel: CancelReload) -> Report:
         return await self._send(cancel, "cancel", self._world.cancel)
 
-    async def _send(
-        self, order: Ordered, text: str, carry: Callable[[Ordered], Awaitable[Report]]
-    ) -> Report:
+    async def _send(self, order: Ordered, text: str, carry: Callable[[Ordered], Awaitable[Report]]) -> Report:
         """Raises NoAnswer."""
         wire = self._wire
         if wire.severed:

@@ -40,6 +40,8 @@ ANSWER_SECONDS = 40.0
 """Longer than the operator waits for an answer."""
 SILENCE_SECONDS = 90.0
 """Longer than a watch may say nothing before it is given up."""
+MOST_CALLS = 3_000
+"""Far more than any run needs. Who sends them never rests: it is ended, so that the run is over some time."""
 LATER_SECONDS = 60.0
 """What is put off comes within this time."""
 UNHURRIED = Timing(lease=75, renew_deadline=50, retry=10)
@@ -184,6 +186,7 @@ async def _performed(stage: Stage, workload: Workload, wanted: Result | None, di
     problems = result.problems
     with Hygiene(faulty=wanted is not None) as hygiene:
         async with stage.running():
+            watch = asyncio.create_task(_end_who_never_rests(stage, problems))
             if not await stage.until(lambda: stage.is_manned, START_SECONDS):
                 problems.append(f"the operator did not lead within {START_SECONDS:.0f} s")
             await asyncio.sleep(1)
@@ -200,6 +203,7 @@ async def _performed(stage: Stage, workload: Workload, wanted: Result | None, di
             problems += await _stays_so(stage, pause if disturb is undisturbed else SILENCE_SECONDS)
             problems += await _untrue(stage)
             problems += astray(stage.world)
+            watch.cancel()
         problems += hygiene.findings
     problems += _misconduct(stage, workload)
     if not stage.script.begun and not problems:
@@ -224,6 +228,13 @@ async def _converge(stage: Stage, workload: Workload, wanted: Result | None, res
     result.problems.append(f"it did not converge within {now() - began:.0f} s")
     if wanted is not None:
         result.problems += difference(result.state, wanted.state)
+
+
+async def _end_who_never_rests(stage: Stage, problems: list[str]) -> None:
+    await stage.until(lambda: len(stage.journal.calls) > MOST_CALLS, math.inf)
+    problems.append(f"the operator sent more than {MOST_CALLS} requests")
+    for process in stage.processes:
+        process.lose()
 
 
 def _delay(stage: Stage) -> float:

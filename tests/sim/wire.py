@@ -68,7 +68,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Order:
-    """One order of an operator to a model pod: who sent it when, to which pod, what it says, and its fault."""
+    """An order of an operator to a model pod: who sent it when, to which pod, what it says, and its fault."""
 
     number: int
     sender: str

@@ -1,0 +1,23 @@
+"""Class 5: killed before or after any order to a pod that changes in place, it comes to the same end."""
+
+from __future__ import annotations
+
+import pytest
+from tests.faults.conftest import Count
+from tests.faults.judging import all_well
+from tests.sim.faults import CRASHES, Channel, order
+from tests.sim.hot_reloads import HOT_RELOADS
+from tests.sim.runner import Run, numbers, reference
+from tests.sim.workloads import WORKLOADS
+
+BACK = "hot-reload-regression"
+"""Pods change, and change back."""
+IN_PLACE = [name for name in (*WORKLOADS, *HOT_RELOADS) if name.startswith("hot-reload")]
+EACH = [pytest.param(name, marks=pytest.mark.nightly if name != BACK else ()) for name in IN_PLACE]
+
+
+@pytest.mark.parametrize("workload", EACH)
+def test_a_kill_at_any_order_to_a_pod_changes_nothing_of_the_end(workload: str, count: Count) -> None:
+    orders = numbers(reference(workload), Channel.ORDER)
+    runs = [Run(workload, 0, (order(number, what),)) for number in orders for what in CRASHES]
+    count(5, all_well(runs) if runs else 0)
