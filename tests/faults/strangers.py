@@ -143,23 +143,24 @@ class Stranger:
         asyncio.get_running_loop().call_later(HELD_SECONDS, act)
 
 
+MARKS, DELETES, TAKES, COPIES = "marks it", "deletes it", "takes the name", "restores a copy"
 WAYS = {
-    "marks it": Stranger.marks_it,
-    "deletes it": Stranger.deletes_it,
-    "takes the name": Stranger.takes_the_name,
-    "restores a copy": Stranger.restores_a_copy,
+    MARKS: Stranger.marks_it,
+    DELETES: Stranger.deletes_it,
+    TAKES: Stranger.takes_the_name,
+    COPIES: Stranger.restores_a_copy,
 }
 
 
 def points(workload: str, way: str) -> list[Request]:
     """The requests at which somebody does this. Custom resources are their users' to delete."""
     found = requests(workload)
-    if way == "marks it":
+    if way == MARKS:
         return [each for each in found if each.method not in ("POST", "GET")]
     ours = [each for each in found if each.kind not in SUBJECTS]
-    if way == "restores a copy":
+    if way == COPIES:
         return [each for each in ours if each.method == "POST"]
-    return [each for each in ours if way == "takes the name" or each.method != "POST"]
+    return [each for each in ours if way == TAKES or each.method != "POST"]
 
 
 def problems(workload: str, way: str, request: Request) -> list[str]:

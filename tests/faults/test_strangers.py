@@ -5,13 +5,19 @@ from __future__ import annotations
 import pytest
 from tests.faults.conftest import Count
 from tests.faults.judging import none_wrong
-from tests.faults.strangers import WAYS, points, problems
+from tests.faults.strangers import COPIES, WAYS, points, problems
 
-BUSY = ("create", "added-to", pytest.param("version-change", marks=pytest.mark.nightly))
+MADE, BUSY, ADDED = "create", "version-change", "added-to"
+NIGHTLY = pytest.mark.nightly
+EACH = [
+    *((MADE, way) for way in WAYS),
+    *(pytest.param(BUSY, way, marks=NIGHTLY) for way in WAYS),
+    *((ADDED, way) for way in WAYS if way != COPIES),
+]
+"""Nothing is made where somebody adds to what is there."""
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("workload", BUSY)
+@pytest.mark.parametrize(("workload", "way"), EACH)
 def test_what_somebody_does_just_before_a_request_arrives_harms_nobody(
     workload: str, way: str, count: Count
 ) -> None:

@@ -90,6 +90,11 @@ async def take_the_finalizers_off(stage: Stage) -> None:
     stage.patch(MODEL_VERSION, "v1", {"metadata": {"finalizers": None}})
 
 
+async def lose_the_status(stage: Stage) -> None:
+    """As a restore from a backup does."""
+    stage.patch(LLM_DEPLOYMENT, "chat", {"status": None}, subresource="status")
+
+
 async def delete_the_namespace(stage: Stage) -> None:
     stage.user.delete(NAMESPACE, "", MODELS)
 
@@ -130,6 +135,11 @@ DELETIONS = {
         _made("active-version", when=in_turn(delete("v1"), want("v2")), then=without("v1", serves("v2", 2))),
         _made(
             "previous-version", when=amid_the_change_to_v2(delete("v1")), then=without("v1", serves("v2", 2))
+        ),
+        _made(
+            "previous-version-of-no-status",
+            when=amid_the_change_to_v2(at_once(lose_the_status, delete("v1"))),
+            then=without("v1", serves("v2", 2)),
         ),
         _made(
             "candidate-version",

@@ -26,7 +26,7 @@ from tests.sim.process import Installation, expected
 from tests.sim.rollouts import ROLLOUTS
 from tests.sim.stage import Stage
 from tests.sim.standstill import Loop
-from tests.sim.truth import untrue
+from tests.sim.truth import unforgotten, untrue
 from tests.sim.wire import Journal
 from tests.sim.workloads import OTHERS, WORKLOADS, Workload
 from tests.sim.world import World
@@ -202,6 +202,7 @@ async def _performed(stage: Stage, workload: Workload, wanted: Result | None, di
             pause = ANSWER_SECONDS if slow else REST_SECONDS
             problems += await _stays_so(stage, pause if disturb is undisturbed else SILENCE_SECONDS)
             problems += await _untrue(stage)
+            problems += unforgotten(stage)
             problems += astray(stage.world)
             watch.cancel()
         problems += hygiene.findings

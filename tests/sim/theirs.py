@@ -20,12 +20,17 @@ _MARKS = ("finalizers", "labels", "annotations")
 
 def taken_away(world: World, change: Change) -> Iterator[str]:
     """What an operator's change takes from others: marks of theirs, or a ModelVersion that is used."""
-    if change.old is None or change.type == "DELETED":
+    if change.old is None:
         return
-    for part in _MARKS:
+    goes = change.type == "DELETED"
+    for part in () if goes else _MARKS:
         for mark in sorted(_marks(change.old, part) - _marks(change.new, part)):
             yield f"{mark}, one of others' {part}, was taken off {change.key[2]}"
-    if change.key[0].endswith("/modelversions") and _is_kept(change.old) and not _is_kept(change.new):
+    if (
+        change.key[0].endswith("/modelversions")
+        and _is_kept(change.old)
+        and (goes or not _is_kept(change.new))
+    ):
         for user in _users(world, change.new):
             yield f"{change.key[2]} may go, and {user} needs it"
 

@@ -1,4 +1,4 @@
-"""Whether the operator's caches say what is stored."""
+"""Whether the operator's caches say what is stored, and whether it has forgotten what is gone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from tests.sim.stage import Stage
 
 from sluicegate.core import naming
 from sluicegate.core.objects import Manifest, labels
-from sluicegate.kube.resources import MODEL_VERSION, NODE, Resource
+from sluicegate.kube.resources import LLM_DEPLOYMENT, MODEL_VERSION, NODE, Resource
+from sluicegate.shell.keys import key_of
 from sluicegate.shell.view import OWNED
 
 Name = tuple[str, str]
@@ -25,6 +26,16 @@ def untrue(stage: Stage) -> Iterator[str]:
             cached = dict(map(_version, view.caches[kind.kind].everything()))
             if stored != cached:
                 yield f"the cache of {kind.kind} is not what is stored: {stored.items() ^ cached.items()}"
+
+
+def unforgotten(stage: Stage) -> Iterator[str]:
+    """Each custom resource that is gone, and that a replica that runs has yet to hear of the end of."""
+    there = {key_of(each) for kind in (LLM_DEPLOYMENT, MODEL_VERSION) for each in stage.server.peek(kind)}
+    for process in stage.processes:
+        known = process.operator.intake.known if process.operator is not None else frozenset()
+        yield from (
+            f"{process.identity} still knows of {each}, which is gone" for each in sorted(known - there)
+        )
 
 
 def _versions(stage: Stage, kind: Resource) -> dict[Name, str]:
