@@ -14,6 +14,7 @@ from sluicegate.kube.resources import JOB, POD, Resource
 from sluicegate.shell.view import OWNED, PATIENCE_SECONDS
 
 MAKING = ("create", "version-change", "scale-up")
+SLOW_SECONDS = 1.0
 LIVE_READS_SECONDS = 20.0
 """Our writes are read live when their news are 5 s late; what others write, pods, is waited for."""
 
@@ -39,6 +40,17 @@ def test_why_a_verification_job_has_failed_is_told_though_news_of_its_pod_come_l
     result = play(Run("job-fails"), reference("job-fails"), late, patience=200)
     assert result.problems == []
     count(12, 1)
+
+
+@pytest.mark.parametrize("workload", MAKING)
+def test_answers_may_come_after_the_news_of_what_they_answer(workload: str, count: Count) -> None:
+    result = play(Run(workload), reference(workload), answer_slowly, patience=100)
+    assert result.problems == []
+    count(12, 1)
+
+
+def answer_slowly(stage: Stage) -> None:
+    stage.process.conditions.answers_take = SLOW_SECONDS
 
 
 def hear_late(stage: Stage, seconds: float, kind: Resource) -> None:
