@@ -385,6 +385,7 @@ def _forget(stage: Stage) -> None:
     stage.journal.calls.clear()
     stage.journal.lines.clear()
     stage.invariants.effects.clear()
+    stage.invariants.retirements.forget()
     stage.process.exits.clear()
 
 

@@ -62,6 +62,10 @@ class Retirements:
         if change.type == "DELETED" and change.key[0] == "apps/v1/replicasets":
             yield from self._last(where, change.new, deployment["spec"].get("replicas", 1))
 
+    def forget(self) -> None:
+        """What was taken away so far is judged, or nobody asks."""
+        self._taken.clear()
+
     def at_once(self, journal: Journal) -> Iterator[str]:
         """What was taken away before its author had seen that the former was gone."""
         for taken in self._taken.values():
