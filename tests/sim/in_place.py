@@ -20,7 +20,7 @@ from tests.sim.world import World
 from sluicegate.core import naming
 from sluicegate.core.objects import Manifest, annotation, controller_uid, labels, name, terminating, uid
 from sluicegate.core.template import POINTER_KEY
-from sluicegate.kube.resources import CONTROLLER_REVISION, POD
+from sluicegate.kube.resources import CONTROLLER_REVISION, POD, REPLICA_SET
 
 
 class InPlace:
@@ -37,13 +37,13 @@ class InPlace:
         old, new = _pointer(change.old), _pointer(change.new)
         if change.type != "MODIFIED" or not new or old.get("digest") == new.get("digest"):
             return
-        colour = labels(change.new)
-        brought = [each for each in self._under_way(change.new) if _digest(each) == new["digest"]]
-        for pod in self._world.server.peek(POD) if brought else ():
-            runtime = self._world.runtimes.running.get(uid(pod))
-            of = all(labels(pod).get(key) == colour.get(key) for key in (naming.DEPLOYMENT, naming.ROLLOUT))
-            if of and is_ready(pod) and runtime is not None and runtime.digest != new["digest"]:
-                yield f"{change.key[2]} names {new['version']} while {name(pod)} serves {runtime.version}"
+        where = change.key[1]
+        replica_set = self._world.server.find(REPLICA_SET, where, naming.colour_name(*_colour(change.new)))
+        if replica_set is None or not any(_brings(each, new) for each in self._under_way(change.new)):
+            return
+        for pod, runtime in self._ready(uid(replica_set)):
+            if runtime.digest != new["digest"]:
+                yield f"{change.key[2]} names {new['version']} while {pod} serves {runtime.version}"
 
     def _ordered(self, pod: str, body: Mapping[str, Any]) -> None:
         found = next((each for each in self._world.server.peek(POD) if uid(each) == pod), None)
@@ -54,13 +54,14 @@ class InPlace:
             self._breach(f"{name(found)} is told to {body['mode']} to {body['version']}: {text}")
 
     def _wrong(self, pod: Manifest, body: Mapping[str, Any]) -> Iterator[str]:
-        others = dict(self._beside(pod))
+        ready = dict(self._ready(controller_uid(pod)))
+        others = {other: runtime for other, runtime in ready.items() if other != name(pod)}
         for other, runtime in others.items():
             if _changes(runtime):
                 yield f"{other} holds its requests too"
         if self._world.runtimes.version_for(pod) == body["version"]:
             return
-        for other, runtime in self._ready(pod):
+        for other, runtime in ready.items():
             if runtime.digest != body["digest"] and not _has_staged(runtime, body["digest"]):
                 yield f"{other} could not yet"
         changed = [runtime for runtime in others.values() if runtime.digest == body["digest"]]
@@ -87,13 +88,8 @@ class InPlace:
             and annotation(each, naming.NOT_IN_PLACE) is None
         ]
 
-    def _beside(self, pod: Manifest) -> Iterator[tuple[str, Runtime]]:
-        """The other ones of its colour, by name."""
-        return ((other, runtime) for other, runtime in self._ready(pod) if other != name(pod))
-
-    def _ready(self, pod: Manifest) -> Iterator[tuple[str, Runtime]]:
-        """The ready pods of its colour that run, by name, but for those that end: they may be at anything."""
-        owner = controller_uid(pod)
+    def _ready(self, owner: str | None) -> Iterator[tuple[str, Runtime]]:
+        """The ready pods of a ReplicaSet that run, by name. Those that end may be at anything."""
         for each in by_owner(self._world.server.peek(POD)).get(owner, ()) if owner else ():
             runtime = self._world.runtimes.running.get(uid(each))
             if runtime is not None and is_ready(each) and not terminating(each):
@@ -128,8 +124,13 @@ def _pointer(config_map: Manifest | None) -> Mapping[str, Any]:
     return json.loads(text) if text else {}
 
 
-def _digest(record: Manifest) -> str:
-    return str(record["data"]["pointer"]["digest"])
+def _brings(record: Manifest, pointer: Mapping[str, Any]) -> bool:
+    return bool(record["data"]["pointer"]["digest"] == pointer["digest"])
+
+
+def _colour(obj: Manifest) -> tuple[str, str]:
+    """The LLMDeployment and the rollout that it is of."""
+    return labels(obj)[naming.DEPLOYMENT], labels(obj)[naming.ROLLOUT]
 
 
 def _changes(runtime: Runtime) -> bool:
