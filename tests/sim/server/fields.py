@@ -39,17 +39,19 @@ def _without_lonely_dot(node: dict[str, Any]) -> dict[str, Any]:
     return {key: child if key == "." else _without_lonely_dot(child) for key, child in node.items()}
 
 
-def decode(fields_v1: Mapping[str, Any], prefix: Path = ()) -> FieldSet:
+def decode(fields_v1: Mapping[str, Any]) -> FieldSet:
     """The set that fieldsV1 spells."""
-    found: set[Path] = set()
-    for element, below in fields_v1.items():
+    return frozenset(_spelled(fields_v1, ()))
+
+
+def _spelled(node: Mapping[str, Any], path: Path) -> Iterator[Path]:
+    for element, below in node.items():
         if element == ".":
-            found.add(prefix)
+            yield path
         elif not below:
-            found.add((*prefix, element))
+            yield (*path, element)
         else:
-            found |= decode(below, (*prefix, element))
-    return frozenset(found)
+            yield from _spelled(below, (*path, element))
 
 
 def spell(path: Path) -> str:
@@ -121,17 +123,22 @@ def children(schema: Schema, value: Any) -> Iterator[tuple[str, Schema, Any]]:
             yield item_element(schema, part), item_schema(schema), part
 
 
-def owned_by(schema: Schema, value: Any, path: Path = ()) -> FieldSet:
+def owned_by(schema: Schema, value: Any) -> FieldSet:
     """The fields that a manager owns who applies the value: leaves, list items and map entries."""
-    if path and is_atomic(schema, value):
-        return frozenset({path})
     found: set[Path] = set()
+    _own(schema, value, (), found)
+    return frozenset(found)
+
+
+def _own(schema: Schema, value: Any, path: Path, into: set[Path]) -> None:
+    if path and is_atomic(schema, value):
+        into.add(path)
+        return
     for element, below, part in children(schema, value):
         here = (*path, element)
-        found |= owned_by(below, part, here)
+        _own(below, part, here, into)
         if isinstance(value, list) or part == {} or not is_declared(schema, element[2:]):
-            found.add(here)
-    return frozenset(found)
+            into.add(here)
 
 
 def with_parents(schema: Schema, fields: FieldSet) -> FieldSet:
@@ -180,14 +187,17 @@ def _compare(schema: Schema, old: Any, new: Any, path: Path, into: Difference) -
         if old is not None and new is not None:
             into.modified.add(path)
     else:
-        parts = [dict(_keyed(schema, value)) for value in (old, new)]
-        for element in parts[0] | parts[1]:
-            before, after = (part.get(element, (None, None))[1] for part in parts)
-            _compare(_below(schema, element), before, after, (*path, element), into)
+        before, after = dict(_keyed(schema, old)), dict(_keyed(schema, new))
+        for element, (below, _) in (before | after).items():
+            was, now = (side.get(element, _NOTHING)[1] for side in (before, after))
+            _compare(below, was, now, (*path, element), into)
     if old is None:
         into.added.add(path)
     elif new is None:
         into.removed.add(path)
+
+
+_NOTHING: tuple[Schema, Any] = ({}, None)
 
 
 def _keyed(schema: Schema, value: Any) -> Iterator[tuple[str, tuple[Schema, Any]]]:
