@@ -82,10 +82,20 @@ def managers_of(obj: Mapping[str, Any]) -> Managers:
     }
 
 
+def in_order(managers: Managers) -> Managers:
+    """The managers as the server lists them."""
+
+    def place(entry: tuple[Manager, Owned]) -> tuple[str, str, str]:
+        manager, owned = entry
+        return manager.operation, owned.time, manager.name
+
+    return dict(sorted(managers.items(), key=place))
+
+
 def managed_fields(managers: Managers) -> list[Object]:
     """The managers as `metadata.managedFields`, in the server's order."""
     entries = []
-    for manager, owned in managers.items():
+    for manager, owned in in_order(managers).items():
         entry = {
             "manager": manager.name,
             "operation": manager.operation,
@@ -95,7 +105,7 @@ def managed_fields(managers: Managers) -> list[Object]:
             "fieldsV1": encode(owned.fields),
         }
         entries.append(entry | ({"subresource": manager.subresource} if manager.subresource else {}))
-    return sorted(entries, key=lambda entry: (entry["operation"], entry["time"], entry["manager"]))
+    return entries
 
 
 @dataclass(frozen=True)
@@ -150,7 +160,9 @@ class Ownership:
     @staticmethod
     def _released(managers: Managers, manager: Manager, lost: FieldSet) -> Managers:
         left = {
-            each: owned if each == manager else Owned(owned.fields - lost, owned.time)
+            each: owned
+            if each == manager or owned.fields.isdisjoint(lost)
+            else Owned(owned.fields - lost, owned.time)
             for each, owned in managers.items()
         }
         return {each: owned for each, owned in left.items() if owned.fields or each == manager}

@@ -12,6 +12,7 @@ import pytest
 from tests.contract.objects import Object, config_map, having, network_policy, pod, replica_set, service
 from tests.contract.run import crd
 from tests.sim.apiserver import ApiServer
+from tests.sim.server.apply import managers_of
 from tests.sim.server.defaults import canonical
 from tests.sim.server.front import served
 
@@ -259,6 +260,20 @@ def test_two_runs_of_the_same_requests_are_equal() -> None:
             return loop.run_until_complete(life())
 
     assert run() == run()
+
+
+async def test_who_owns_what_of_a_stored_object_is_what_its_managed_fields_say(
+    server: ApiServer, client: Client
+) -> None:
+    await client.create(there(replica_set("it")), "zoe")
+    await client.patch_merge(resources.REPLICA_SET, NAMESPACE, "it", {"spec": {"replicas": 7}}, "bob")
+    # The last to come is the first in the list.
+    await client.apply(there(having(replica_set("it"), labels={"by": "ann"})), "ann", force=True)
+
+    stored = server.find(resources.REPLICA_SET, NAMESPACE, "it")
+
+    assert stored is not None
+    assert list(stored.managers.items()) == list(managers_of(stored).items())
 
 
 async def test_the_emptiest_of_specs_is_filled_each_time(client: Client) -> None:

@@ -14,6 +14,7 @@ from tests.sim.server.apply import (
     Manager,
     Managers,
     Ownership,
+    in_order,
     managed_fields,
     managers_of,
 )
@@ -228,7 +229,7 @@ class Writes:
         if target.kind.generation:
             meta["generation"] = 1
         allocate(target.resource, new, self.created)
-        return self._store.put(key, self._finished(target, new, owners))
+        return self._put(key, self._finished(target, new, owners), owners)
 
     def _settle(self, target: Target, old: Stored, new: Object, owners: Managers) -> Object:
         """Store `new` in place of `old`, unless nothing differs."""
@@ -251,7 +252,13 @@ class Writes:
             # The last update is never stored: watchers see the state before it.
             self._store.delete(target.key)
             return new
-        return self._store.put(target.key, new)
+        return self._put(target.key, new, owners)
+
+    def _put(self, key: Key, new: Object, owners: Managers) -> Stored:
+        """Store an object whose managedFields say these owners: nobody has to read them there again."""
+        stored = self._store.put(key, new)
+        stored.managers = in_order(owners)
+        return stored
 
     def _merge_endpoint(self, target: Target, old: Object, new: Object) -> Object:
         """What an endpoint may write: status through its own, all else through the main one."""
