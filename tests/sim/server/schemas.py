@@ -30,7 +30,21 @@ BUILT_IN = tuple(
 
 @cache
 def definitions() -> Mapping[str, Schema]:
-    return json.loads(FILE.read_text())["definitions"]  # type: ignore[no-any-return]
+    """By name. Where one refers to another, the other itself stands there."""
+    found: dict[str, dict[str, Any]] = json.loads(FILE.read_text())["definitions"]
+    for each in found.values():
+        _link(each, found)
+    return found
+
+
+def _link(schema: dict[str, Any], known: Mapping[str, Schema]) -> None:
+    for key, part in schema.items():
+        if isinstance(part, dict):
+            target = part.get("$ref")
+            if isinstance(target, str):
+                schema[key] = known[target]
+            else:
+                _link(part, known)
 
 
 @cache
@@ -44,13 +58,8 @@ def built_in(resource: Resource) -> Schema:
 
 def of_crd(open_api: Schema) -> Schema:
     """The schema of a custom resource with the parts that every object has."""
-    common = {"apiVersion": STRING, "kind": STRING, "metadata": {"$ref": OBJECT_META}}
+    common = {"apiVersion": STRING, "kind": STRING, "metadata": definitions()[OBJECT_META]}
     return {**open_api, "properties": {**open_api.get("properties", {}), **common}}
-
-
-def resolve(schema: Schema) -> Schema:
-    target = schema.get("$ref")
-    return definitions()[target] if target else schema
 
 
 def cut_down(documents: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

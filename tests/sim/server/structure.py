@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from tests.sim.server.schemas import Schema, resolve
+from tests.sim.server.schemas import Schema
 from tests.sim.server.store import copied
 
 from sluicegate.kube.errors import Cause
@@ -26,7 +26,6 @@ _KINDS = {bool: "boolean", int: "integer", float: "number", str: "string", dict:
 
 def pruned(schema: Schema, value: Any) -> Any:
     """The value without the fields that the schema doesn't know."""
-    schema = resolve(schema)
     if isinstance(value, list):
         return [pruned(schema.get("items", {}), item) for item in value]
     if not isinstance(value, dict) or ("properties" not in schema and not _extra(schema)):
@@ -48,7 +47,6 @@ def _extra(schema: Schema) -> Schema:
 
 def defaulted(schema: Schema, value: Any) -> Any:
     """The value with the schema's defaults; a null where a default stands gives way to it."""
-    schema = resolve(schema)
     if isinstance(value, list):
         return [defaulted(schema.get("items", {}), item) for item in value]
     if not isinstance(value, dict):
@@ -80,7 +78,6 @@ def violations(
     schema: Schema, value: Any, path: str = "", like: Mapping[str, Any] = MappingProxyType({})
 ) -> Iterator[Cause]:
     """What breaks the schema, each with the path of its field. What the value shares with `like` is valid."""
-    schema = resolve(schema)
     if "type" in schema and not _is(schema["type"], value):
         found = _KINDS.get(type(value), "null")
         yield Cause(path, f"must be of type {schema['type']}: {found!r}", "FieldValueTypeInvalid")
@@ -103,7 +100,6 @@ def violations(
 
 def untypable(schema: Schema, value: Any, path: str = "") -> str | None:
     """Why a server-side apply cannot read the value at all (undeclared field, other type); None if it can."""
-    schema = resolve(schema)
     if value is None or schema.get("x-kubernetes-int-or-string") or "type" not in schema:
         return None
     if not _is(schema["type"], value):
