@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -209,10 +209,16 @@ def _ending(text: str | None) -> Ending | None:
 def _json(data: Any) -> Mapping[str, Any]:
     """The mapping that is meant, or an empty one: somebody may have edited the text."""
     try:
-        parsed = json.loads(data) if isinstance(data, str) else data
+        parsed = _parsed(data) if isinstance(data, str) else data
     except ValueError:
         return {}
     return parsed if isinstance(parsed, Mapping) else {}
+
+
+# Each pass reads the records again, which hardly ever change. Nobody changes what is read.
+@lru_cache(maxsize=256)
+def _parsed(text: str) -> Any:
+    return json.loads(text)
 
 
 def _goes_on(pod: Manifest) -> bool:
