@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 
 from tests.faults.conftest import Count
+from tests.sim.changes import another_engine, apply_everything
+from tests.sim.ends import TWO
 from tests.sim.faults import LOST, Channel, write
 from tests.sim.process import NAMESPACE
 from tests.sim.runner import Run, beginning, numbers, play, reference, simulate
 from tests.sim.server.rights import Grant
 from tests.sim.stage import Stage
-from tests.sim.workloads import TWO, another_engine, apply_everything
 
 from sluicegate.kube.client import Client
 from sluicegate.kube.resources import (

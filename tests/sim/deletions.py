@@ -6,21 +6,13 @@ import asyncio
 from functools import partial
 from typing import Any
 
+from tests.sim.beginnings import CHAT, V1, V2, a_cluster_with
+from tests.sim.changes import Change
 from tests.sim.cluster.pods import is_ready
+from tests.sim.ends import TWO, Reached, all_gone, serves
 from tests.sim.process import NAMESPACE as MODELS
 from tests.sim.stage import Stage
-from tests.sim.workloads import (
-    CHAT,
-    TWO,
-    V1,
-    V2,
-    Change,
-    Reached,
-    Workload,
-    a_cluster_with,
-    all_gone,
-    serves,
-)
+from tests.sim.workloads import Workload
 
 from sluicegate.kube.resources import LLM_DEPLOYMENT, MODEL_VERSION, NAMESPACE, REPLICA_SET, SERVICE
 

@@ -9,26 +9,20 @@ from functools import partial
 from typing import Any
 
 from tests.builders import a_model_version
-from tests.sim.clock import now
-from tests.sim.cluster.pods import is_ready
-from tests.sim.stage import Stage, a_deployment
-from tests.sim.workloads import (
+from tests.sim.beginnings import V1, V2, a_cluster_with, in_place
+from tests.sim.changes import (
     PEOPLE_SECONDS,
-    TWO,
-    V1,
-    V2,
-    Workload,
-    a_cluster_with,
     a_version_that_pods_go_back_from,
     another_try,
     another_version,
-    changed_back,
     has_changed,
-    in_place,
-    rollout_of,
     say,
-    serves,
 )
+from tests.sim.clock import now
+from tests.sim.cluster.pods import is_ready
+from tests.sim.ends import TWO, changed_back, rollout_of, serves
+from tests.sim.stage import Stage, a_deployment
+from tests.sim.workloads import Workload
 
 from sluicegate.core.naming import ABORT, PROMOTE
 from sluicegate.core.objects import name

@@ -6,24 +6,14 @@ import asyncio
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
 
-from tests.sim.stage import Stage, a_deployment
-from tests.sim.workloads import (
-    TWO,
-    V1,
-    V2,
-    V3,
-    Begin,
-    Reached,
-    Workload,
-    a_cluster_with,
+from tests.sim.beginnings import V1, V2, V3, Begin, a_cluster_with, in_place, on_whole_nodes
+from tests.sim.changes import (
     another_version,
-    changed_back,
-    in_place,
-    on_whole_nodes,
-    rollout_of,
     say,
-    serves,
 )
+from tests.sim.ends import TWO, Reached, changed_back, rollout_of, serves
+from tests.sim.stage import Stage, a_deployment
+from tests.sim.workloads import Workload
 
 from sluicegate.core.naming import ABORT
 from sluicegate.kube.resources import LLM_DEPLOYMENT, MODEL_VERSION, POD

@@ -8,32 +8,29 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-from tests.sim.clock import now
-from tests.sim.stage import ACCELERATORS, Stage, a_deployment
-from tests.sim.workloads import (
+from tests.sim.beginnings import (
     CHATTING,
     OBSERVED,
-    PEOPLE_SECONDS,
     REMEMBERING,
-    TWO,
     V1,
     V2,
     Begin,
-    Change,
-    Reached,
-    Workload,
-    a_bad_version_that_has_failed,
     a_cluster_with,
+    on_whole_nodes,
+)
+from tests.sim.changes import (
+    PEOPLE_SECONDS,
+    Change,
+    a_bad_version_that_has_failed,
     a_version_in_trouble,
     another_version_that_somebody_promotes,
     no_change,
-    nothing,
-    on_whole_nodes,
-    rolled_back,
-    rollout_of,
     say,
-    serves,
 )
+from tests.sim.clock import now
+from tests.sim.ends import TWO, Reached, nothing, rolled_back, rollout_of, serves
+from tests.sim.stage import ACCELERATORS, Stage, a_deployment
+from tests.sim.workloads import Workload
 
 from sluicegate.core import naming
 from sluicegate.core.naming import PROMOTE
