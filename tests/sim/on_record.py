@@ -39,7 +39,7 @@ def unrecorded(server: ApiServer, change: Change) -> Iterator[str]:
         made = server.find(CONTROLLER_REVISION, namespace, name)
         deployment, rollout = (labels(change.new)[each] for each in (naming.DEPLOYMENT, naming.ROLLOUT))
         pointer = server.find(CONFIG_MAP, namespace, naming.pointer_name(deployment, rollout))
-        if made is None or pointer is None or _recorded(made) != json.loads(pointer["data"][POINTER_KEY]):
+        if made is None or pointer is None or _recorded(made) != pointed(pointer):
             yield f"{name} is made, and its pointer is not there as its record has it"
 
 
@@ -58,8 +58,21 @@ def _is_hindered(deployment: Manifest) -> bool:
     return any(each["reason"] == Reason.WRITE_REFUSED for each in conditions)
 
 
+def pointed(pointer: Manifest) -> Manifest:
+    """What a pointer says; nothing where somebody has made it illegible."""
+    return _parsed((pointer.get("data") or {}).get(POINTER_KEY))
+
+
 def _recorded(record: Manifest) -> Manifest:
-    """What its pods are to serve: what they were made with, or were told since."""
-    told = annotation(record, naming.RELOADED)
-    pointer: Manifest = (json.loads(told) if told else record["data"])["pointer"]
+    """What its pods are to serve: what they were told since they were made, or were made with."""
+    told = _parsed(annotation(record, naming.RELOADED)) or record["data"]
+    pointer: Manifest = told["pointer"]
     return pointer
+
+
+def _parsed(text: str | None) -> Manifest:
+    try:
+        parsed: Manifest = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return parsed

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 from tests.sim.cluster.pods import active
+from tests.sim.on_record import pointed
 from tests.sim.server.store import Change
 from tests.sim.world import World
 
 from sluicegate.core import naming
 from sluicegate.core.objects import Manifest, labels, name, uid
-from sluicegate.core.template import POINTER_KEY
 from sluicegate.kube.resources import CONFIG_MAP, POD
 
 _OURS = ("sluicegate.dev/", naming.MANAGED_BY)
@@ -48,7 +47,7 @@ def _users(world: World, model_version: Manifest) -> Iterator[str]:
     namespace, version = model_version["metadata"]["namespace"], name(model_version)
     for pointer in world.server.peek(CONFIG_MAP):
         ours = naming.ROLLOUT in labels(pointer) and pointer["metadata"]["namespace"] == namespace
-        if ours and version in _named(json.loads(pointer["data"][POINTER_KEY])):
+        if ours and version in _named(pointed(pointer)):
             yield name(pointer)
     for pod in world.server.peek(POD):
         runtime = world.runtimes.running.get(uid(pod))
