@@ -34,8 +34,7 @@ class Consent:
 
     def breaches(self, change: Change) -> Iterator[str]:
         where = change.new["metadata"]["namespace"], labels(change.new).get(naming.DEPLOYMENT, "")
-        deployment = self._server.find(LLM_DEPLOYMENT, *where) if change.old and _shifts(change) else None
-        rollout = self._held(change, where[1]) if deployment else None
+        rollout = self._held(change, where[1]) if change.old and _shifts(change) else None
         if rollout is not None:
             yield from self.missing(where, rollout)
 
