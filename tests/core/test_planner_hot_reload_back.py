@@ -30,6 +30,7 @@ from tests.core.measured import measured
 from sluicegate.core.conditions import timestamp
 from sluicegate.core.control import RETRY
 from sluicegate.core.hot_reload import PATIENCE
+from sluicegate.core.observed import RuntimeStatus
 from sluicegate.core.plan import CancelReload, Inquire, Plan, Reload
 
 
@@ -69,6 +70,14 @@ def test_no_pod_changes_back_before_all_have_said_whether_they_are_at_it() -> No
     assert reloads(cluster.plan()) == []
     cluster.settle()
     in_its_pods(cluster, "v1")
+
+
+def test_no_other_pod_changes_back_soon_after_one_did_not_answer() -> None:
+    cluster, first, _ = with_one_changing_back()
+    cluster.runtimes[first] = RuntimeStatus(cluster.now, None, ready=False, in_flight=0, error="no answer")
+    assert reloads(cluster.plan()) == []
+    cluster.pass_time(seconds=PATIENCE.total_seconds())
+    assert len(reloads(cluster.plan())) == 1
 
 
 def test_the_pod_that_an_earlier_operator_had_change_back_comes_first() -> None:

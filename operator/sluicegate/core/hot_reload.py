@@ -239,14 +239,19 @@ def _back(known: World, colour: Colour) -> Iterator[Action]:
 
 
 def _turn_back(known: World, colour: Colour, heard: Mapping[str, RuntimeStatus | None]) -> Manifest | None:
-    """The pod that changes back now. A pod that was never heard may hold its requests, as one does that is at
-    something else: nobody's turn comes before both are known to be over."""
-    unknown = any(pod not in known.seen.runtimes for pod in heard)
+    """The pod that changes back now. A pod that was never heard, or did not answer just now, may hold its
+    requests, as one does that is at something else: nobody's turn comes before it is known to be over."""
+    unknown = any(heard[uid(pod)] is None and _may_answer(known, pod) for pod in colour.ready_pods)
     if unknown or any(each and _is_at_something_else(each, colour) for each in heard.values()):
         return None
     strays = _strays(known, colour)
     at_it = (pod for pod in strays if _is_at_it(heard[uid(pod)]))
     return next(at_it, None) or next(iter(strays), None)
+
+
+def _may_answer(known: World, pod: Manifest) -> bool:
+    """Whether a pod that has not said what it serves was never asked, or asked just now."""
+    return uid(pod) not in known.seen.runtimes or not control.due(known, pod, PATIENCE)
 
 
 def _is_at_it(heard: RuntimeStatus | None) -> bool:
