@@ -193,7 +193,24 @@ def test_a_question_that_comes_before_kube_proxy_does_not_look_like_a_failure() 
         cluster.reconcile()
         reasons.append(cluster.condition("Ready")["reason"])
         cluster.pass_time(seconds=0.6)
-    assert reasons == ["Verifying"] * 3 + ["AnswerFailed"] * 3
+    assert reasons == ["Verifying"] * 4 + ["AnswerFailed"] * 2
+
+
+def test_nor_does_it_when_its_answer_is_looked_at_long_afterwards() -> None:
+    cluster = a_settled_cluster()
+    cluster.edit(modelVersion="v2")
+    cluster.lies["v2"] = "!the connection was refused or could not be made"
+    cluster.reconcile()
+    ready = {"type": "Ready", "status": "True", "lastTransitionTime": timestamp(cluster.now)}
+    cluster.trouble["v2"] = {**READY, "conditions": [ready]}
+    cluster.run_pods()
+    cluster.reconcile()
+    cluster.reconcile()
+    # when the operator could not go on for a while
+    cluster.pass_time(seconds=30)
+    told = cluster.plan().status
+    assert told is not None
+    assert {each["type"]: each["reason"] for each in told["conditions"]}["Ready"] == "Verifying"
 
 
 def test_a_wrong_answer_through_the_service_keeps_ready_false() -> None:

@@ -251,18 +251,19 @@ def unverified(world: World, colour: Colour) -> Problem | None:
 
 
 def _premature(world: World, colour: Colour, answer: Answer) -> bool:
-    """Whether kube-proxy may not have known of the ready pods, or of the Service's last move."""
+    """Whether kube-proxy may not have known of the ready pods, or of the Service's last move, when it was
+    asked for."""
     if answer.error is not None:
-        return _just_ready(world, colour)
+        return _just_ready(colour, answer.at)
     # Or whether it was asked before the pods changed in place.
     moved = max(world.exposure.since, colour.record.since)
     return _serves(world, colour) and answer.at - datetime.fromisoformat(moved) < PROPAGATION
 
 
-def _just_ready(world: World, colour: Colour) -> bool:
-    """Whether kube-proxy may not know all of the ready pods yet."""
+def _just_ready(colour: Colour, at: datetime) -> bool:
+    """Whether kube-proxy may not have known all of the ready pods at that time."""
     since = ((condition(pod, "Ready") or {}).get("lastTransitionTime") for pod in colour.ready_pods)
-    return any(world.now - datetime.fromisoformat(each) < PROPAGATION for each in since if each)
+    return any(at - datetime.fromisoformat(each) < PROPAGATION for each in since if each)
 
 
 def preview_subject(colour: Colour) -> str:
