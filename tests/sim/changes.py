@@ -82,7 +82,7 @@ async def a_worse_version(stage: Stage) -> None:
 async def a_version_that_crashes_under_load(stage: Stage) -> None:
     """All its pods end within a moment of serving alone, and again at each start."""
     stage.edit(modelVersion="v2")
-    if await stage.until(lambda: rollout_of(stage).get("step") == "Observing", 120):
+    if await stage.until(lambda: rollout_of(stage).get("step") == "Observing", PEOPLE_SECONDS):
         stage.world.kubelet.trouble["v2"] = "crash"
         for pod in stage.pods():
             if stage.world.runtimes.version_for(pod) == "v2":

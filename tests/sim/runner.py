@@ -285,13 +285,18 @@ def _misconduct(stage: Stage, workload: Workload) -> list[str]:
     unexpected = [error for error in exits if not expected(error)]
     problems += [f"the operator ended with {error!r}" for error in unexpected]
     problems += usurped(stage)
-    failures = stage.traffic.failures
-    if (failures and failures[-1].at - failures[0].at > workload.outage_seconds) or (
-        failures and not workload.outage_seconds
-    ):
-        first = failures[0]
-        problems.append(f"{len(failures)} requests failed from {first.at:.1f} s on: {first.why}")
+    problems += _outage(stage, workload)
     return problems
+
+
+def _outage(stage: Stage, workload: Workload) -> list[str]:
+    """For how long requests failed, where that is longer than they may. What would end an outage may hang."""
+    failures, bound = stage.traffic.failures, workload.outage_seconds
+    if bound and any(each.what in HANGING for each in stage.script.faults):
+        bound += ANSWER_SECONDS
+    if not failures or (bound and failures[-1].at - failures[0].at <= bound):
+        return []
+    return [f"{len(failures)} requests failed from {failures[0].at:.1f} s on: {failures[0].why}"]
 
 
 def numbers(result: Result, channel: Channel) -> range:
