@@ -83,7 +83,7 @@ else
 	@pytest -q $(UNEQUAL) tests/faults tests/fuzz
 endif
 
-sim-nightly: venv ## the same, with the long runs as long as they are meant (40 minutes)
+sim-nightly: venv ## the same, with the long runs as long as they are meant (an hour)
 	@pytest -q $(UNEQUAL) tests/faults tests/fuzz --nightly
 
 contract: venv ## the tests against a real API server, and the fake's against both
