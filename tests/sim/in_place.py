@@ -6,7 +6,6 @@ nothing changes any more.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -14,12 +13,12 @@ from tests.sim.cluster.pods import by_owner, is_ready
 from tests.sim.cluster.runtime import Runtime
 from tests.sim.consent import Consent
 from tests.sim.end_state import outcome
+from tests.sim.on_record import pointed
 from tests.sim.server.store import Change
 from tests.sim.world import World
 
 from sluicegate.core import naming
 from sluicegate.core.objects import Manifest, annotation, controller_uid, labels, name, terminating, uid
-from sluicegate.core.template import POINTER_KEY
 from sluicegate.kube.resources import CONTROLLER_REVISION, POD, REPLICA_SET
 
 
@@ -34,7 +33,7 @@ class InPlace:
 
     def breaches(self, change: Change) -> Iterator[str]:
         """Of an operator's write: the pointer names what a rollout brings when every pod serves it."""
-        old, new = _pointer(change.old), _pointer(change.new)
+        old, new = pointed(change.old or {}), pointed(change.new)
         if change.type != "MODIFIED" or not new or old.get("digest") == new.get("digest"):
             return
         where = change.key[1]
@@ -116,12 +115,6 @@ def _unreachable(pod: Manifest, body: Mapping[str, Any]) -> Iterator[str]:
     claims = [each.get("persistentVolumeClaim", {}).get("claimName") for each in pod["spec"]["volumes"]]
     if scheme == "pvc" and rest.partition("/")[0] not in claims:
         yield f"it does not mount {body['source']['uri']}"
-
-
-def _pointer(config_map: Manifest | None) -> Mapping[str, Any]:
-    """What a ConfigMap names; empty where it is not a pointer."""
-    text = ((config_map or {}).get("data") or {}).get(POINTER_KEY) if config_map else None
-    return json.loads(text) if text else {}
 
 
 def _brings(record: Manifest, pointer: Mapping[str, Any]) -> bool:

@@ -13,9 +13,9 @@ from tests.sim.server.store import Change
 from sluicegate.api.reasons import Reason
 from sluicegate.api.v1alpha1.llmdeployment import Outcome, Step
 from sluicegate.core import naming
-from sluicegate.core.objects import Manifest, annotation, controller_uid, labels
+from sluicegate.core.objects import Manifest, annotation, controller_uid, labels, terminating, uid
 from sluicegate.core.template import POINTER_KEY
-from sluicegate.kube.resources import CONFIG_MAP, CONTROLLER_REVISION
+from sluicegate.kube.resources import CONFIG_MAP, CONTROLLER_REVISION, LLM_DEPLOYMENT
 
 _AFTER = {
     Step.DISCARDING: (Outcome.ROLLED_BACK,),
@@ -35,7 +35,7 @@ def unrecorded(server: ApiServer, change: Change) -> Iterator[str]:
             record = server.find(CONTROLLER_REVISION, namespace, naming.colour_name(name, rollout))
             if record and controller_uid(record) and outcome(record) not in endings:
                 yield f"the status of {name} tells that {rollout} is {endings[0]}, and its record does not"
-    if kind.endswith("/replicasets") and change.old is None:
+    if kind.endswith("/replicasets") and change.old is None and _is_wanted(server, change.new):
         made = server.find(CONTROLLER_REVISION, namespace, name)
         deployment, rollout = (labels(change.new)[each] for each in (naming.DEPLOYMENT, naming.ROLLOUT))
         pointer = server.find(CONFIG_MAP, namespace, naming.pointer_name(deployment, rollout))
@@ -56,6 +56,12 @@ def _is_hindered(deployment: Manifest) -> bool:
     """Whether it says that a write was refused: its record's may be the one."""
     conditions = (deployment.get("status") or {}).get("conditions") or ()
     return any(each["reason"] == Reason.WRITE_REFUSED for each in conditions)
+
+
+def _is_wanted(server: ApiServer, child: Manifest) -> bool:
+    """Whether its LLMDeployment is there and stays: what is made without it goes as it does."""
+    owner = server.find(LLM_DEPLOYMENT, child["metadata"]["namespace"], labels(child)[naming.DEPLOYMENT])
+    return owner is not None and not terminating(owner) and controller_uid(child) == uid(owner)
 
 
 def pointed(pointer: Manifest) -> Manifest:
