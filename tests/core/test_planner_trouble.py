@@ -180,13 +180,19 @@ def test_every_new_pod_has_to_serve_the_right_files() -> None:
     assert cluster.plan().actions == ()
 
 
-def test_a_question_that_comes_before_kube_proxy_does_not_look_like_a_failure() -> None:
+def unknown_to_kube_proxy() -> Cluster:
+    """The pods of another version become ready now, and whoever asks them is refused."""
     cluster = a_settled_cluster()
     cluster.edit(modelVersion="v2")
     cluster.lies["v2"] = "!the connection was refused or could not be made"
     cluster.reconcile()
     ready = {"type": "Ready", "status": "True", "lastTransitionTime": timestamp(cluster.now)}
     cluster.trouble["v2"] = {**READY, "conditions": [ready]}
+    return cluster
+
+
+def test_a_question_that_comes_before_kube_proxy_does_not_look_like_a_failure() -> None:
+    cluster = unknown_to_kube_proxy()
     reasons = []
     for _ in range(6):
         cluster.run_pods()
@@ -197,12 +203,7 @@ def test_a_question_that_comes_before_kube_proxy_does_not_look_like_a_failure() 
 
 
 def test_nor_does_it_when_its_answer_is_looked_at_long_afterwards() -> None:
-    cluster = a_settled_cluster()
-    cluster.edit(modelVersion="v2")
-    cluster.lies["v2"] = "!the connection was refused or could not be made"
-    cluster.reconcile()
-    ready = {"type": "Ready", "status": "True", "lastTransitionTime": timestamp(cluster.now)}
-    cluster.trouble["v2"] = {**READY, "conditions": [ready]}
+    cluster = unknown_to_kube_proxy()
     cluster.run_pods()
     cluster.reconcile()
     cluster.reconcile()
