@@ -24,6 +24,7 @@ def a_cluster_with(*objects: Manifest) -> Begin:
 V1 = a_model_version("v1", ready=False)
 V2 = a_model_version("v2", ready=False)
 V3 = a_model_version("v3", ready=False)
+HOT_RELOAD = {"strategy": "HotReload", "observeSeconds": 5}
 
 
 def with_words_of_old(deployment: Manifest) -> Manifest:
@@ -53,8 +54,7 @@ def with_a_place_for_one_more(stage: Stage) -> None:
 
 def in_place(stage: Stage) -> None:
     """A deployment whose pods change what they serve."""
-    chat = a_deployment(rollout={"strategy": "HotReload", "observeSeconds": 5})
-    a_cluster_with(V1, V2, V3, chat)(stage)
+    a_cluster_with(V1, V2, V3, a_deployment(rollout=HOT_RELOAD))(stage)
 
 
 CHATTING = a_cluster_with(V1, V2, CHAT)

@@ -62,10 +62,16 @@ async def another_version(stage: Stage) -> None:
 
 
 async def another_version_that_somebody_promotes(stage: Stage) -> None:
-    stage.edit(modelVersion="v2")
-    if await stage.until(lambda: rollout_of(stage).get("step") == "AwaitingPromotion", PEOPLE_SECONDS):
+    if rollout := await another_version_that_waits_for_somebody(stage):
         await asyncio.sleep(1)
-        say(stage, PROMOTE, rollout_of(stage)["id"])
+        say(stage, PROMOTE, rollout)
+
+
+async def another_version_that_waits_for_somebody(stage: Stage) -> str | None:
+    """The rollout that waits for a person to promote it; None where it never comes to that."""
+    stage.edit(modelVersion="v2")
+    waits = await stage.until(lambda: rollout_of(stage).get("step") == "AwaitingPromotion", PEOPLE_SECONDS)
+    return str(rollout_of(stage)["id"]) if waits else None
 
 
 def say(stage: Stage, annotation: str, rollout: str) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.sim.apiserver import ApiServer
+from tests.sim.belongings import Where, belongings, rollout_of, where_of
 from tests.sim.clock import now
 from tests.sim.end_state import outcome
 from tests.sim.server.store import Change
 
 from sluicegate.api.v1alpha1.llmdeployment import Outcome
 from sluicegate.core import naming
-from sluicegate.core.objects import Manifest, annotation, labels, name
+from sluicegate.core.objects import Manifest, annotation, name
 from sluicegate.kube.resources import CONTROLLER_REVISION, LLM_DEPLOYMENT
 
 HEARD_SECONDS = 1.0
@@ -33,13 +34,13 @@ class Consent:
                 self._paused.pop(_where(change.new), None)
 
     def breaches(self, change: Change) -> Iterator[str]:
-        where = change.new["metadata"]["namespace"], labels(change.new).get(naming.DEPLOYMENT, "")
-        rollout = self._held(change, where[1]) if change.old and _shifts(change) else None
+        where = where_of(change.new)
+        rollout = self._held(change, where) if change.old and _shifts(change) else None
         if rollout is not None:
             yield from self.missing(where, rollout)
 
-    def missing(self, where: tuple[str, str], rollout: str) -> Iterator[str]:
-        """Why a rollout of this LLMDeployment, by namespace and name, may not take over now."""
+    def missing(self, where: Where, rollout: str) -> Iterator[str]:
+        """Why a rollout of this LLMDeployment may not take over now."""
         deployment = self._server.find(LLM_DEPLOYMENT, *where)
         if deployment is None:
             return
@@ -49,14 +50,10 @@ class Consent:
         if asks and annotation(deployment, naming.PROMOTE) != rollout:
             yield f"nobody has promoted rollout {rollout} of {where[1]}, and it takes over"
 
-    def _held(self, change: Change, deployment: str) -> str | None:
+    def _held(self, change: Change, where: Where) -> str | None:
         """The undecided rollout that is to serve. The first ever waits for nobody, nor does a way back, nor
         what pods have made room for already."""
-        records = {
-            labels(each).get(naming.ROLLOUT): each
-            for each in self._server.peek(CONTROLLER_REVISION)
-            if labels(each).get(naming.DEPLOYMENT) == deployment and _is_beside(each, change.new)
-        }
+        records = {rollout_of(each): each for each in belongings(self._server, CONTROLLER_REVISION, where)}
         endings = {rollout: outcome(record) for rollout, record in records.items()}
         served = annotation(change.old, naming.EXPOSES) if change.old else None
         if Outcome.PROMOTED not in endings.values() or endings.get(served) == Outcome.ROLLED_BACK:
@@ -76,10 +73,6 @@ def _shifts(change: Change) -> bool:
         return bool(annotation(new, naming.SWAPS) and not annotation(old, naming.SWAPS))
     shown, before = annotation(new, naming.EXPOSES), annotation(old, naming.EXPOSES)
     return change.key[0] == "v1/services" and shown != before and before != naming.EVERY_ROLLOUT
-
-
-def _is_beside(one: Manifest, other: Manifest) -> bool:
-    return bool(one["metadata"]["namespace"] == other["metadata"]["namespace"])
 
 
 def _where(deployment: Manifest) -> tuple[str, str]:

@@ -9,12 +9,13 @@ from functools import partial
 from typing import Any
 
 from tests.builders import a_model_version
-from tests.sim.beginnings import V1, V2, a_cluster_with, in_place
+from tests.sim.beginnings import HOT_RELOAD, V1, V2, a_cluster_with, in_place
 from tests.sim.changes import (
     PEOPLE_SECONDS,
     a_version_that_pods_go_back_from,
     another_try,
     another_version,
+    another_version_that_waits_for_somebody,
     has_changed,
     say,
 )
@@ -27,14 +28,10 @@ from tests.sim.workloads import Workload
 from sluicegate.core.naming import ABORT, PROMOTE
 from sluicegate.core.objects import name
 
-HOT_RELOAD = {"strategy": "HotReload", "observeSeconds": 5}
-
 
 async def a_pod_ends_before_somebody_promotes(stage: Stage) -> None:
     """What it had staged is lost with its container, and the word comes as soon as it is ready again."""
-    stage.edit(modelVersion="v2")
-    if await stage.until(lambda: rollout_of(stage).get("step") == "AwaitingPromotion", PEOPLE_SECONDS):
-        rollout = rollout_of(stage)["id"]
+    if rollout := await another_version_that_waits_for_somebody(stage):
         stage.world.kubelet.crash(max(stage.pods(), key=name), "OOMKilled", now())
         await stage.until(lambda: all(map(is_ready, stage.pods())), PEOPLE_SECONDS)
         say(stage, PROMOTE, rollout)
@@ -81,6 +78,7 @@ HOT_RELOADS = {
             ),
             TWO,
             another_version,
+            another_version_that_waits_for_somebody,
             serves("v2", 2),
         ),
         _into_pods("hot-reload-aborted", when=an_abort_while_the_second_pod_changes, then=changed_back),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from tests.sim.belongings import belongings, rollout_of, where_of
 from tests.sim.cluster.pods import by_owner, is_ready
 from tests.sim.cluster.runtime import Runtime
 from tests.sim.consent import Consent
@@ -72,17 +73,14 @@ class InPlace:
     def _held(self, pod: Manifest) -> Iterator[str]:
         """Why the first pod may not change yet: from then on it serves."""
         for record in self._under_way(pod):
-            where = pod["metadata"]["namespace"], labels(pod)[naming.DEPLOYMENT]
-            yield from self._consent.missing(where, labels(record)[naming.ROLLOUT])
+            yield from self._consent.missing(where_of(pod), rollout_of(record))
 
     def _under_way(self, beside: Manifest) -> list[Manifest]:
         """The records of rollouts into running pods which are neither over nor ones of new pods by now."""
-        where = beside["metadata"]["namespace"], labels(beside).get(naming.DEPLOYMENT)
         return [
             each
-            for each in self._world.server.peek(CONTROLLER_REVISION)
-            if (each["metadata"]["namespace"], labels(each).get(naming.DEPLOYMENT)) == where
-            and "reloads" in each["data"]
+            for each in belongings(self._world.server, CONTROLLER_REVISION, where_of(beside))
+            if "reloads" in each["data"]
             and outcome(each) is None
             and annotation(each, naming.NOT_IN_PLACE) is None
         ]

@@ -164,7 +164,8 @@ class Invariants:
             self.breaches.append(f"I7: {change.key[2]} ended twice")
         if plural == "replicasets" and change.type == "DELETED":
             records = {name(each): outcome(each) for each in self._server.peek(CONTROLLER_REVISION)}
-            if not any(records.values()) or records.get(change.key[2], "unknown") is None:
+            noted_later = change.key[2] in records and records[change.key[2]] is None
+            if noted_later or not any(records.values()):
                 self.breaches.append(f"I7: {change.key[2]} was removed before its end was on record")
             serving = self._exposed(change.old)
             undecided = serving in records and records[serving] in (None, "RolledBack")

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 
 from tests.sim.apiserver import ApiServer
+from tests.sim.belongings import where_of
 from tests.sim.end_state import outcome
 from tests.sim.server.store import Change
 
@@ -60,7 +61,7 @@ def _is_hindered(deployment: Manifest) -> bool:
 
 def _is_wanted(server: ApiServer, child: Manifest) -> bool:
     """Whether its LLMDeployment is there and stays: what is made without it goes as it does."""
-    owner = server.find(LLM_DEPLOYMENT, child["metadata"]["namespace"], labels(child)[naming.DEPLOYMENT])
+    owner = server.find(LLM_DEPLOYMENT, *where_of(child))
     return owner is not None and not terminating(owner) and controller_uid(child) == uid(owner)
 
 

@@ -19,11 +19,11 @@ from tests.sim.beginnings import (
     on_whole_nodes,
 )
 from tests.sim.changes import (
-    PEOPLE_SECONDS,
     Change,
     a_bad_version_that_has_failed,
     a_version_in_trouble,
     another_version_that_somebody_promotes,
+    another_version_that_waits_for_somebody,
     no_change,
     say,
 )
@@ -90,9 +90,7 @@ async def room_that_is_late(stage: Stage) -> None:
 
 async def a_word_that_comes_after_the_job_is_gone(stage: Stage) -> None:
     """It let the version pass; by now it would not."""
-    stage.edit(modelVersion="v2")
-    if await stage.until(lambda: rollout_of(stage).get("step") == "AwaitingPromotion", PEOPLE_SECONDS):
-        rollout = rollout_of(stage)["id"]
+    if rollout := await another_version_that_waits_for_somebody(stage):
         stage.world.kubelet.trouble["v2"] = "refused"
         for job in stage.names(JOB):
             stage.delete(JOB, job, propagation="Background")
