@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -78,6 +79,17 @@ def test_no_other_pod_changes_back_soon_after_one_did_not_answer() -> None:
     assert reloads(cluster.plan()) == []
     cluster.pass_time(seconds=PATIENCE.total_seconds())
     assert len(reloads(cluster.plan())) == 1
+
+
+def test_no_pod_changes_back_while_one_is_being_told_to() -> None:
+    cluster, first, other = with_one_changing_back()
+    still_wrong = cluster.runtimes[other]
+    cluster.runtimes[first] = still_wrong
+    assert len(reloads(cluster.plan())) == 1
+    for told_now in (first, other):
+        cluster.runtimes |= {first: still_wrong, other: still_wrong}
+        cluster.runtimes[told_now] = replace(still_wrong, ordered=True)
+        assert reloads(cluster.plan()) == []
 
 
 def test_the_pod_that_an_earlier_operator_had_change_back_comes_first() -> None:

@@ -6,8 +6,18 @@ import pytest
 from tests.faults.conftest import Count
 from tests.faults.each import EACH, FEW
 from tests.faults.judging import all_well
-from tests.sim.faults import ALIKE, AMBIGUOUS, ERRORS, Channel, Fault, call, write
+from tests.sim.faults import (
+    ALIKE_IN_READS,
+    ALIKE_IN_WRITES,
+    AMBIGUOUS,
+    ERRORS,
+    Channel,
+    Fault,
+    call,
+    write,
+)
 from tests.sim.runner import Run, numbers, reference
+from tests.sim.wire import Call
 from tests.sim.workloads import VARIANTS
 
 HALVES = pytest.mark.parametrize("half", [0, 1], ids=["odd", "even"])
@@ -20,11 +30,24 @@ TURNS = 3
 @HALVES
 @pytest.mark.parametrize("workload", FEW)
 def test_any_request_may_fail_in_any_way(workload: str, half: int, nightly: bool, count: Count) -> None:
-    ways = [what for what in ERRORS if nightly or what not in ALIKE]
     turns = TURNS if workload in VARIANTS else 1
-    calls = numbers(reference(workload), Channel.CALL)[half::2]
-    runs = [(number, what) for number in calls for what in ways[number // 2 % turns :: turns]]
+    runs = [
+        (each.number, what)
+        for each in _requests(workload)[half::2]
+        for what in _ways(each, nightly)[each.number // 2 % turns :: turns]
+    ]
     count(7, all_well(Run(workload, 0, (call(number, what),)) for number, what in runs))
+
+
+def _requests(workload: str) -> list[Call]:
+    result = reference(workload)
+    changed = numbers(result, Channel.CALL)
+    return [each for each in result.journal.calls if each.channel is Channel.CALL and each.number in changed]
+
+
+def _ways(request: Call, nightly: bool) -> list[str]:
+    alike = ALIKE_IN_WRITES if request.is_write else ALIKE_IN_READS
+    return [what for what in ERRORS if nightly or what not in alike]
 
 
 @pytest.mark.parametrize("what", ERRORS)

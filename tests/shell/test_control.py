@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
+from aiohttp import web
 from tests.shell.kit import a_key
 from tests.shell.test_runtime import World, a_world, says
 
@@ -126,6 +128,30 @@ async def test_who_may_not_lead_any_more_tells_pods_nothing(order: Any) -> None:
         status = await told(world, order(world))
         assert world.requests == []
         assert status.error == "another operator may lead by now"
+
+
+async def test_what_a_pod_said_is_from_before_an_order_until_that_is_answered() -> None:
+    arrived, let_go = asyncio.Event(), asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.method == "POST":
+            arrived.set()
+            await let_go.wait()
+        return web.json_response(SERVES)
+
+    async with a_world() as world:
+        world.answer = answer
+        world.calls.start(a_key(), world.inquire())
+        await world.requeued.get()
+        world.calls.start(a_key(), a_reload(world))
+        await arrived.wait()
+        meanwhile = world.calls.statuses(a_key(), frozenset({"uid-1"}))["uid-1"]
+        let_go.set()
+        await world.requeued.get()
+        afterwards = world.calls.statuses(a_key(), frozenset({"uid-1"}))["uid-1"]
+
+    assert (meanwhile.ordered, meanwhile.version) == (True, "v1")
+    assert not afterwards.ordered
 
 
 async def test_an_older_runtime_names_no_sequence() -> None:

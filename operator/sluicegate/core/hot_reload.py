@@ -239,10 +239,12 @@ def _back(known: World, colour: Colour) -> Iterator[Action]:
 
 
 def _turn_back(known: World, colour: Colour, heard: Mapping[str, RuntimeStatus | None]) -> Manifest | None:
-    """The pod that changes back now. A pod that was never heard, or did not answer just now, may hold its
-    requests, as one does that is at something else: nobody's turn comes before it is known to be over."""
+    """The pod that changes back now. One that was never heard, did not answer just now, or is told to change
+    right now may hold its requests, as one does that is at something else: nobody's turn comes before it is
+    known to be over."""
     unknown = any(heard[uid(pod)] is None and _may_answer(known, pod) for pod in colour.ready_pods)
-    if unknown or any(each and _is_at_something_else(each, colour) for each in heard.values()):
+    told = filter(None, heard.values())
+    if unknown or any(each.ordered or _is_at_something_else(each, colour) for each in told):
         return None
     strays = _strays(known, colour)
     at_it = (pod for pod in strays if _is_at_it(heard[uid(pod)]))

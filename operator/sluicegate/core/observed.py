@@ -70,7 +70,8 @@ class RuntimeStatus:
 
     `vllm` is the version that computes, None of a runtime that does not tell. `measured` is what its answers
     were like, by version; core.comparison reads it. `sequence` is of the last change of its files, None of a
-    runtime that cannot change them, and `reload` the last try.
+    runtime that cannot change them, and `reload` the last try. It is `ordered` while an order to it is under
+    way: all this was heard before that.
     """
 
     at: datetime
@@ -83,6 +84,7 @@ class RuntimeStatus:
     version: str | None = None
     sequence: int | None = None
     reload: Reloading | None = None
+    ordered: bool = False
 
 
 @dataclass(frozen=True)

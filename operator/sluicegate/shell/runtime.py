@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -88,8 +89,10 @@ class RuntimeCalls:
                 self._begin((key, action.subject), self._score(key, action))
             case Consult():
                 self._begin((key, action.subject), self._consult(key, action))
-            case Inquire() | Reload() | CancelReload():
+            case Inquire():
                 self._begin((key, action.pod_uid), self._control(key, action))
+            case Reload() | CancelReload():
+                self._begin((key, action.pod_uid), self._order(key, action))
 
     def forget(self, key: Key) -> None:
         self._answers.pop(key, None)
@@ -151,6 +154,12 @@ class RuntimeCalls:
             except (NoReply, TimeoutError) as failure:
                 reply = Reply(at, None, error=_words(failure, consult.timeout_seconds))
         _keep(self._replies.setdefault(key, {}), consult.subject, reply)
+
+    async def _order(self, key: Key, order: Reload | CancelReload) -> None:
+        heard = self._statuses.setdefault(key, {})
+        if last := heard.get(order.pod_uid):
+            heard[order.pod_uid] = replace(last, ordered=True)
+        await self._control(key, order)
 
     async def _control(self, key: Key, action: Inquire | Reload | CancelReload) -> None:
         async with self._slots:
