@@ -113,9 +113,10 @@ def test_a_pod_keeps_where_it_is_whether_it_is_ready_and_why_its_containers_wait
     }
 
 
-def test_a_service_keeps_its_address_and_a_node_what_it_has_room_for() -> None:
-    service = trim(with_meta(a_child("Service", spec={"clusterIP": "10.0.0.1", "selector": {}}), uid="u"))
-    assert service["spec"] == {"clusterIP": "10.0.0.1"}
+def test_a_service_keeps_its_address_and_what_it_selects_and_a_node_what_it_has_room_for() -> None:
+    reaches = {"clusterIP": "10.0.0.1", "selector": {"app": "chat"}}
+    service = trim(with_meta(a_child("Service", spec={**reaches, "ports": []}), uid="u"))
+    assert service["spec"] == reaches
     node = {
         "apiVersion": "v1",
         "kind": "Node",

@@ -35,7 +35,7 @@ from tests.sim.workloads import Workload
 from sluicegate.core import naming
 from sluicegate.core.naming import PROMOTE
 from sluicegate.core.objects import labels
-from sluicegate.kube.resources import JOB, SERVICE
+from sluicegate.kube.resources import JOB, REPLICA_SET, SERVICE
 
 DEADLINE_SECONDS = 60
 """The shortest that a spec may ask for."""
@@ -65,13 +65,26 @@ async def a_version_that_nobody_observes(stage: Stage) -> None:
             await asyncio.sleep(LONGER_SECONDS)
 
 
-async def pods_become_ready_while_nobody_looks(stage: Stage) -> None:
+def pods_become_ready_while_nobody_looks(since: Reached) -> Change:
     """In time, but the operator comes back only after the deadline."""
-    await a_version_in_trouble("hang")(stage)
-    if await stage.until(lambda: rollout_of(stage).get("step") == "Provisioning", 30):
-        async with nobody_looks(stage):
-            stage.world.kubelet.trouble.clear()
-            await asyncio.sleep(LONGER_SECONDS)
+
+    async def change(stage: Stage) -> None:
+        await a_version_in_trouble("hang")(stage)
+        if await stage.until(lambda: since(stage), 30):
+            async with nobody_looks(stage):
+                stage.world.kubelet.trouble.clear()
+                await asyncio.sleep(LONGER_SECONDS)
+
+    return change
+
+
+def it_is_told(stage: Stage) -> bool:
+    return rollout_of(stage).get("step") == "Provisioning"
+
+
+def its_pods_are_made(stage: Stage) -> bool:
+    """The preview Service has yet to select them."""
+    return len(stage.names(REPLICA_SET)) == 2
 
 
 async def a_first_version_that_is_late(stage: Stage) -> None:
@@ -164,7 +177,10 @@ ROLLOUTS = {
     each.name: each
     for each in (
         _goes_on("away-while-observed", OBSERVED, a_version_that_nobody_observes),
-        _goes_on("away-until-late", _LATE, pods_become_ready_while_nobody_looks),
+        _goes_on("away-until-late", _LATE, pods_become_ready_while_nobody_looks(since=it_is_told)),
+        _goes_on(
+            "away-before-the-preview", _LATE, pods_become_ready_while_nobody_looks(since=its_pods_are_made)
+        ),
         Workload("late-first-version", a_cluster_with(), nothing, a_first_version_that_is_late, TWO),
         _full("late-room", room_that_is_late, serves("v2", 2), capacity="Wait", **IN_TIME),
         _goes_on("job-gone", _TRYING_AND_ASKING, a_word_that_comes_after_the_job_is_gone, seconds=90),

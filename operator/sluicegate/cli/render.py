@@ -119,8 +119,9 @@ def _children(
     yield children.revision(deployment, rollout, record)
     yield children.pointer(deployment, rollout, checked.pointer.as_json())
     yield children.replica_set(deployment, rollout, target, template, spec.replicas)
-    yield children.preview_service(deployment, rollout)
-    yield children.service(deployment, Exposure(rollout, NOT_YET))
+    exposure = Exposure(rollout, NOT_YET)
+    yield children.preview_service(deployment, exposure)
+    yield children.service(deployment, exposure)
     yield children.disruption_budget(deployment, rollout)
 
 

@@ -196,9 +196,10 @@ def service(owner: LLMDeployment, exposure: Exposure) -> Object:
     return _service(owner, owner.metadata.name, exposure.rollout, notes)
 
 
-def preview_service(owner: LLMDeployment, rollout: str) -> Object:
-    """The address under which a colour is asked before it may serve."""
-    return _service(owner, naming.preview_name(owner.metadata.name), rollout, {})
+def preview_service(owner: LLMDeployment, exposure: Exposure) -> Object:
+    """The address under which a colour is asked before it may serve. Since when is noted on it."""
+    notes = {naming.EXPOSED_SINCE: exposure.since}
+    return _service(owner, naming.preview_name(owner.metadata.name), exposure.rollout, notes)
 
 
 def _service(owner: LLMDeployment, name: str, rollout: str, notes: Mapping[str, str]) -> Object:

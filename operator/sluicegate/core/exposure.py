@@ -1,4 +1,4 @@
-"""Exposure: which colour the Service selects, and since when. Noted on the Service itself."""
+"""Exposure: which colour a Service selects, and since when. Noted on the Service itself."""
 
 from __future__ import annotations
 
@@ -55,6 +55,15 @@ def exposure(
         (each for each in (protected, served, promoted) if each and each in colours), naming.NO_ROLLOUT
     )
     return exposed_now(left, now)
+
+
+def previewed(preview: Manifest | None, rollout: str, now: datetime) -> Exposure:
+    """A colour under the preview Service: since that was told to select it, or from now on."""
+    selector = (preview or {}).get("spec", {}).get("selector", {})
+    since = _noted(preview, naming.EXPOSED_SINCE)
+    if since and selector.get(naming.ROLLOUT, naming.EVERY_ROLLOUT) == rollout and _is_past(since, now):
+        return Exposure(rollout, since)
+    return exposed_now(rollout, now)
 
 
 def _noted(obj: Manifest | None, key: str) -> str | None:

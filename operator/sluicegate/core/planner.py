@@ -23,6 +23,7 @@ from sluicegate.core import (
 )
 from sluicegate.core.colours import Colour, Record
 from sluicegate.core.endings import concluded
+from sluicegate.core.exposure import previewed
 from sluicegate.core.intent import write
 from sluicegate.core.objects import (
     Manifest,
@@ -104,7 +105,7 @@ def make_target(known: World) -> Iterator[Action]:
 def keep_preview(known: World) -> Iterator[Action]:
     target = known.target.id if known.target else known.coming
     shown = known.exposure.rollout if target is None or hot_reload.due(known) else target
-    service = children.preview_service(known.deployment, shown)
+    service = children.preview_service(known.deployment, previewed(known.preview, shown, known.now))
     yield from _keep(service, known.seen.services, "the target is asked before it serves")
 
 

@@ -13,7 +13,7 @@ from sluicegate.api.v1alpha1.llmdeployment import Step
 from sluicegate.core import canary, capacity, control, gates, hot_reload, naming, swap
 from sluicegate.core.addresses import service_url
 from sluicegate.core.colours import Colour
-from sluicegate.core.exposure import Exposure, exposed_now
+from sluicegate.core.exposure import Exposure, exposed_now, previewed
 from sluicegate.core.objects import Manifest, condition, name, overdue, uid
 from sluicegate.core.observed import Answer, RuntimeStatus
 from sluicegate.core.plan import Action, Ask
@@ -252,12 +252,13 @@ def unverified(world: World, colour: Colour) -> Problem | None:
 
 def _premature(world: World, colour: Colour, answer: Answer) -> bool:
     """Whether kube-proxy may not have known of the ready pods, or of the Service's last move, when it was
-    asked for."""
-    if answer.error is not None:
-        return _just_ready(colour, answer.at)
-    # Or whether it was asked before the pods changed in place.
-    moved = max(world.exposure.since, colour.record.since)
-    return _serves(world, colour) and answer.at - datetime.fromisoformat(moved) < PROPAGATION
+    asked for; or it was before the pods changed in place."""
+    if answer.error is not None and _just_ready(colour, answer.at):
+        return True
+    serves = _serves(world, colour)
+    exposure = world.exposure if serves else previewed(world.preview, colour.id, world.now)
+    moved = max(exposure.since, colour.record.since)
+    return answer.at - datetime.fromisoformat(moved) < PROPAGATION
 
 
 def _just_ready(colour: Colour, at: datetime) -> bool:

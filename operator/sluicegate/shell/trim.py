@@ -86,7 +86,7 @@ def _controller_revision(obj: Manifest) -> Trimmed:
 
 
 def _service(obj: Manifest) -> Trimmed:
-    return {**_child(obj), "spec": _only(obj["spec"], ("clusterIP",))}
+    return {**_child(obj), "spec": _only(obj["spec"], ("clusterIP", "selector"))}
 
 
 def _config_map(obj: Manifest) -> Trimmed:
