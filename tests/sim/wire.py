@@ -8,11 +8,14 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from contextvars import Context
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from email.utils import format_datetime
+from functools import lru_cache
 from typing import Any
 
 import orjson
 from tests.sim import faults, latency
-from tests.sim.apiserver import ApiServer
+from tests.sim.apiserver import EPOCH, ApiServer
 from tests.sim.clock import now
 from tests.sim.conditions import Conditions, Gap, Past, plural_in
 from tests.sim.faults import Channel, Script
@@ -143,8 +146,9 @@ class Wire:
         self.journal.calls.append(replace(call, at=now(), outcome=what or str(answer.status)))
         if call.is_write and call.channel is Channel.CALL:
             self.script.next(Channel.ANSWER)
+        dated = replace(answer, headers={**answer.headers, "Date": _date(int(now()))})
         await self._travel(seconds / 2)
-        return answer
+        return dated
 
     @asynccontextmanager
     async def stream(self, path: str, query: Query) -> AsyncIterator[Stream]:
@@ -306,6 +310,11 @@ def _noticed(flight: asyncio.Task[Response]) -> None:
     """How it ended is nobody's concern where its sender has given up."""
     if not flight.cancelled():
         flight.exception()
+
+
+@lru_cache(1)
+def _date(second: int) -> str:
+    return format_datetime(EPOCH + timedelta(seconds=second), usegmt=True)
 
 
 def _is_list(path: str) -> bool:

@@ -13,6 +13,7 @@ from sluicegate.core.model_planner import plan_model_version
 from sluicegate.core.observed import Defaults
 from sluicegate.core.planner import plan_deployment
 from sluicegate.kube.client import Client, OnRequest
+from sluicegate.kube.clock import DatedTransport, ServerClock
 from sluicegate.kube.resources import LLM_DEPLOYMENT, MODEL_VERSION
 from sluicegate.kube.transport import Transport
 from sluicegate.shell.apply import Applier
@@ -64,20 +65,22 @@ class Operator:
     def __init__(self, options: Options, world: Surroundings) -> None:
         scope = options.namespaces or EVERYWHERE
         home = options.defaults.operator_namespace
+        clock = ServerClock(world.now)
+        transport = DatedTransport(world.transport, clock)
         # The Lease's client asks nobody before it writes, and never waits behind other writes.
-        campaigner = Client(world.transport, on_request=world.on_request, concurrency=1)
+        campaigner = Client(transport, on_request=world.on_request, concurrency=1)
         self.lease = Lease(
-            campaigner, home, LEASE_NAME, options.identity, world.now, world.jitter, options.lease
+            campaigner, home, LEASE_NAME, options.identity, clock.now, world.jitter, options.lease
         )
-        client = Client(world.transport, on_request=world.on_request, before_write=self.lease.check)
+        client = Client(transport, on_request=world.on_request, before_write=self.lease.check)
         self.queue = WorkQueue(world.meter.waited, world.meter.retried)
         self.intake = Intake(self.queue)
         self.view = View(
             client, scope, self.intake.changed, world.meter, world.jitter, options.resync_seconds
         )
-        self.calls = RuntimeCalls(world.pods, world.webhooks, world.now, self.queue.add, self.lease.held)
+        self.calls = RuntimeCalls(world.pods, world.webhooks, clock.now, self.queue.add, self.lease.held)
         self.resync = Resync(client, scope, self.intake, self.queue, options.resync_seconds, world.jitter)
-        self._recorder = Recorder(client, options.identity, world.now, lambda: uuid4().hex[:16], world.meter)
+        self._recorder = Recorder(client, options.identity, clock.now, lambda: uuid4().hex[:16], world.meter)
         gather = Gatherer(client, self.view, self.calls, options.defaults)
         applier = Applier(client, self.view.own_writes)
         reconciler = Reconciler(
@@ -92,7 +95,7 @@ class Operator:
                 Subject(LLM_DEPLOYMENT, gather.deployment, plan_deployment),
                 Subject(MODEL_VERSION, gather.model_version, plan_model_version),
             ),
-            now=world.now,
+            now=clock.now,
         )
         self._controller = Controller(
             self.queue, reconciler.reconcile, self._may_start, self.lease.check, world.meter
