@@ -101,6 +101,15 @@ async def test_a_write_is_unseen_while_an_older_state_is_held_whatever_the_infor
     assert behind.writes.unseen(a_key()) == {}
 
 
+async def test_what_was_there_already_is_unseen_until_it_is_held_whatever_the_informer_was_told() -> None:
+    behind = Behind()
+    behind.version = 12
+    behind.writes.missed(a_key(), at(11))
+    assert behind.writes.unseen(a_key()) == {"ConfigMap": 0}
+    behind.cache.put(at(11))
+    assert behind.writes.unseen(a_key()) == {}
+
+
 async def test_the_newest_of_several_writes_counts_and_waiting_is_measured_from_the_first() -> None:
     behind = Behind()
     behind.writes.wrote(a_key(), at(12))

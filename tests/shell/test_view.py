@@ -98,6 +98,19 @@ async def test_a_kind_that_stays_behind_is_read_live() -> None:
         assert world.held() == {"a": "1"}
 
 
+async def test_what_was_lost_on_its_way_is_read_live_though_the_watch_is_as_far() -> None:
+    async with a_world() as world:
+        await world.create("a")
+        await asyncio.sleep(1)
+        cache = world.view.caches["ConfigMap"]
+        (lost,) = cache.everything()
+        cache.drop(lost)
+        world.view.own_writes.missed(CHAT, lost)
+        await asyncio.sleep(PATIENCE_SECONDS + 0.1)
+        assert await world.view.behind(CHAT) == ()
+        assert world.held() == {"a": "1"}
+
+
 async def test_what_the_watch_brings_while_a_live_read_is_under_way_stays() -> None:
     async with a_world() as world:
         world.wire.delay = lambda path: PATIENCE_SECONDS + 1

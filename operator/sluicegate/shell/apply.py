@@ -43,7 +43,7 @@ class Applier:
         """
         match action:
             case Create():
-                self._own_writes.wrote(key, await self._create(action.manifest, owner_uid))
+                await self._create(key, action.manifest, owner_uid)
             case Apply():
                 intent = _guarded(action.manifest, action.uid, action.resource_version)
                 self._own_writes.wrote(key, await self._apply(intent))
@@ -77,9 +77,10 @@ class Applier:
             resource, meta["namespace"], meta["name"], guarded, STATUS_MANAGER, subresource="status"
         )
 
-    async def _create(self, manifest: Manifest, owner_uid: str) -> Manifest:
+    async def _create(self, key: Key, manifest: Manifest, owner_uid: str) -> None:
         try:
-            return await self._client.create(manifest, MANAGER)
+            self._own_writes.wrote(key, await self._client.create(manifest, MANAGER))
+            return
         except AlreadyExists:
             ref = objects.ref(manifest)
             live = await self._client.get(resource_of(manifest), ref.namespace, ref.name)
@@ -89,11 +90,13 @@ class Applier:
         if let_go or objects.labels(live).get(MANAGED_BY) != MANAGER:
             # Somebody took off it by what it is found, so no decision will ever see it.
             found = {**manifest, "data": live["data"]} if manifest["kind"] in IMMUTABLE else manifest
-            return await self._apply(_guarded(found, objects.uid(live), objects.resource_version(live)))
+            intent = _guarded(found, objects.uid(live), objects.resource_version(live))
+            self._own_writes.wrote(key, await self._apply(intent))
+            return
         if objects.annotation(live, INTENT) != objects.annotation(manifest, INTENT):
             raise Conflict(409, "Conflict", f"{ref} is there in a state that was not seen yet")
-        # An answer was lost: this is what was to be created.
-        return live
+        # An answer was lost, or the news of it: this is what was to be created.
+        self._own_writes.missed(key, live)
 
     async def _apply(self, intent: Manifest) -> Manifest:
         # By force: a field of ours that somebody else changed is theirs until it is taken back.

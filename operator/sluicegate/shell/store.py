@@ -116,11 +116,13 @@ def _content(obj: Manifest | None) -> Mapping[str, object] | None:
 
 @dataclass
 class _Expected:
-    """What a cache has to have seen: writes of objects, by version, and ends of objects, by uid."""
+    """What a cache has to have seen: writes of objects, by version, ends of objects, by uid, and what it has
+    to hold, whatever it was told."""
 
     since: float
     written: dict[Name, int] = field(default_factory=dict)
     deleted: dict[Name, str] = field(default_factory=dict)
+    missed: set[Name] = field(default_factory=set)
 
 
 class OwnWrites:
@@ -143,6 +145,14 @@ class OwnWrites:
     def deleted(self, key: Key, kind: str, name: Name, uid: str) -> None:
         if kind in self._caches:
             self._of(key, kind).deleted[name] = uid
+
+    def missed(self, key: Key, obj: Manifest) -> None:
+        """Remember a child of the key that was there already when it was to be created.
+
+        Where its watch lost that line, later ones say nothing of it.
+        """
+        if obj["kind"] in self._caches:
+            self._of(key, obj["kind"]).missed.add(name_of(obj))
 
     def unseen(self, key: Key) -> dict[str, float]:
         """The kinds whose cache is behind our writes, each with the seconds since the first such write."""
@@ -173,6 +183,8 @@ class OwnWrites:
             found = held.get(*name)
             if seen < version or (found is not None and version_of(found) < version):
                 return False
+        if any(held.get(*name) is None for name in expected.missed):
+            return False
         return not any(self._is_there(kind, name, uid) for name, uid in expected.deleted.items())
 
     def _is_there(self, kind: str, name: Name, uid: str) -> bool:

@@ -119,8 +119,8 @@ class View:
             _BY_KIND[kind], key.namespace, label_selector=f"{MANAGED},{label}={value}", keep=trim
         )
         version = int(listing.resource_version)
-        # A watch that is further by now has seen all of it, and the end of some of it.
-        if self._seen_version(kind, key.namespace) < version:
+        # A watch that is further by now may have seen the end of some of it.
+        if self._seen_version(kind, key.namespace) <= version:
             cache.replace(
                 listing.items,
                 version,
