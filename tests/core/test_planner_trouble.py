@@ -194,12 +194,12 @@ def unknown_to_kube_proxy() -> Cluster:
 def test_a_question_that_comes_before_kube_proxy_does_not_look_like_a_failure() -> None:
     cluster = unknown_to_kube_proxy()
     reasons = []
-    for _ in range(6):
+    for _ in range(7):
         cluster.run_pods()
         cluster.reconcile()
         reasons.append(cluster.condition("Ready")["reason"])
         cluster.pass_time(seconds=0.6)
-    assert reasons == ["Verifying"] * 4 + ["AnswerFailed"] * 2
+    assert reasons == ["Verifying"] * 5 + ["AnswerFailed"] * 2
 
 
 def test_nor_does_it_when_its_answer_is_looked_at_long_afterwards() -> None:

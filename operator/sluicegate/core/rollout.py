@@ -255,9 +255,12 @@ def _premature(world: World, colour: Colour, answer: Answer) -> bool:
     asked for; or it was before the pods changed in place."""
     if answer.error is not None and _just_ready(colour, answer.at):
         return True
-    serves = _serves(world, colour)
-    exposure = world.exposure if serves else previewed(world.preview, colour.id, world.now)
-    moved = max(exposure.since, colour.record.since)
+    if not _serves(world, colour):
+        moved = previewed(world.preview, colour.id, world.now).since
+    elif answer.error is None:
+        moved = max(world.exposure.since, colour.record.since)
+    else:
+        return False
     return answer.at - datetime.fromisoformat(moved) < PROPAGATION
 
 
