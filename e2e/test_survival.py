@@ -94,7 +94,7 @@ async def test_an_operator_killed_again_and_again_finishes_every_change_and_lose
                 print(await assassin.kill_after(dice.choice(change.writes[step]), ENGINE_START_SECONDS))
             await _has_come_about(pair, await pair.settled(NAME), pods)
     assert not record.failed, record.failed[:3]
-    assert len(record.served) > time.monotonic() - began - 10, "one request a second"
+    assert len(record.served) > 0.9 * (time.monotonic() - began), "about one request a second"
 
 
 async def _has_come_about(lab: Lab, obj: Object, before: set[str]) -> None:

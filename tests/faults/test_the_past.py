@@ -23,9 +23,11 @@ REPLACED = (
     "swap",
     "swap-restored",
     "surge-then-swap",
+    "hot-reload-in-new-pods",
 )
 """The past, believed, asks for what was before. The rollout that somebody answers to, or that had failed, is
-over, and another one takes its place. A swap gives its version up for pods that are not there any more."""
+over, and another one takes its place. A swap gives its version up for pods that are not there any more. And
+pods that are told to change back, and then not to, have a note of that."""
 
 
 @pytest.mark.parametrize("workload", [each for each in EACH if each.values[0] not in REPLACED])
