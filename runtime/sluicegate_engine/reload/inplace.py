@@ -16,7 +16,7 @@ import torch
 
 from sluicegate_engine.reload.accelerator import Accelerator
 from sluicegate_engine.reload.arena import Layout, page_locked
-from sluicegate_engine.reload.checksums import PIECE_BYTES, Sums, digest, pieces, sums
+from sluicegate_engine.reload.checksums import PIECE_BYTES, digest, is_short, pieces, sums, words
 from sluicegate_engine.reload.refusal import restart_required
 from sluicegate_engine.reload.shadow import build_shadow, load, stop_if
 
@@ -120,16 +120,19 @@ class InPlaceCopy:
     def _measure(self, staged: Tensors, cancelled: threading.Event) -> None:
         """Bring the staged weights to the GPU, to stay there where there is room, and sum them up there."""
         scratch = None if self._near else self._accelerator.take(PIECE_BYTES)
-        found: dict[str, Sums] = {}
-        for name, tensor in staged.items():
-            kept = found[name] = []
+
+        def summed(name: str) -> torch.Tensor:
+            tensor, found = staged[name], []
             for place, piece in pieces(self._near[name] if self._near else tensor, tensor):
                 stop_if(cancelled)
                 target = place if scratch is None else scratch[: piece.numel()]
                 target.copy_(piece, non_blocking=True)
-                kept += sums(target)
+                # The place may be for the next piece, too.
+                found.append(words(target).clone() if is_short(tensor) else sums(target))
                 self._accelerator.finish()
-        self._digest = digest(found)
+            return torch.cat(found)
+
+        self._digest = digest(summed(name) for name in sorted(staged) if staged[name].numel())
 
 
 def _burst(targets: Tensors, sources: Tensors) -> Burst:
