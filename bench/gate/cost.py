@@ -1,8 +1,10 @@
 """What the gate costs: vLLM bare and in a pod of ours on one device, asked in turn.
 
-Both run all the time, and the one that is not asked has nothing to do: what the machine does besides falls on
-both. They have the same model, flags and environment; the pod adds supervisor, gate, worker extension and the
-line that its log gets for each request. Run where vLLM is installed.
+Both run all the time, and the one that is not asked has nothing to do. So they have the same places: the same
+device, the same processors, of which the clients use none, and the same compiled code. In many short rounds
+each is asked right after the other, so that what the machine does besides falls on both. They have the same
+model, flags and environment; the pod adds supervisor, gate, worker extension and the line that its log gets
+for each request. Run where vLLM is installed.
 """
 
 from __future__ import annotations
@@ -12,15 +14,15 @@ import asyncio
 import os
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import aiohttp
-from tests.engine.pod import start_pod
+from tests.engine.pod import DIGEST, start_pod
 
 from bench.operator.figures import Bar, Figure, add_output, show
 from bench.reload.checkpoints import EIGHT_BILLION, MODELS, TINY, write_checkpoints
@@ -60,7 +62,7 @@ class Plan:
     seconds: float
     tokens: int = 128
     spread: int = 64
-    settle: float = 3.0
+    settle: float = 2.0
 
 
 @dataclass(frozen=True)
@@ -159,31 +161,57 @@ def _first_token(requests: Sequence[Request], window: Window) -> float:
 async def _both(
     session: aiohttp.ClientSession, plan: Plan, model: Path, directory: Path
 ) -> AsyncIterator[tuple[str, str]]:
-    """Where completions are asked of bare vLLM, and of a pod around it."""
+    """Where completions are asked of bare vLLM, and of a pod around it.
+
+    One starts after the other and finds what that has compiled: two that compile choose kernels each for
+    itself, by how fast they ran just then. vLLM looks for it by the model's path, which is therefore one.
+    """
     gate = GateSettings(link="", key="", version="", max_concurrent=_AT_A_TIME, max_queued=_AT_A_TIME)
     environment = engine_environment(os.environ, gate, directory, plan.flags)
-    pod = await start_pod(
-        directory,
-        model,
-        module=plan.module,
-        flags=plan.flags,
-        environment={"PYTHONPATH": os.environ["PYTHONPATH"]},
-        options={"max-concurrent": _AT_A_TIME, "max-queued": _AT_A_TIME},
-    )
-    try:
-        async with server(session, model, plan.flags, environment, plan.module) as bare:
+    clients, servers = share(os.sched_getaffinity(0))
+    with _running_on(servers):
+        pod = await start_pod(
+            directory,
+            model,
+            module=plan.module,
+            flags=plan.flags,
+            environment={"PYTHONPATH": os.environ["PYTHONPATH"]},
+            options={"max-concurrent": _AT_A_TIME, "max-queued": _AT_A_TIME},
+        )
+        try:
             await pod.until("Serving", START_SECONDS)
-            yield f"{bare}/v1/completions", f"{pod.serving}/v1/completions"
+            snapshot = directory / "models" / "snapshots" / DIGEST[7:]
+            async with server(session, snapshot, plan.flags, environment, plan.module) as bare:
+                with _running_on(clients):
+                    yield f"{bare}/v1/completions", f"{pod.serving}/v1/completions"
+        finally:
+            await pod.close()
+
+
+def share(processors: Collection[int]) -> tuple[set[int], set[int]]:
+    """A quarter of the processors for the clients, and the others for the servers; all for both of few."""
+    every = sorted(processors)
+    count = len(every) // 4
+    return set(every[:count] or every), set(every[count:])
+
+
+@contextmanager
+def _running_on(processors: set[int]) -> Iterator[None]:
+    """In the block this thread, and the processes that it starts there for as long as they live."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, processors)
+    try:
+        yield
     finally:
-        await pod.close()
+        os.sched_setaffinity(0, before)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.gate.cost", description=__doc__)
     parser.add_argument("--models", type=Path, default=MODELS, help="where two models lie or are made")
     parser.add_argument("--streams", type=int, default=32, help="clients at once")
-    parser.add_argument("--rounds", type=int, default=4, help="in each of which both are asked")
-    parser.add_argument("--seconds", type=float, default=12, help="that each figure is measured in a round")
+    parser.add_argument("--rounds", type=int, default=20, help="in each of which both are asked")
+    parser.add_argument("--seconds", type=float, default=3, help="that each figure is measured in a round")
     parser.add_argument("--tiny", action="store_true", help="a tiny model, to try the measurement itself")
     parser.add_argument("--module", default=MODULE, help=argparse.SUPPRESS)
     parser.add_argument("flags", nargs="*", metavar="-- FLAGS", help="more of vLLM's, for both")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from bench.gate.cost import Turn, compare
+from bench.gate.cost import Turn, compare, share
 
 BARE = [Turn(rate=100, loaded=20, alone=10, failures=0), Turn(rate=200, loaded=30, alone=11, failures=0)]
 OURS = [
@@ -25,3 +25,9 @@ def test_a_request_that_failed_with_either_counts() -> None:
     assert compare(BARE, OURS)[-1].runs == [3]
     assert compare(BARE, OURS)[-1].verdict == "missed"
     assert compare(OURS, BARE)[-1].runs == [3]
+
+
+def test_clients_and_servers_share_no_processor_where_there_are_four() -> None:
+    assert share(range(16)) == ({0, 1, 2, 3}, set(range(4, 16)))
+    assert share({7, 2, 5, 4}) == ({2}, {4, 5, 7})
+    assert share({0, 1}) == ({0, 1}, {0, 1})
