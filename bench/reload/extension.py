@@ -89,8 +89,9 @@ class WatchedExtension(ReloadExtension):
         kept = self.__dict__
         if "_sluicegate_copy" not in kept:
             model = self.model_runner.get_model()
-            copy = _WatchedCopy(model, self.vllm_config, self._sluicegate_accelerator())
-            copy.may_fail = self.rank == self.vllm_config.parallel_config.world_size - 1
+            ranks = self.vllm_config.parallel_config.world_size
+            copy = _WatchedCopy(model, self.vllm_config, self._sluicegate_accelerator(), ranks)
+            copy.may_fail = self.rank == ranks - 1
             kept["_sluicegate_copy"] = copy
         return kept["_sluicegate_copy"]
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -225,6 +227,24 @@ def test_half_of_the_threads_read_files_in_short_turns(
         fill(way, second)
     assert turns == [pytest.approx(usual / 10)] * (inplace._LOADERS // 2)
     assert sys.getswitchinterval() == usual
+
+
+def test_two_ranks_rest_twice_as_long_after_each_lock_and_read_with_half_as_many_threads(
+    serving: Model, second: Path, gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inplace, "build_shadow", lambda _: Model())
+    monkeypatch.setattr(time, "perf_counter", count().__next__)
+    rests: list[float] = []
+    monkeypatch.setattr(time, "sleep", rests.append)
+    threads: list[int] = []
+    load = inplace.load
+    monkeypatch.setattr(inplace, "load", lambda *given: (threads.append(given[-1]), load(*given)))
+    for ranks in (1, 2, 8):
+        fill(InPlaceCopy(serving, None, gpu, ranks), second)
+    alone, two, eight = rests[: len(rests) // 3], rests[len(rests) // 3 :][: len(rests) // 3], rests[-1:]
+    assert two == [2 * rest for rest in alone]
+    assert eight == [8 * alone[-1]]
+    assert threads == [4, 2, 2]
 
 
 def test_host_memory_that_cannot_be_had_is_no_fault_of_the_version_and_leaves_none_locked(

@@ -34,12 +34,13 @@ class Layout:
         }
 
 
-def page_locked(layout: Layout, accelerator: Accelerator) -> dict[str, torch.Tensor]:
-    """Take memory of this layout, for the life of the process.
+def page_locked(layout: Layout, accelerator: Accelerator, ranks: int) -> dict[str, torch.Tensor]:
+    """Take memory of this layout, for the life of the process. So many ranks do it at a time.
 
     CUDA launches nothing while memory is being locked. So it is done piece by piece, and between two pieces
-    the engine has several times as long as the last one took. Copies then go by the same pieces: none may
-    reach over two that were locked apart. Raises RefusedError RestartRequired InsufficientHostMemory.
+    the engine has several times as long as the last one took: for each rank, since what holds one of them up
+    holds up all. Copies then go by the same pieces: none may reach over two that were locked apart. Raises
+    RefusedError RestartRequired InsufficientHostMemory.
     """
     block = mmap.mmap(-1, layout.bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     # Larger pages are locked faster, and no child process is to make copies of them.
@@ -53,6 +54,6 @@ def page_locked(layout: Layout, accelerator: Accelerator) -> dict[str, torch.Ten
                 began = time.perf_counter()
                 accelerator.lock(piece)
                 locked.callback(accelerator.unlock, piece)
-                time.sleep(_REST * (time.perf_counter() - began))
+                time.sleep(_REST * ranks * (time.perf_counter() - began))
         locked.pop_all()
     return tensors

@@ -23,7 +23,9 @@ from sluicegate_engine.reload.shadow import build_shadow, load, stop_if
 Tensors = Mapping[str, torch.Tensor]
 Burst = list[tuple[torch.Tensor, ...]]
 _LOADERS = 4
-"""Threads, half of which read files; more take the engine's time, fewer take longer."""
+"""Threads of all ranks together, half of which read files; more take the engine's time, fewer take longer."""
+_FEWEST_LOADERS = 2
+"""Of a rank."""
 _RESERVE = 2 << 30
 """Bytes of the GPU's memory that are left to the engine for what it has not asked for yet."""
 
@@ -33,14 +35,20 @@ class InPlaceCopy:
 
     Its memory is two blocks of the weights' size on the host and maybe one on the GPU, taken when first
     needed. They are kept: giving them back would hold the engine up for seconds.
+
+    `ranks` of the engine stage at a time, this one among them. They share one pace, for in each step of the
+    engine all of them wait for the slowest.
     """
 
-    def __init__(self, serving: torch.nn.Module, config: Any, accelerator: Accelerator) -> None:
+    def __init__(
+        self, serving: torch.nn.Module, config: Any, accelerator: Accelerator, ranks: int = 1
+    ) -> None:
         self._serving = {name: parameter.data for name, parameter in serving.named_parameters()}
         self._shadow = build_shadow(config)
         _require_alike(self._serving, dict(self._shadow.named_parameters()))
         self._layout = Layout(self._serving)
         self._accelerator = accelerator
+        self._ranks = ranks
         self._filling = threading.Lock()
         self._blocks: list[Tensors] = []
         self._near: Tensors | None = None
@@ -68,7 +76,7 @@ class InPlaceCopy:
             self._back_up(backup, cancelled)
             for name, parameter in self._shadow.named_parameters():
                 parameter.data = staged[name]
-            load(self._shadow, directory, cancelled, _LOADERS)
+            load(self._shadow, directory, cancelled, max(_FEWEST_LOADERS, _LOADERS // self._ranks))
             self._measure(staged, cancelled)
             self._forth = _burst(self._serving, self._near or staged)
             self._back = _burst(self._serving, backup)
@@ -104,7 +112,7 @@ class InPlaceCopy:
     def _take_memory(self, cancelled: threading.Event) -> None:
         while len(self._blocks) < 2:
             stop_if(cancelled)
-            self._blocks.append(page_locked(self._layout, self._accelerator))
+            self._blocks.append(page_locked(self._layout, self._accelerator, self._ranks))
         if self._near is None and self._accelerator.room() >= self._layout.bytes + _RESERVE:
             self._near = self._layout.lay(self._accelerator.take(self._layout.bytes))
 

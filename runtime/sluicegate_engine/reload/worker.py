@@ -165,7 +165,8 @@ class ReloadExtension:
         if copy is None:
             from sluicegate_engine.reload.inplace import InPlaceCopy
 
-            copy = InPlaceCopy(model, self.vllm_config, self._sluicegate_accelerator())
+            ranks = self.vllm_config.parallel_config.tensor_parallel_size
+            copy = InPlaceCopy(model, self.vllm_config, self._sluicegate_accelerator(), ranks)
             self.__dict__["_sluicegate_copy"] = copy
         return copy
 
