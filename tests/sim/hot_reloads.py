@@ -78,7 +78,6 @@ HOT_RELOADS = {
             ),
             TWO,
             another_version,
-            another_version_that_waits_for_somebody,
             serves("v2", 2),
         ),
         _into_pods("hot-reload-aborted", when=an_abort_while_the_second_pod_changes, then=changed_back),

@@ -26,6 +26,7 @@ class ServerClock:
         self._wall = wall
         # What the API server's clock said at least when the event loop's stood at zero.
         self._origin: datetime | None = None
+        self._date = ""
 
     def now(self) -> datetime:
         wall = self._wall()
@@ -35,7 +36,13 @@ class ServerClock:
         return wall if abs(wall - server) < TOLERANCE else server
 
     def heard(self, date: str) -> None:
-        """Take the `Date` of an answer that has just come. One that is no date says nothing."""
+        """Take the `Date` of an answer that has just come. One that is no date says nothing.
+
+        Nor does that of the answer before: a second is told best by its first.
+        """
+        if date == self._date:
+            return
+        self._date = date
         try:
             origin = parsedate_to_datetime(date).astimezone(UTC) - _elapsed()
         except ValueError:
