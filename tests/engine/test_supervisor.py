@@ -55,7 +55,7 @@ async def test_the_stand_in_keeps_the_contract(serving: Pod) -> None:
 
 
 async def test_sigterm_serves_on_then_refuses_and_lets_streams_finish(start: Start) -> None:
-    pod = await start(linger_seconds=0.5)
+    pod = await start(linger_seconds=2)
     await pod.until("Serving")
     stream = await pod.complete(tokens=150, stream=True)
     pod.signal(signal.SIGTERM)
