@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 from tests.sim.beginnings import (
     ASKING,
@@ -82,6 +82,7 @@ class Workload:
     settled: Reached
     when: Change
     then: Reached
+    _: KW_ONLY
     outage_seconds: float = 0.0
     seconds: float = 60.0
     before: Change = no_change
