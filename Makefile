@@ -60,6 +60,7 @@ lint: venv ## style, types, layers
 	@ruff format --check .
 	@mypy
 	@mypy e2e bench
+	@mypy tests/sim tests/faults
 	@lint-imports
 
 # One process more than processors: many tests wait for processes of their own.

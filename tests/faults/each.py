@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import pytest
+from _pytest.mark import ParameterSet
 from tests.sim.workloads import VARIANTS, WORKLOADS
 
 
-def _all_but(nightly: Collection[str]) -> list[object]:
+def _all_but(nightly: Collection[str]) -> list[ParameterSet]:
     return [pytest.param(name, marks=pytest.mark.nightly if name in nightly else ()) for name in WORKLOADS]
 
 

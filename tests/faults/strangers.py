@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
+from typing import Any
 
 from tests.sim.faults import Channel
 from tests.sim.runner import Run, numbers, play
@@ -174,7 +175,11 @@ def _as_theirs(ours: Manifest) -> Manifest:
     """An object of that kind and name which is about nothing of ours, and does nothing."""
     meta = {key: ours["metadata"][key] for key in ("namespace", "name")}
     spec = {key: each for key, each in ours.get("spec", {}).items() if key not in ALLOCATED}
-    idle = {"ReplicaSet": {"replicas": 0}, "Job": {"suspend": True}, "Service": {"selector": {"app": "it"}}}
+    idle: dict[str, dict[str, Any]] = {
+        "ReplicaSet": {"replicas": 0},
+        "Job": {"suspend": True},
+        "Service": {"selector": {"app": "it"}},
+    }
     spec |= idle.get(ours["kind"], {})
     return {**_content(ours), "metadata": meta, **({"spec": spec} if spec else {})}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from tests.builders import a_golden_prompt, a_model_version, with_golden_prompts
 from tests.sim.stage import ACCELERATORS, Stage, a_deployment
@@ -39,7 +40,7 @@ GOLDEN = with_golden_prompts(
 )
 
 
-def on_whole_nodes(name: str = "chat", replicas: int = 2, **rollout: object) -> Manifest:
+def on_whole_nodes(name: str = "chat", replicas: int = 2, **rollout: Any) -> Manifest:
     """A deployment each pod of which takes all accelerators of a node; there are two nodes."""
     made = a_deployment(name, replicas=replicas, rollout={"observeSeconds": 5, **rollout})
     return {**made, "spec": {**made["spec"], "engine": {"device": "CUDA", "parallelism": {"tensor": 4}}}}

@@ -56,7 +56,7 @@ class Consent:
         records = {rollout_of(each): each for each in belongings(self._server, CONTROLLER_REVISION, where)}
         endings = {rollout: outcome(record) for rollout, record in records.items()}
         served = annotation(change.old, naming.EXPOSES) if change.old else None
-        if Outcome.PROMOTED not in endings.values() or endings.get(served) == Outcome.ROLLED_BACK:
+        if Outcome.PROMOTED not in endings.values() or endings.get(served or "") == Outcome.ROLLED_BACK:
             return None
         undecided = [each for each, ending in endings.items() if each != served and ending is None]
         if change.key[0] == "v1/services":
@@ -66,7 +66,8 @@ class Consent:
 
 def _shifts(change: Change) -> bool:
     """Whether requests begin to go to another colour, or pods begin to make room for it."""
-    old, new = change.old or {}, change.new
+    old: Manifest = change.old or {}
+    new = change.new
     if change.type == "DELETED":
         return False
     if change.key[0].endswith("/controllerrevisions"):

@@ -14,12 +14,18 @@ from tests.sim.process import NAMESPACE as MODELS
 from tests.sim.stage import Stage
 from tests.sim.workloads import Workload
 
+from sluicegate.core.objects import Manifest
 from sluicegate.kube.resources import LLM_DEPLOYMENT, MODEL_VERSION, NAMESPACE, REPLICA_SET, SERVICE
 
 LATER_SECONDS = 8.0
 """By then an operator has done what it can."""
 
-THEIRS = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "theirs"}, "data": {"key": "1"}}
+THEIRS: Manifest = {
+    "apiVersion": "v1",
+    "kind": "ConfigMap",
+    "metadata": {"name": "theirs"},
+    "data": {"key": "1"},
+}
 
 
 def delete(*names: str, **options: Any) -> Change:

@@ -44,7 +44,7 @@ def end_state(world: World) -> State:
     Superseded ones are left out: a change of mind that the operator hears of late, or never, leaves none.
     """
     server = world.server
-    found = {
+    found: State = {
         f"{kind.kind} {each['metadata'].get('namespace')}/{each['metadata']['name']}": _told(kind, each)
         for kind in _COMPARED
         for each in server.peek(kind)

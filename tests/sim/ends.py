@@ -39,7 +39,7 @@ def nothing(stage: Stage) -> bool:
 def nothing_added(stage: Stage) -> bool:
     service, pointers = stage.find(SERVICE, "chat"), stage.server.peek(CONFIG_MAP)
     added = service is None or service["spec"].get("publishNotReadyAddresses")
-    return TWO(stage) and not added and not any("theirs" in each["data"] for each in pointers)
+    return bool(TWO(stage)) and not added and not any("theirs" in each["data"] for each in pointers)
 
 
 def rolled_back(stage: Stage) -> bool:

@@ -70,7 +70,7 @@ def loses_a_pod(stage: Stage) -> None:
 
 
 def promoted_or_not(stage: Stage) -> bool:
-    return serves("v2", 2)(stage) or changed_back(stage)
+    return bool(serves("v2", 2)(stage) or changed_back(stage))
 
 
 def none_left(stage: Stage) -> bool:
@@ -78,7 +78,7 @@ def none_left(stage: Stage) -> bool:
 
 
 def v2_is_gone(stage: Stage) -> bool:
-    return TWO(stage) and "v2" not in stage.names(MODEL_VERSION)
+    return bool(TWO(stage)) and "v2" not in stage.names(MODEL_VERSION)
 
 
 def the_deployment_is_gone(stage: Stage) -> bool:

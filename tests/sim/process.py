@@ -57,9 +57,9 @@ class OperatorProcess:
         world: World,
         script: Script,
         journal: Journal,
-        installation: Installation = Installation(),
-        way: Transport | None = None,
-        writing: Callable[[str], AbstractContextManager[None]] = nullcontext,
+        installation: Installation,
+        way: Transport,
+        writing: Callable[[str], AbstractContextManager[None]] = lambda sender: nullcontext(),
     ) -> None:
         self._world = world
         self._script = script

@@ -44,7 +44,7 @@ BEFORE_A_RESTART_SECONDS = 0.5
 OVER_SECONDS = 10.0
 """By then an operator has done all that it does."""
 
-IN_TIME = {"progressDeadlineSeconds": DEADLINE_SECONDS}
+IN_TIME: dict[str, Any] = {"progressDeadlineSeconds": DEADLINE_SECONDS}
 
 
 @asynccontextmanager
@@ -168,7 +168,7 @@ def _goes_on(name: str, given: Begin, change: Change, **more: Any) -> Workload:
     return Workload(name, given, TWO, change, serves("v2", 2), **more)
 
 
-def _full(name: str, change: Change, end: Reached, before: Change = no_change, **rollout: object) -> Workload:
+def _full(name: str, change: Change, end: Reached, before: Change = no_change, **rollout: Any) -> Workload:
     given = a_cluster_with(V1, V2, on_whole_nodes(**rollout))
     return Workload(name, given, TWO, change, end, outage_seconds=60, seconds=120, before=before)
 

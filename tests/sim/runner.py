@@ -280,7 +280,8 @@ def _misconduct(stage: Stage, workload: Workload) -> list[str]:
     """What happened on the way that never may."""
     problems = list(dict.fromkeys(stage.invariants.breaches))
     problems += stage.invariants.retirements.at_once(stage.journal)
-    problems += [f"it may not {each}" for each in stage.server.rights.refused]
+    if stage.server.rights:
+        problems += [f"it may not {each}" for each in stage.server.rights.refused]
     exits = [error for process in stage.processes for _, error in process.exits]
     unexpected = [error for error in exits if not expected(error)]
     problems += [f"the operator ended with {error!r}" for error in unexpected]

@@ -10,7 +10,9 @@ import math
 import selectors
 from collections.abc import Callable
 from contextvars import Context, ContextVar, copy_context
-from typing import Any
+from typing import Any, TypeVarTuple
+
+Ts = TypeVarTuple("Ts")
 
 _MICROSECONDS = 1_000_000
 MOST_TURNS = 100_000
@@ -86,7 +88,7 @@ class Loop(asyncio.SelectorEventLoop):
             raise Livelock(f"{MOST_TURNS} turns of the event loop and no time has passed")
 
     def call_soon(
-        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
         gate = _GATE.get() if context is None else context.get(_GATE)
         if gate is None or not gate.is_shut:

@@ -275,13 +275,13 @@ class Wire:
         arriving = asyncio.create_task(_arrive(chunks, arrived))
         try:
             while True:
-                at, chunk = await arrived.get()
-                if isinstance(chunk, StopAsyncIteration):
+                at, came = await arrived.get()
+                if isinstance(came, StopAsyncIteration):
                     return
-                if isinstance(chunk, BaseException):
-                    raise chunk
+                if isinstance(came, BaseException):
+                    raise came
                 await self._travel(at + seconds - now())
-                yield chunk
+                yield came
         finally:
             arriving.cancel()
 

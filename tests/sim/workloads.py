@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
+from typing import Any
 
 from tests.sim.beginnings import (
     ASKING,
@@ -88,7 +89,7 @@ class Workload:
     before: Change = no_change
 
 
-def _chatting(name: str, change: Change, end: Reached, **limits: float) -> Workload:
+def _chatting(name: str, change: Change, end: Reached, **limits: Any) -> Workload:
     return Workload(name, CHATTING, TWO, change, end, **limits)
 
 
@@ -101,17 +102,17 @@ def _tried(name: str, change: Change, end: Reached) -> Workload:
     return Workload(name, TRYING, TWO, change, end, seconds=90)
 
 
-def _observed(name: str, change: Change, end: Reached, **limits: float) -> Workload:
+def _observed(name: str, change: Change, end: Reached, **limits: Any) -> Workload:
     return Workload(name, OBSERVED, TWO, change, end, **limits)
 
 
-def _full(name: str, change: Change, end: Reached, **rollout: object) -> Workload:
+def _full(name: str, change: Change, end: Reached, **rollout: Any) -> Workload:
     """Nobody answers until the new pods do, or the old ones again: as long as nothing is heard of them."""
     given = a_cluster_with(V1, V2, on_whole_nodes(**rollout))
     return Workload(name, given, TWO, change, end, outage_seconds=900, seconds=180)
 
 
-def _in_place(name: str, change: Change, end: Reached, **limits: float) -> Workload:
+def _in_place(name: str, change: Change, end: Reached, **limits: Any) -> Workload:
     return Workload(name, in_place, TWO, change, end, **limits)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tests.sim.apiserver import ApiServer
@@ -80,7 +80,7 @@ class Endpoints:
             self._hand.patch(ENDPOINT_SLICE, namespace, f"{named}-slice", {"endpoints": endpoints})
 
 
-def selected(service: Manifest, pods: list[Manifest]) -> list[Manifest]:
+def selected(service: Manifest, pods: Sequence[Manifest]) -> list[Manifest]:
     """The pods of the Service's namespace that its selector matches."""
     selector = (service["spec"].get("selector") or {}).items()
     namespace = service["metadata"]["namespace"]

@@ -31,7 +31,8 @@ def phase(pod: Manifest) -> str:
 
 
 def node_of(pod: Manifest) -> str | None:
-    return pod["spec"].get("nodeName")
+    node: str | None = pod["spec"].get("nodeName")
+    return node
 
 
 def is_ready(pod: Manifest) -> bool:

@@ -57,7 +57,8 @@ def without_empty(schema: Schema, value: Any) -> Any:
 
 def fill(kind: str, obj: Object) -> None:
     """Fill the defaults of a kind's spec into the object, in place."""
-    _FILL.get(kind, lambda obj: None)(obj)
+    if kind in _FILL:
+        _FILL[kind](obj)
 
 
 def seen(kind: str, obj: Object) -> Object:

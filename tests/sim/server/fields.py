@@ -77,7 +77,7 @@ def _compact(value: Any) -> str:
 def is_atomic(schema: Schema, value: Any) -> bool:
     """Whether the value is owned as one: scalars, and lists and maps unless the schema opens them."""
     if isinstance(value, list):
-        return schema.get("x-kubernetes-list-type", "atomic") == "atomic"
+        return bool(schema.get("x-kubernetes-list-type", "atomic") == "atomic")
     if isinstance(value, dict):
         opaque = schema.get("type") == "object" and not _OPEN & schema.keys()
         return opaque or schema.get("x-kubernetes-map-type") == "atomic"

@@ -36,7 +36,8 @@ def _split(selector: str) -> list[str]:
 
 def _label(text: str) -> Matches:
     def value(obj: Object, key: str) -> str | None:
-        return (obj["metadata"].get("labels") or {}).get(key)  # type: ignore[no-any-return]
+        found: str | None = (obj["metadata"].get("labels") or {}).get(key)
+        return found
 
     if found := _SET.fullmatch(text):
         key, values = found["key"], {each.strip() for each in found["values"].split(",")}

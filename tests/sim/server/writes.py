@@ -199,7 +199,9 @@ class Writes:
     def _admitted(self, target: Target, obj: Object, old: Object) -> Object:
         """The object as decoded: pruned and with defaults. What is as in the `old` one is shared with it."""
         schema = target.kind.schema
-        same = {side: old[side] for side in ("spec", "status") if side in old and old[side] == obj.get(side)}
+        same: Object = {
+            side: old[side] for side in ("spec", "status") if side in old and old[side] == obj.get(side)
+        }
         obj = pruned(schema, {name: part for name, part in obj.items() if name not in same})
         obj["metadata"] = defaults.without_empty(schema, {"metadata": obj["metadata"]})["metadata"]
         if target.kind.custom:
