@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import signal
 import socket
 import sys
@@ -13,6 +14,7 @@ from asyncio.subprocess import Process
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +27,23 @@ DRAFT_DIGEST = "sha256:" + "d" * 64
 VERSION = "smollm2-v1"
 TOKEN = "control-token"
 ROOT = Path(__file__).resolve().parents[2]
+_NEVER_OUTGOING = range(10_000, 32_000)
+"""Below those from which the kernel takes its own."""
 
 
 def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [int(one.getsockname()[1]) for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
+    """Ports that nobody listens at, and that no outgoing connection is given before a server has them."""
+    some = random.SystemRandom().sample(_NEVER_OUTGOING, 100)
+    return list(islice(filter(_is_free, some), count))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as one:
+        try:
+            one.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 @dataclass
