@@ -16,7 +16,7 @@ from sluicegate_engine.asgi import Headers, Message, Send
 Part = Callable[[bytes], None]
 
 _ABORTED = re.compile(rb'"finish_reason": ?"abort"')
-_ERROR_EVENT = re.compile(rb'(?:^|\n)data: \{"error":')
+_ERROR_EVENT = re.compile(rb'(?:^|\n)data: (\{"error":[^\n]*)')
 _ABORT_WORD = b'"abort"'
 _ERROR_WORD = b'{"error":'
 """What is in every match of the two. To look for a word takes a fraction of the time."""
@@ -36,6 +36,12 @@ def error_body(status: int, kind: str, message: str) -> bytes:
     """An error in OpenAI's JSON shape."""
     error = {"message": message, "type": kind, "param": None, "code": status}
     return json.dumps({"error": error}).encode()
+
+
+def error_event(part: bytes) -> bytes:
+    """The error in a part of a stream, as JSON; empty where there is none."""
+    found = _ERROR_EVENT.search(part) if _ERROR_WORD in part else None
+    return found[1] if found else b""
 
 
 class Answer:
@@ -123,7 +129,7 @@ class Answer:
         if self.streams and aborted:
             event = error_body(503, "Aborted", "the request was aborted before its answer was whole")
             message = {**message, "body": b"data: " + event + b"\n\n"}
-        self._failed = self._failed or aborted or (self.streams and _ERROR_EVENT.search(body) is not None)
+        self._failed = self._failed or aborted or (self.streams and error_event(body) != b"")
         await self._send(message)
         self.complete = not message.get("more_body", False)
         return None

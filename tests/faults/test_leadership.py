@@ -68,8 +68,6 @@ def clocks_apart(ahead: slice, behind: slice) -> Callable[[list[OperatorProcess]
 HINDRANCES = {
     "the leader stands still": to(LEADER, incidents.paused),
     "the leader is cut off": to(LEADER, incidents.cut_off),
-}
-CLOCKS = {
     "the leader's clock is ahead": clocks_apart(LEADER, STANDBY),
     "the leader's clock is behind": clocks_apart(STANDBY, LEADER),
 }
@@ -190,20 +188,6 @@ def test_what_hinders_a_replica_at_any_write_makes_no_second_writer(
     workload: str, what: str, count: Count
 ) -> None:
     count(13, happens(workload, HINDRANCES[what], Channel.WRITE))
-
-
-APART = [
-    pytest.param(workload, what, marks=pytest.mark.nightly if workload == LONG else ())
-    for workload in (LONG, "scale-up")
-    for what in CLOCKS
-]
-
-
-@pytest.mark.parametrize(("workload", "what"), APART)
-def test_clocks_that_are_two_hours_apart_make_no_second_writer(
-    workload: str, what: str, count: Count
-) -> None:
-    count(13, happens(workload, CLOCKS[what], Channel.WRITE))
 
 
 @pytest.mark.parametrize("what", OTHERS)

@@ -48,8 +48,7 @@ def exposure(
     """
     noted = _noted(service, naming.EXPOSES)
     if noted and (noted in _STANDING or noted in colours):
-        since = _noted(service, naming.EXPOSED_SINCE)
-        return Exposure(noted, since) if since and _is_past(since, now) else exposed_now(noted, now)
+        return _exposed(service, noted, now)
     protected = _noted(budget, naming.EXPOSES)
     left = next(
         (each for each in (protected, served, promoted) if each and each in colours), naming.NO_ROLLOUT
@@ -60,10 +59,14 @@ def exposure(
 def previewed(preview: Manifest | None, rollout: str, now: datetime) -> Exposure:
     """A colour under the preview Service: since that was told to select it, or from now on."""
     selector = (preview or {}).get("spec", {}).get("selector", {})
-    since = _noted(preview, naming.EXPOSED_SINCE)
-    if since and selector.get(naming.ROLLOUT, naming.EVERY_ROLLOUT) == rollout and _is_past(since, now):
-        return Exposure(rollout, since)
-    return exposed_now(rollout, now)
+    selects = selector.get(naming.ROLLOUT, naming.EVERY_ROLLOUT) == rollout
+    return _exposed(preview, rollout, now) if selects else exposed_now(rollout, now)
+
+
+def _exposed(service: Manifest | None, rollout: str, now: datetime) -> Exposure:
+    """A colour that the Service selects: since what is noted on it, or from now on."""
+    since = _noted(service, naming.EXPOSED_SINCE)
+    return Exposure(rollout, since) if since and _is_past(since, now) else exposed_now(rollout, now)
 
 
 def _noted(obj: Manifest | None, key: str) -> str | None:
