@@ -1,7 +1,8 @@
 """The generation that proves the engine before anybody else may ask it.
 
-It pays for what vLLM compiles at the first request, and an engine that loads but cannot answer (pipeline
-parallelism on CPU, for one) never becomes ready.
+It pays for what vLLM compiles at the first request, and at the first that asks for log-probabilities, which
+would hold up everybody's tokens later, on a busy CPU for as long as a stuck engine would. And an engine that
+loads but cannot answer (pipeline parallelism on CPU, for one) never becomes ready.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ async def warm_up(
         "max_tokens": tokens,
         "temperature": 0,
         "ignore_eos": True,
+        # Of the chosen tokens alone: so many are allowed whatever --max-logprobs is.
+        "logprobs": 0,
     }
     try:
         status, answer = await ask(session, f"{base_url}/v1/completions", request, key)

@@ -15,16 +15,21 @@ from sluicegate_engine.fatal import FatalError
 from sluicegate_engine.warmup import engine_version, warm_up
 
 GOOD = {"choices": [{"text": "a", "finish_reason": "length"}]}
-Warm = Callable[..., Awaitable[None]]
+Warm = Callable[..., Awaitable[dict[str, object]]]
 
 
 @pytest.fixture
 async def warm() -> AsyncIterator[Warm]:
-    """Warms up an engine that answers this after so many seconds."""
+    """Warms up an engine that answers this after so many seconds. Returns what it was asked."""
     servers: list[TestServer] = []
 
-    async def run(answer: str, status: int = 200, seconds: float = 0, patience: float = 300) -> None:
-        async def complete(_: web.Request) -> web.Response:
+    async def run(
+        answer: str, status: int = 200, seconds: float = 0, patience: float = 300
+    ) -> dict[str, object]:
+        asked: dict[str, object] = {}
+
+        async def complete(request: web.Request) -> web.Response:
+            asked.update(await request.json())
             await asyncio.sleep(seconds)
             return web.Response(text=answer, status=status, content_type="application/json")
 
@@ -35,6 +40,7 @@ async def warm() -> AsyncIterator[Warm]:
         timeout = aiohttp.ClientTimeout(total=patience)
         async with aiohttp.ClientSession(timeout=timeout) as session:
             await warm_up(session, str(servers[-1].make_url("")).rstrip("/"), "chat", "key")
+        return asked
 
     yield run
     for server in servers:
@@ -43,6 +49,10 @@ async def warm() -> AsyncIterator[Warm]:
 
 async def test_a_generation_that_ends_as_asked_is_enough(warm: Warm) -> None:
     await warm(json.dumps(GOOD))
+
+
+async def test_what_log_probabilities_need_is_compiled_before_anybody_asks_for_them(warm: Warm) -> None:
+    assert (await warm(json.dumps(GOOD)))["logprobs"] == 0
 
 
 async def test_only_our_own_bound_ends_the_waiting(warm: Warm) -> None:
