@@ -182,3 +182,4 @@ def test_of_the_many_that_import_a_module_tests_are_tried_as_far_as_the_budget_g
 
     assert known.order(in_a_function, {}) == list(each)
     assert known.order(at_import, {}) == ["test 0", "test 1", "test 2"]
+    assert known.order(at_import, {}, ["test 4"]) == ["test 4", "test 0"]

@@ -185,9 +185,10 @@ def trials(
     """A verdict on each mutant, as they come."""
     at_import = [mutant for mutant in mutants if not mutant.scope]
     live = [mutant for mutant in mutants if mutant.scope]
+    kills: dict[str, Counter[str]] = defaultdict(Counter)
 
     def at_import_tried(send: Callable[[Verdict], None]) -> None:
-        _shared_out(at_import, lambda mutant: _at_import(mutant, tests, known), workers, send)
+        _shared_out(at_import, lambda mutant: _at_import(mutant, tests, known, kills), workers, send)
 
     def live_tried(send: Callable[[Verdict], None]) -> None:
         def run(items: dict[str, pytest.Item]) -> None:
@@ -195,7 +196,9 @@ def trials(
 
         _session(tests, run)
 
-    yield from forked(live_tried)
+    for verdict in forked(live_tried):
+        kills[verdict.mutant.module][verdict.killer] += 1
+        yield verdict
     # Each of these collects tests anew.
     yield from forked(at_import_tried)
 
@@ -268,9 +271,16 @@ def _attempt(
     send("")
 
 
-def _at_import(mutant: Mutant, tests: Sequence[str], known: Measured) -> Verdict:
-    """The module is imported faulty, by tests that are collected anew: at first only the files of a few."""
-    order = known.order(mutant, {})
+def _at_import(
+    mutant: Mutant, tests: Sequence[str], known: Measured, kills: Mapping[str, Counter[str]]
+) -> Verdict:
+    """The module is imported faulty, by tests that are collected anew: at first only the files of a few.
+
+    `kills` are those of each module, by test. There is a budget, so what killed most in this one comes first.
+    """
+    of_all = sum(kills.values(), Counter[str]())
+    of_module = kills.get(mutant.module, Counter[str]())
+    order = known.order(mutant, of_all, [test for test, _ in of_module.most_common()])
     files = {_file(test) for test in order[:_FEW]}
     few = [test for test in order if _file(test) in files]
     for part in (few, [test for test in order if test not in few]):
