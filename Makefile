@@ -114,9 +114,9 @@ sim-mutation: venv ## the operator's guards taken away, each of which some simul
 mutation: venv ## small faults in the decisions, each of which some test has to notice (an hour)
 	@python -m tests.mutation
 
-nightly: venv up ## pods' lives, reloads, every engine setting that CPU can do, bad versions, rollouts, an operator killed (90 minutes)
+nightly: venv up ## pods' lives, reloads, every engine setting that CPU can do, bad versions, rollouts, an operator killed (2 hours)
 	@$(ENGINE_TESTS) -- -v tests/engine_vllm/test_pod.py tests/engine_vllm/test_reload.py \
-	  tests/engine_vllm/nightly_rows.py
+	  tests/engine_vllm/nightly_rows.py tests/engine_vllm/nightly_saturation.py
 	@$(MAKE) --no-print-directory e2e E2E='$(NIGHTLY_E2E) e2e/test_survival.py' ROLLOUTS=10 KILLS=20
 
 test: lint quick core sim contract e2e engine ## everything
