@@ -104,6 +104,12 @@ def test_what_was_compared_is_told() -> None:
     assert found.note == "compared by 500 requests before and 300 after"
 
 
+def test_clients_that_left_count_and_what_was_refused_does_not() -> None:
+    after = measured(200, disconnected=100, client_error=50, rejected=50)
+    found = compare(sample([measured(500)]), sample([after]), EVERYTHING)
+    assert found.note == "compared by 500 requests before and 300 after"
+
+
 @pytest.mark.parametrize("count", [100, 300, 1000, 5000])
 def test_chance_makes_no_difference(count: int) -> None:
     limits = Comparison(max_ttft_p95_increase_percent=5)
