@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from tests.sim.clock import now
-from tests.sim.cluster.endpoints import answers, selected
+from tests.sim.cluster.endpoints import Labelled, answers
 from tests.sim.cluster.pods import accelerators, active, by_owner
 from tests.sim.consent import Consent
 from tests.sim.end_state import outcome
@@ -209,7 +209,7 @@ class Invariants:
 
     def _serving(self) -> Mapping[str, Serving]:
         """Who answers for each LLMDeployment that wants pods."""
-        pods = list(self._server.peek(POD))
+        pods = Labelled(self._server.peek(POD))
         kept = {uid(each) for each in self._server.peek(REPLICA_SET) if not terminating(each)}
         services = {(each["metadata"]["namespace"], name(each)): each for each in self._server.peek(SERVICE)}
         found = {}
@@ -219,7 +219,7 @@ class Invariants:
             if terminating(deployment) or not wanted:
                 continue
             service = services.get(where)
-            behind = selected(service, pods) if service else []
+            behind = pods.selected(service) if service else []
             stay = [pod for pod in behind if answers(pod) and controller_uid(pod) in kept]
             lasting = frozenset(pod["status"]["podIP"] for pod in stay)
             known = self._endpoints.known(service["spec"].get("clusterIP", ""), now()) if service else ()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tests.sim.apiserver import ApiServer
@@ -33,11 +33,11 @@ class Endpoints:
         self._history = deque(other._history)
 
     def sync(self, now: float) -> None:
-        pods = list(self._server.peek(POD))
+        pods = Labelled(self._server.peek(POD))
         backends: dict[str, tuple[str, ...]] = {}
         slices = {_where(each): each for each in self._server.peek(ENDPOINT_SLICE)}
         for service in list(self._server.peek(SERVICE)):
-            behind = [pod for pod in selected(service, pods) if pod.get("status", {}).get("podIP")]
+            behind = [pod for pod in pods.selected(service) if pod.get("status", {}).get("podIP")]
             ready = sorted(pod["status"]["podIP"] for pod in behind if answers(pod))
             backends[service["spec"].get("clusterIP", "")] = tuple(ready)
             if not terminating(service):
@@ -80,12 +80,21 @@ class Endpoints:
             self._hand.patch(ENDPOINT_SLICE, namespace, f"{named}-slice", {"endpoints": endpoints})
 
 
-def selected(service: Manifest, pods: Sequence[Manifest]) -> list[Manifest]:
-    """The pods of the Service's namespace that its selector matches."""
-    selector = (service["spec"].get("selector") or {}).items()
-    namespace = service["metadata"]["namespace"]
-    mine = [pod for pod in pods if pod["metadata"]["namespace"] == namespace]
-    return [pod for pod in mine if selector and selector <= labels(pod).items()]
+class Labelled:
+    """Pods by namespace and label, in the order in which they are given."""
+
+    def __init__(self, pods: Iterable[Manifest]) -> None:
+        self._pods: defaultdict[tuple[str, tuple[str, str]], list[Manifest]] = defaultdict(list)
+        for pod in pods:
+            for label in labels(pod).items():
+                self._pods[pod["metadata"]["namespace"], label].append(pod)
+
+    def selected(self, service: Manifest) -> list[Manifest]:
+        """Those of the Service's namespace that its selector matches."""
+        selector = (service["spec"].get("selector") or {}).items()
+        namespace = service["metadata"]["namespace"]
+        each = [self._pods.get((namespace, label), []) for label in selector]
+        return [pod for pod in min(each, key=len, default=[]) if selector <= labels(pod).items()]
 
 
 def answers(pod: Manifest) -> bool:
