@@ -79,6 +79,8 @@ class Invariants:
         self._author: str | None = None
         self.breaches: list[str] = []
         self.effects: list[Effect] = []
+        self.let_go: set[tuple[str, str]] = set()
+        """Namespace and name of the records that others deleted or took from their owner."""
         self._consent = Consent(world.server)
         self._promotions = Promotions(world, on_time)
         self.retirements = Retirements(world.server)
@@ -136,8 +138,14 @@ class Invariants:
         if self._author is not None:
             self.effects.append(Effect(now(), self._author, change))
             self._judge(change, self._author)
+        elif change.key[0] == "apps/v1/controllerrevisions":
+            self._hear_of_record(change)
         if change.key[0] in ("apps/v1/replicasets", "v1/pods"):
             self._count_colours()
+
+    def _hear_of_record(self, change: Change) -> None:
+        if change.type == "DELETED" or controller_uid(change.new) is None:
+            self.let_go.add(change.key[1:])
 
     def _judge(self, change: Change, author: str) -> None:
         """What the operator wrote is its own, or a custom resource."""
@@ -192,7 +200,9 @@ class Invariants:
                 self.breaches.append(f"I8: {change.key[2]} sends requests to {shown}, which was given up")
         if plural == "llmdeployments":
             failed, still = failed_rollout(change.old), failed_rollout(change.new)
-            if failed and not still and _asks_for_the_same(change.old, change.new, failed):
+            if not failed or still or not _asks_for_the_same(change.old, change.new, failed):
+                return
+            if (change.key[1], naming.colour_name(change.key[2], failed)) not in self.let_go:
                 self.breaches.append(f"I8: {change.key[2]} does not say any more that {failed} has failed")
 
     def _judge_retired(self, replica_set: Manifest) -> None:
