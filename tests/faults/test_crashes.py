@@ -7,7 +7,7 @@ from itertools import combinations, product
 
 import pytest
 from tests.faults.conftest import Count
-from tests.faults.each import EACH
+from tests.faults.each import EACH, each_way
 from tests.faults.judging import all_well
 from tests.sim.faults import AFTER, BEFORE, CRASHES, Channel, write
 from tests.sim.runner import Run, numbers, reference
@@ -33,7 +33,8 @@ def test_a_kill_at_each_of_two_writes_in_a_row_changes_nothing_of_the_end(
 ) -> None:
     writes = numbers(reference(workload), Channel.WRITE)
     pairs = [
-        (write(number, first), write(number + 1, second)) for number in writes for first, second in TWICE
+        (write(number, first), write(number + 1, second))
+        for number, (first, second) in each_way(workload, writes, TWICE)
     ]
     count(6, all_well(Run(workload, 0, pair) for pair in pairs))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.faults.conftest import Count
-from tests.faults.each import EACH, FEW
+from tests.faults.each import EACH, FEW, each_way
 from tests.faults.judging import all_well
 from tests.sim.faults import (
     ALIKE_IN_READS,
@@ -62,4 +62,5 @@ def test_any_request_for_the_lease_may_fail_so(what: str, count: Count) -> None:
 @pytest.mark.parametrize("workload", EACH)
 def test_a_write_whose_answer_is_lost_is_made_once(workload: str, count: Count) -> None:
     writes = numbers(reference(workload), Channel.WRITE)
-    count(8, all_well(Run(workload, 0, (write(number, what),)) for number in writes for what in AMBIGUOUS))
+    runs = each_way(workload, writes, AMBIGUOUS)
+    count(8, all_well(Run(workload, 0, (write(number, what),)) for number, what in runs))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 from tests.faults.conftest import Count
-from tests.faults.each import EACH
+from tests.faults.each import EACH, each_way
 from tests.faults.judging import all_well
 from tests.sim.faults import COALESCE, DROP, Channel, line
 from tests.sim.process import Installation
 from tests.sim.runner import Run, numbers, play, reference
 from tests.sim.stage import Stage
 
+LOST_OR_LATE = (DROP, COALESCE)
 LOOKS = 20
 """A workload's end is reached by so many looks at what is there."""
 BETWEEN_LOOKS = ("crash-after-cutover",)
@@ -21,11 +22,11 @@ BESIDE_ANOTHER = "one-place-for-two"
 SEEN_LATER = [each for each in EACH if each.values[0] not in BETWEEN_LOOKS]
 
 
-@pytest.mark.parametrize("what", [DROP, COALESCE])
+@pytest.mark.parametrize("what", LOST_OR_LATE)
 @pytest.mark.parametrize("workload", SEEN_LATER)
 def test_any_line_of_a_watch_may_be_lost_or_late(workload: str, what: str, count: Count) -> None:
-    lines = numbers(reference(workload), Channel.LINE)
-    count(9, all_well(Run(workload, 0, (line(number, what),)) for number in lines))
+    lines = each_way(workload, numbers(reference(workload), Channel.LINE), LOST_OR_LATE)
+    count(9, all_well(Run(workload, 0, (line(number, way),)) for number, way in lines if way == what))
 
 
 def test_what_was_made_beside_others_is_not_made_again_and_again_where_nobody_tells_of_it(
