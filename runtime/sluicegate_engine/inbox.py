@@ -87,13 +87,13 @@ class Inbox:
         return self._body or b""
 
     async def wait(self, turn: asyncio.Event) -> None:
-        """Wait for the turn, or until the client is gone."""
+        """Wait for the turn, or until the client is gone, which sets it too.
+
+        Without a task of its own: each turn of the event loop has a token of every stream in it.
+        """
         self._next = asyncio.ensure_future(self._receive())
-        waiter = asyncio.ensure_future(turn.wait())
-        try:
-            await asyncio.wait((self._next, waiter), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            waiter.cancel()
+        self._next.add_done_callback(lambda _: turn.set())
+        await turn.wait()
         self.gone = self._next.done()
 
     async def receive(self) -> Message:
