@@ -50,8 +50,10 @@ _FLAGS = (
 class Plan:
     """`flags` are vLLM's. Each round loads the two with `streams` clients, one after the other.
 
-    An answer has `tokens`, up to `spread` more or less: all clients would ask in step else. `seconds` is how
-    long each figure is measured; `settle` is how long the streams flow before.
+    An answer has `tokens`, up to `spread` more or less: all clients would ask in step else. With the engine
+    they do all the same, for they ask again when one of its steps has ended; so each round loads the two once
+    more with clients that think for up to `think` seconds first. `seconds` is how long each figure is
+    measured; `settle` is how long the streams flow before.
     """
 
     shape: dict[str, Any]
@@ -62,15 +64,18 @@ class Plan:
     seconds: float
     tokens: int = 128
     spread: int = 64
+    think: float = 0.02
     settle: float = 2.0
 
 
 @dataclass(frozen=True)
 class Turn:
-    """Tokens a second under load, and medians of milliseconds to a first token, under load and alone."""
+    """Tokens a second under load, and medians of milliseconds to a first token: under this load, under that
+    of clients that think before they ask, and alone."""
 
     rate: float
     loaded: float
+    thinking: float
     alone: float
     failures: int
 
@@ -95,6 +100,9 @@ def compare(bare: Sequence[Turn], ours: Sequence[Turn]) -> list[Figure]:
         Figure("first token under this load, bare", "ms", [turn.loaded for turn in bare]),
         Figure("  with the gate", "ms", [turn.loaded for turn in ours]),
         Figure("  added", "ms", added(lambda turn: turn.loaded), Bar("≤", 1)),
+        Figure("first token, clients that think, bare", "ms", [turn.thinking for turn in bare]),
+        Figure("  with the gate", "ms", [turn.thinking for turn in ours]),
+        Figure("  added", "ms", added(lambda turn: turn.thinking), Bar("≤", 1)),
         Figure("first token, one request at a time, bare", "ms", [turn.alone for turn in bare]),
         Figure("  with the gate", "ms", [turn.alone for turn in ours]),
         Figure("  added", "ms", added(lambda turn: turn.alone), Bar("≤", 1)),
@@ -111,29 +119,41 @@ async def _round(
     session: aiohttp.ClientSession, urls: Sequence[str], plan: Plan, number: int
 ) -> tuple[Turn, Turn]:
     """One turn of each. Who comes first changes from round to round, so that what drifts falls on both."""
-    many = [
-        Streams(session, url, plan.shape["vocab_size"], plan.tokens, spread=plan.spread, seed=number)
-        for url in urls
-    ]
+
+    def streams(tokens: int, seed: int, spread: int = 0, think: float = 0) -> list[Streams]:
+        size = plan.shape["vocab_size"]
+        return [Streams(session, url, size, tokens, spread=spread, think=think, seed=seed) for url in urls]
+
+    at_once = streams(plan.tokens, number, plan.spread)
+    thinking = streams(plan.tokens, 2000 + number, plan.spread, plan.think)
+    ones = streams(1, 1000 + number)
+    order = (0, 1) if number % 2 == 0 else (1, 0)
+    loaded = await _load(at_once, order, plan)
+    thoughtful = await _load(thinking, order, plan)
+    alone = await _in_turn(ones, plan.seconds)
+    bare, ours = (
+        Turn(
+            rate(at_once[place].requests, loaded[place]),
+            _first_token(at_once[place].requests, loaded[place]),
+            _first_token(thinking[place].requests, thoughtful[place]),
+            _first_token(ones[place].requests, alone),
+            failures([*at_once[place].requests, *thinking[place].requests, *ones[place].requests]),
+        )
+        for place in (0, 1)
+    )
+    return bare, ours
+
+
+async def _load(many: Sequence[Streams], order: Sequence[int], plan: Plan) -> dict[int, Window]:
+    """Load one after the other, in this order. Returns when each was measured."""
     windows: dict[int, Window] = {}
-    for place in (0, 1) if number % 2 == 0 else (1, 0):
+    for place in order:
         async with many[place].flowing(plan.streams):
             await asyncio.sleep(plan.settle)
             begin = time.monotonic()
             await asyncio.sleep(plan.seconds)
             windows[place] = Window(begin, time.monotonic())
-    ones = [Streams(session, url, plan.shape["vocab_size"], 1, seed=1000 + number) for url in urls]
-    alone = await _in_turn(ones, plan.seconds)
-    bare, ours = (
-        Turn(
-            rate(many[place].requests, windows[place]),
-            _first_token(many[place].requests, windows[place]),
-            _first_token(ones[place].requests, alone),
-            failures([*many[place].requests, *ones[place].requests]),
-        )
-        for place in (0, 1)
-    )
-    return bare, ours
+    return windows
 
 
 async def _in_turn(ones: Sequence[Streams], seconds: float) -> Window:

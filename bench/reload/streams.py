@@ -1,4 +1,4 @@
-"""Closed-loop streams: each client asks again as soon as it has its answer."""
+"""Closed-loop streams: each client asks again when it has its answer, at once or after a short thought."""
 
 from __future__ import annotations
 
@@ -79,7 +79,8 @@ def longest_wait(requests: Iterable[Request], window: Window) -> float:
 class Streams:
     """`requests` are all that were begun, in that order. Another `seed` gives other prompts.
 
-    An answer has `tokens`, at most `spread` more or less.
+    An answer has `tokens`, at most `spread` more or less. A client thinks for up to `think` seconds, each time
+    another while, before it asks again.
     """
 
     def __init__(
@@ -90,12 +91,14 @@ class Streams:
         tokens: int,
         *,
         spread: int = 0,
+        think: float = 0,
         seed: int = 0,
     ) -> None:
         self._session = session
         self._url = url
         self._vocabulary = vocabulary
         self._tokens = tokens - spread, tokens + spread
+        self._think = think
         self._random = random.Random(seed)
         self._ending = False
         self.requests: list[Request] = []
@@ -114,6 +117,8 @@ class Streams:
     async def _ask_on(self) -> None:
         while not self._ending:
             await self.ask()
+            if self._think:
+                await asyncio.sleep(self._random.uniform(0, self._think))
 
     async def ask(self) -> None:
         """One request; its answer is waited for."""

@@ -5,19 +5,23 @@ from __future__ import annotations
 import pytest
 from bench.gate.cost import Turn, compare, share
 
-BARE = [Turn(rate=100, loaded=20, alone=10, failures=0), Turn(rate=200, loaded=30, alone=11, failures=0)]
+BARE = [
+    Turn(rate=100, loaded=20, thinking=15, alone=10, failures=0),
+    Turn(rate=200, loaded=30, thinking=16, alone=11, failures=0),
+]
 OURS = [
-    Turn(rate=99, loaded=20.5, alone=10.25, failures=1),
-    Turn(rate=190, loaded=30.5, alone=11.5, failures=2),
+    Turn(rate=99, loaded=20.5, thinking=15.75, alone=10.25, failures=1),
+    Turn(rate=190, loaded=30.5, thinking=16.25, alone=11.5, failures=2),
 ]
 
 
 def test_each_round_is_compared_within_itself() -> None:
     found = compare(BARE, OURS)
-    lost, loaded, alone = (figure for figure in found if figure.name in ("  lost", "  added"))
+    lost, loaded, thinking, alone = (figure for figure in found if figure.name in ("  lost", "  added"))
 
     assert lost.runs == pytest.approx([1, 5])
     assert loaded.runs == [0.5, 0.5]
+    assert thinking.runs == [0.75, 0.25]
     assert alone.runs == [0.25, 0.5]
 
 
