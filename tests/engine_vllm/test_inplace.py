@@ -229,22 +229,46 @@ def test_half_of_the_threads_read_files_in_short_turns(
     assert sys.getswitchinterval() == usual
 
 
+@pytest.fixture
+def rests(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[float]]:
+    """How long each thread rests after something that takes a second: this one locks, others read."""
+    found: dict[str, list[float]] = {"locking": [], "reading": []}
+
+    def rest(seconds: float) -> None:
+        main = threading.current_thread() is threading.main_thread()
+        found["locking" if main else "reading"].append(seconds)
+
+    monkeypatch.setattr(time, "perf_counter", count().__next__)
+    monkeypatch.setattr(time, "sleep", rest)
+    return found
+
+
 def test_two_ranks_rest_twice_as_long_after_each_lock_and_read_with_half_as_many_threads(
-    serving: Model, second: Path, gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch
+    serving: Model,
+    second: Path,
+    gpu: FakeGpu,
+    rests: dict[str, list[float]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(inplace, "build_shadow", lambda _: Model())
-    monkeypatch.setattr(time, "perf_counter", count().__next__)
-    rests: list[float] = []
-    monkeypatch.setattr(time, "sleep", rests.append)
     threads: list[int] = []
     load = inplace.load
-    monkeypatch.setattr(inplace, "load", lambda *given: (threads.append(given[-1]), load(*given)))
+    monkeypatch.setattr(inplace, "load", lambda *given: (threads.append(given[3]), load(*given)))
     for ranks in (1, 2, 8):
         fill(InPlaceCopy(serving, None, gpu, ranks), second)
-    alone, two, eight = rests[: len(rests) // 3], rests[len(rests) // 3 :][: len(rests) // 3], rests[-1:]
-    assert two == [2 * rest for rest in alone]
+    locking = rests["locking"]
+    alone, two, eight = locking[: len(locking) // 3], locking[len(locking) // 3 :], locking[-1:]
+    assert two[: len(alone)] == [2 * rest for rest in alone]
     assert eight == [8 * alone[-1]]
     assert threads == [4, 2, 2]
+
+
+def test_a_reader_rests_as_long_as_each_tensor_took(
+    way: InPlaceCopy, second: Path, gpu: FakeGpu, rests: dict[str, list[float]]
+) -> None:
+    way._ranks = 2
+    fill(way, second)
+    assert rests["reading"] == [1.0] * len(model(2).state_dict())
 
 
 def test_host_memory_that_cannot_be_had_is_no_fault_of_the_version_and_leaves_none_locked(

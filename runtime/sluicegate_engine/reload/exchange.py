@@ -16,7 +16,7 @@ from vllm.model_executor.model_loader.utils import process_weights_after_loading
 
 from sluicegate_engine.reload.checksums import PACKED, digest, fingerprints
 from sluicegate_engine.reload.refusal import restart_required
-from sluicegate_engine.reload.shadow import build_shadow, load
+from sluicegate_engine.reload.shadow import build_shadow, load, require_finite
 
 Pair = tuple[torch.nn.Module, torch.nn.Module]
 
@@ -34,6 +34,7 @@ class Exchange:
     def fill(self, directory: Path, cancelled: threading.Event) -> None:
         """Load and repack. Raises RefusedError and CancelledError; the serving model is not touched."""
         load(self._shadow, directory, cancelled)
+        require_finite(self._shadow, cancelled)
         process_weights_after_loading(self._shadow, self._config.model_config, torch.device("cpu"))
         self._pairs = list(_pairs(self._serving, self._shadow).values())
 

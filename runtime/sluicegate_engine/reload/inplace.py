@@ -18,7 +18,7 @@ from sluicegate_engine.reload.accelerator import Accelerator
 from sluicegate_engine.reload.arena import Layout, page_locked
 from sluicegate_engine.reload.checksums import PIECE_BYTES, digest, is_short, pieces, sums, words
 from sluicegate_engine.reload.refusal import restart_required
-from sluicegate_engine.reload.shadow import build_shadow, load, stop_if
+from sluicegate_engine.reload.shadow import build_shadow, load, not_finite, stop_if
 
 Tensors = Mapping[str, torch.Tensor]
 Burst = list[tuple[torch.Tensor, ...]]
@@ -26,6 +26,8 @@ _LOADERS = 4
 """Threads of all ranks together, half of which read files; more take the engine's time, fewer take longer."""
 _FEWEST_LOADERS = 2
 """Of a rank."""
+_REST = 1
+"""Of a reader after each tensor: times as long as that took."""
 _RESERVE = 2 << 30
 """Bytes of the GPU's memory that are left to the engine for what it has not asked for yet."""
 
@@ -76,7 +78,8 @@ class InPlaceCopy:
             self._back_up(backup, cancelled)
             for name, parameter in self._shadow.named_parameters():
                 parameter.data = staged[name]
-            load(self._shadow, directory, cancelled, max(_FEWEST_LOADERS, _LOADERS // self._ranks))
+            loaders = max(_FEWEST_LOADERS, _LOADERS // self._ranks)
+            load(self._shadow, directory, cancelled, loaders, _REST)
             self._measure(staged, cancelled)
             self._forth = _burst(self._serving, self._near or staged)
             self._back = _burst(self._serving, backup)
@@ -126,18 +129,25 @@ class InPlaceCopy:
             self._backed_up = True
 
     def _measure(self, staged: Tensors, cancelled: threading.Event) -> None:
-        """Bring the staged weights to the GPU, to stay there where there is room, and sum them up there."""
+        """Bring the staged weights to the GPU, to stay there where there is room.
+
+        There they are summed up, and each value is looked at: on the processor a look at all of them would
+        take seconds of the interpreter from the engine. Raises RefusedError NotFinite.
+        """
         scratch = None if self._near else self._accelerator.take(PIECE_BYTES)
 
         def summed(name: str) -> torch.Tensor:
-            tensor, found = staged[name], []
+            tensor, found, extremes = staged[name], [], []
             for place, piece in pieces(self._near[name] if self._near else tensor, tensor):
                 stop_if(cancelled)
                 target = place if scratch is None else scratch[: piece.numel()]
                 target.copy_(piece, non_blocking=True)
                 # The place may be for the next piece, too.
                 found.append(words(target).clone() if is_short(tensor) else sums(target))
+                extremes += torch.aminmax(target.view(tensor.dtype))
                 self._accelerator.finish()
+            if not torch.stack(extremes).isfinite().all():
+                raise not_finite(name)
             return torch.cat(found)
 
         self._digest = digest(summed(name) for name in sorted(staged) if staged[name].numel())

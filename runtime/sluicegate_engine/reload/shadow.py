@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -54,15 +55,18 @@ def build_shadow(config: Any) -> torch.nn.Module:
         return initialize_model(vllm_config=config, model_config=config.model_config).eval()
 
 
-def load(shadow: torch.nn.Module, directory: Path, cancelled: threading.Event, threads: int = 1) -> None:
-    """Fill every parameter from the checkpoint. Several threads take one of torch's each.
+def load(
+    shadow: torch.nn.Module, directory: Path, cancelled: threading.Event, threads: int = 1, rest: float = 0
+) -> None:
+    """Fill every parameter from the checkpoint; what that leaves out is NaN. Several threads take one of
+    torch's each.
 
-    Half of them read the files, in short turns of the interpreter: what copies out of a mapped file holds
-    the engine up, and what writes or scans memory does not. While four threads read in turns of the usual
-    length, an H100 made 49 to 81 % of its tokens; docs/benchmarks.md has the figures of both.
+    Half of them read the files, in short turns of the interpreter, and after each tensor rest `rest` times as
+    long as it took: what copies out of a mapped file holds the engine up, and what overwrites memory does
+    little. docs/benchmarks.md has the figures.
 
-    Raises RefusedError CheckpointIncomplete where the checkpoint leaves a parameter out, NotFinite where a
-    value is NaN, infinite or left out, CheckpointCorrupt where a file cannot be read, and CancelledError.
+    Raises RefusedError CheckpointIncomplete where the checkpoint leaves a parameter out, CheckpointCorrupt
+    where a file cannot be read, and CancelledError.
     """
     parameters = dict(shadow.named_parameters())
     alone = (lambda: torch.set_num_threads(1)) if threads > 1 else None
@@ -70,18 +74,26 @@ def load(shadow: torch.nn.Module, directory: Path, cancelled: threading.Event, t
         list(pool.map(_poison, parameters.values()))
         with _short_turns():
             readers = -(-threads // 2)
-            parts = pool.map(lambda part: _load(shadow, part, cancelled), _parts(directory, readers))
+            parts = pool.map(lambda part: _load(shadow, part, cancelled, rest), _parts(directory, readers))
             loaded: set[str] = set().union(*parts)
-        if missing := sorted(parameters.keys() - loaded):
-            raise RefusedError(
-                "CheckpointIncomplete", f"the checkpoint has no values for {missing[0]} ({len(missing)} such)"
-            )
-        for name, finite in zip(parameters, pool.map(is_finite, parameters.values()), strict=True):
-            stop_if(cancelled)
-            if not finite:
-                raise RefusedError(
-                    "NotFinite", f"{name} holds NaN or infinity, or the checkpoint leaves a part of it out"
-                )
+    if missing := sorted(parameters.keys() - loaded):
+        raise RefusedError(
+            "CheckpointIncomplete", f"the checkpoint has no values for {missing[0]} ({len(missing)} such)"
+        )
+
+
+def require_finite(shadow: torch.nn.Module, cancelled: threading.Event) -> None:
+    """Raises RefusedError NotFinite where a value is NaN, infinite or left out, and CancelledError."""
+    for name, parameter in shadow.named_parameters():
+        stop_if(cancelled)
+        if not is_finite(parameter):
+            raise not_finite(name)
+
+
+def not_finite(name: str) -> RefusedError:
+    return RefusedError(
+        "NotFinite", f"{name} holds NaN or infinity, or the checkpoint leaves a part of it out"
+    )
 
 
 @contextmanager
@@ -115,18 +127,22 @@ def _parts(directory: Path, count: int) -> list[list[tuple[Path, str]]]:
     return [found[number::count] for number in range(count)]
 
 
-def _load(shadow: Any, part: list[tuple[Path, str]], cancelled: threading.Event) -> set[str]:
+def _load(shadow: Any, part: list[tuple[Path, str]], cancelled: threading.Event, rest: float) -> set[str]:
     with torch.no_grad():
-        loaded: set[str] = shadow.load_weights(_tensors(part, cancelled))
+        loaded: set[str] = shadow.load_weights(_tensors(part, cancelled, rest))
     return loaded
 
 
-def _tensors(part: list[tuple[Path, str]], cancelled: threading.Event) -> Iterator[tuple[str, torch.Tensor]]:
+def _tensors(
+    part: list[tuple[Path, str]], cancelled: threading.Event, rest: float
+) -> Iterator[tuple[str, torch.Tensor]]:
     for file, entries in groupby(part, key=itemgetter(0)):
         with _opened(file) as opened:
             for _, name in entries:
                 stop_if(cancelled)
+                began = time.perf_counter()
                 yield name, opened.get_tensor(name)
+                time.sleep(rest * (time.perf_counter() - began))
 
 
 @contextmanager
