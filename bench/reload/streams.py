@@ -79,8 +79,8 @@ def longest_wait(requests: Iterable[Request], window: Window) -> float:
 class Streams:
     """`requests` are all that were begun, in that order. Another `seed` gives other prompts.
 
-    An answer has `tokens`, at most `spread` more or less. A client thinks for up to `think` seconds, each time
-    another while, before it asks again.
+    An answer has `tokens`, at most `spread` more or less. A client thinks for up to `think` seconds before it
+    asks again, each time for another while.
     """
 
     def __init__(
