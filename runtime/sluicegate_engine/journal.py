@@ -42,7 +42,8 @@ FIELDS = {
     "stream": "whether the answer came as a stream; absent where the engine gave none",
     "promptTokens": "as vLLM says; of a stream only where its client asked for usage (`stream_options`)",
     "cachedTokens": "those of the prefix cache, where vLLM says so (`--enable-prompt-tokens-details`)",
-    "outputTokens": "as vLLM says; of a stream without usage its events",
+    "outputTokens": "as vLLM says; of a stream without usage its events, which hold several tokens where the "
+    "engine is faster than its server",
     "ttftSeconds": "of a stream: from the end of the request to the first token",
     "tpotSeconds": "of a stream: from one token to the next, on average",
 }

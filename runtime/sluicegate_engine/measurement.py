@@ -84,7 +84,7 @@ class Pace:
         return (end - self.first) // (tokens - 1)
 
     def tokens(self) -> int | None:
-        """As vLLM counted them; of a stream whose client did not ask for usage, its events."""
+        """As vLLM counted them; of a stream without usage its events, each of which has a token or more."""
         found = _TOKENS.findall(self.tail)
         if found:
             return int(found[-1])
