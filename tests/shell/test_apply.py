@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.shell.kit import NAMESPACE, a_child, a_key
+from tests.shell.kit import NAMESPACE, a_child, a_key, with_meta
 from tests.shell.wire import Wire
 from tests.sim.apiserver import ApiServer
 
-from sluicegate.core.intent import stamped
+from sluicegate.core import objects
+from sluicegate.core.intent import owns_annotation, stamped
+from sluicegate.core.naming import OUTCOME, SETTLED
 from sluicegate.core.objects import Manifest, ref, resource_version, uid
 from sluicegate.core.plan import Create, Delete, Replace, SetFinalizers, Write
 from sluicegate.kube.client import Client
@@ -17,6 +19,7 @@ from sluicegate.kube.errors import Conflict
 from sluicegate.kube.resources import CONTROLLER_REVISION, SERVICE
 from sluicegate.shell.apply import Applier, NameTaken
 from sluicegate.shell.store import OwnWrites
+from sluicegate.shell.trim import trim
 
 pytestmark = pytest.mark.looptime(noop_cycles=1)
 
@@ -83,15 +86,23 @@ async def test_ours_that_no_cache_finds_gets_its_labels_back() -> None:
     assert (await world.live())["metadata"]["labels"] == a_service()["metadata"]["labels"]
 
 
-async def test_a_record_that_no_cache_finds_gets_its_labels_back_though_it_is_rendered_otherwise() -> None:
+@pytest.mark.parametrize("taken_off", ["labels", "ownerReferences"])
+async def test_a_record_that_no_cache_finds_is_found_again_as_it_is_and_a_decision_has_to_see_it(
+    taken_off: str,
+) -> None:
     world = World()
     record = a_child("ControllerRevision", "chat-0a1b2c3d", revision=1, data={"target": "x"})
-    await world.holds(stamped(record))
-    theirs = {"metadata": {"labels": None}}
+    ended = with_meta(record, annotations={OUTCOME: "how it ended"})
+    await world.holds(stamped(ended))
+    theirs = {"metadata": {taken_off: None, "annotations": {SETTLED: "theirs"}}}
     await world.client.patch_merge(CONTROLLER_REVISION, NAMESPACE, "chat-0a1b2c3d", theirs, "kubectl")
-    await world.create(stamped({**record, "data": {"target": "x", "template": {}}}))
+    with pytest.raises(Conflict, match="is found again"):
+        await world.create(stamped({**record, "data": {"target": "x", "template": {}}}))
     live = await world.client.get(CONTROLLER_REVISION, NAMESPACE, "chat-0a1b2c3d")
-    assert (live["metadata"]["labels"], live["data"]) == (record["metadata"]["labels"], {"target": "x"})
+    assert live["metadata"][taken_off] == record["metadata"][taken_off]
+    assert live["data"] == {"target": "x"}
+    assert objects.annotation(live, OUTCOME) == "how it ended"
+    assert not owns_annotation(trim(live), SETTLED)
 
 
 async def test_ours_that_somebody_took_the_owner_off_gets_it_back() -> None:

@@ -34,8 +34,8 @@ from tests.sim.workloads import Workload
 
 from sluicegate.core import naming
 from sluicegate.core.naming import PROMOTE
-from sluicegate.core.objects import labels
-from sluicegate.kube.resources import JOB, REPLICA_SET, SERVICE
+from sluicegate.core.objects import annotation, labels, name
+from sluicegate.kube.resources import CONTROLLER_REVISION, JOB, REPLICA_SET, SERVICE
 
 DEADLINE_SECONDS = 60
 """The shortest that a spec may ask for."""
@@ -119,6 +119,13 @@ async def what_failed_after_something_else(stage: Stage) -> None:
     stage.edit(modelVersion="v2")
 
 
+async def its_record_is_taken_from_its_owner(stage: Stage) -> None:
+    """As `kubectl delete --cascade=orphan` would, and no more is done to it."""
+    for record in stage.server.peek(CONTROLLER_REVISION):
+        if "RolledBack" in (annotation(record, naming.OUTCOME) or ""):
+            stage.patch(CONTROLLER_REVISION, name(record), {"metadata": {"ownerReferences": None}})
+
+
 async def lose_the_new_pods_when_they_serve_alone(stage: Stage) -> None:
     """All end before those that served before them have gone."""
     before = _shown(stage)
@@ -190,6 +197,14 @@ ROLLOUTS = {
             "failed-before",
             CHATTING,
             what_failed_after_something_else,
+            before=a_bad_version_that_has_failed,
+        ),
+        Workload(
+            "failed-record-let-go",
+            CHATTING,
+            TWO,
+            its_record_is_taken_from_its_owner,
+            rolled_back,
             before=a_bad_version_that_has_failed,
         ),
         _goes_on(

@@ -6,7 +6,7 @@ import contextlib
 from typing import Any
 
 from sluicegate.core import objects
-from sluicegate.core.intent import IMMUTABLE
+from sluicegate.core.intent import IMMUTABLE, owns_annotation
 from sluicegate.core.naming import DEPLOYMENT, INTENT, MANAGED_BY, MANAGER
 from sluicegate.core.objects import Manifest, Ref
 from sluicegate.core.plan import Apply, Create, Delete, Replace, SetFinalizers, Write
@@ -15,6 +15,7 @@ from sluicegate.kube.errors import AlreadyExists, Conflict, NotFound
 from sluicegate.kube.resources import find, resource_of
 from sluicegate.shell.keys import Key
 from sluicegate.shell.store import OwnWrites
+from sluicegate.shell.trim import trim
 
 STATUS_MANAGER = f"{MANAGER}-status"
 _CONTENT = frozenset({"f:spec", "f:data", "f:rules"})
@@ -89,9 +90,12 @@ class Applier:
             raise NameTaken(ref, _holder(live))
         if let_go or objects.labels(live).get(MANAGED_BY) != MANAGER:
             # Somebody took off it by what it is found, so no decision will ever see it.
-            found = {**manifest, "data": live["data"]} if manifest["kind"] in IMMUTABLE else manifest
+            is_record = manifest["kind"] in IMMUTABLE
+            found = _on_record(manifest, live) if is_record else manifest
             intent = _guarded(found, objects.uid(live), objects.resource_version(live))
             self._own_writes.wrote(key, await self._apply(intent))
+            if is_record:
+                raise Conflict(409, "Conflict", f"{ref} is found again, and what it says was not seen yet")
             return
         if objects.annotation(live, INTENT) != objects.annotation(manifest, INTENT):
             raise Conflict(409, "Conflict", f"{ref} is there in a state that was not seen yet")
@@ -137,6 +141,13 @@ def _guarded(manifest: Manifest, uid: str, resource_version: str) -> dict[str, A
     """The manifest with what makes the API server refuse it for any other object, and any other state."""
     guard = {"uid": uid, "resourceVersion": resource_version}
     return {**manifest, "metadata": {**manifest["metadata"], **guard}}
+
+
+def _on_record(manifest: Manifest, live: Manifest) -> dict[str, Any]:
+    """The manifest with what the live record holds, and with what we noted on it since."""
+    seen = trim(live)
+    noted = {key: text for key, text in seen["metadata"]["annotations"].items() if owns_annotation(seen, key)}
+    return {**manifest, "metadata": {**manifest["metadata"], "annotations": noted}, "data": live["data"]}
 
 
 def _is_let_go(live: Manifest, intended: Manifest) -> bool:
