@@ -79,8 +79,7 @@ class Invariants:
         self._author: str | None = None
         self.breaches: list[str] = []
         self.effects: list[Effect] = []
-        self.let_go: set[tuple[str, str]] = set()
-        """Namespace and name of the records that others deleted or took from their owner."""
+        self._deleted: set[tuple[str, str]] = set()
         self._consent = Consent(world.server)
         self._promotions = Promotions(world, on_time)
         self.retirements = Retirements(world.server)
@@ -138,14 +137,10 @@ class Invariants:
         if self._author is not None:
             self.effects.append(Effect(now(), self._author, change))
             self._judge(change, self._author)
-        elif change.key[0] == "apps/v1/controllerrevisions":
-            self._hear_of_record(change)
+        elif change.key[0] == "apps/v1/controllerrevisions" and change.type == "DELETED":
+            self._deleted.add(change.key[1:])
         if change.key[0] in ("apps/v1/replicasets", "v1/pods"):
             self._count_colours()
-
-    def _hear_of_record(self, change: Change) -> None:
-        if change.type == "DELETED" or controller_uid(change.new) is None:
-            self.let_go.add(change.key[1:])
 
     def _judge(self, change: Change, author: str) -> None:
         """What the operator wrote is its own, or a custom resource."""
@@ -188,7 +183,10 @@ class Invariants:
         return naming.colour_name(deployment, exposes or naming.NO_ROLLOUT)
 
     def _judge_failure(self, plural: str, change: Change) -> None:
-        """I8: what did not take over never serves, and a failure is told of until something else is asked."""
+        """I8: what did not take over never serves, and a failure is told of until something else is asked.
+
+        Or until somebody deletes its record.
+        """
         if change.old is None or change.type == "DELETED":
             return
         shown = annotation(change.new, naming.EXPOSES)
@@ -202,7 +200,7 @@ class Invariants:
             failed, still = failed_rollout(change.old), failed_rollout(change.new)
             if not failed or still or not _asks_for_the_same(change.old, change.new, failed):
                 return
-            if (change.key[1], naming.colour_name(change.key[2], failed)) not in self.let_go:
+            if (change.key[1], naming.colour_name(change.key[2], failed)) not in self._deleted:
                 self.breaches.append(f"I8: {change.key[2]} does not say any more that {failed} has failed")
 
     def _judge_retired(self, replica_set: Manifest) -> None:
