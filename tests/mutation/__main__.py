@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     found = [mutant for name in names for mutant in mutants(f"{PACKAGE}.{name}", CODE / f"{name}.py")]
     elsewhere = held_elsewhere()
     found = [each for each in found if not each.name.startswith(elsewhere)]
-    verdicts = _tried(found, {f"{PACKAGE}.{name}" for name in modules}, chosen.workers)
+    verdicts = _tried(found, {f"{PACKAGE}.{name}" for name in modules}, accepted, chosen.workers)
     wrong = list(complaints(verdicts, accepted, modules))
     result = rows(verdicts, accepted)
     print(*wrong, table(result), sep="\n")
@@ -55,8 +55,13 @@ def main(arguments: Sequence[str]) -> int:
     return int(bool(wrong) or result[-1].score < LEAST_SCORE)
 
 
-def _tried(found: Sequence[Mutant], modules: Collection[str], workers: int) -> list[Verdict]:
-    """A verdict on each mutant of these modules. `found` are those of all modules."""
+def _tried(
+    found: Sequence[Mutant], modules: Collection[str], accepted: Collection[str], workers: int
+) -> list[Verdict]:
+    """A verdict on each mutant of these modules. `found` are those of all modules.
+
+    One that survives without being `accepted` is told of at once: the end is an hour away.
+    """
     known = measure(TESTS, found, modules, workers)
     if known.failed:
         raise SystemExit(f"fails without any mutant: {', '.join(known.failed)}")
@@ -66,6 +71,8 @@ def _tried(found: Sequence[Mutant], modules: Collection[str], workers: int) -> l
     for verdict in trials(chosen, TESTS, known, workers):
         verdicts.append(verdict)
         killed += verdict.killed
+        for complaint in complaints([verdict], accepted, ()):
+            print(complaint, flush=True)
         if len(verdicts) % 100 == 0:
             print(f"{len(verdicts)} tried, {killed} killed", flush=True)
     return verdicts
