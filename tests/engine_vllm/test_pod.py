@@ -44,7 +44,7 @@ async def test_a_pod_serves_by_the_contract_and_drains_without_losing_a_stream(s
     ordered = time.monotonic()
     pod.signal(signal.SIGTERM)
     await pod.until_not_ready()
-    assert time.monotonic() - ordered < 0.5
+    assert time.monotonic() - ordered < 1, "it turns away whom it has not told"
     for stream in streams:
         text = await stream.text()
         assert '"finish_reason":"length"' in text
