@@ -205,11 +205,13 @@ async def test_weights_are_changed_whole_or_not_at_all(
     assert checksums(pod) == wanted
 
 
+@pytest.mark.parametrize(("ranks", "holder"), [(1, "VLLM::Worker"), (2, "VLLM::Worker_TP0")])
 async def test_back_and_forth_under_streams_none_fails_and_memory_is_flat(
-    start: Start, tmp_path: Path, store: FakeStore
+    start: Start, tmp_path: Path, store: FakeStore, ranks: int, holder: str
 ) -> None:
     models = [write_model(tmp_path / f"model-{seed}", seed) for seed in (1, 2)]
-    pod = await start(*SMALL, weights=models[0], **{"store-url": store.url}, max_concurrent=8, max_queued=64)
+    flags = (*SMALL, f"--tensor-parallel-size={ranks}")
+    pod = await start(*flags, weights=models[0], **{"store-url": store.url}, max_concurrent=8, max_queued=64)
     store.models = pod.directory / "models"
     await pod.until("Serving", START_SECONDS)
     alone: dict[str, list[str]] = {}
@@ -223,7 +225,7 @@ async def test_back_and_forth_under_streams_none_fails_and_memory_is_flat(
     for n in range(20):
         told = await reload(pod, models[(n + 1) % 2])
         assert told["outcome"] == "Committed", told
-        sizes.append(_resident(pod))
+        sizes.append(_resident(pod, holder))
     over.set()
     await asyncio.gather(*streams)
     assert min(served) > 1
@@ -243,7 +245,6 @@ async def _ask(pod: Pod, n: int, alone: dict[str, list[str]], over: asyncio.Even
         served[n] += 1
 
 
-def _resident(pod: Pod) -> int:
-    """Pages that the process with the weights holds."""
-    pid = pod.engine_pid("VLLM::Worker")
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+def _resident(pod: Pod, holder: str) -> int:
+    """Pages that the process with these weights holds."""
+    return int(Path(f"/proc/{pod.engine_pid(holder)}/statm").read_text().split()[1])
