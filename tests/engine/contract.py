@@ -7,12 +7,11 @@ tests/engine_vllm run them all.
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from tests.engine.pod import DIGEST, TOKEN, VERSION, Pod
+from tests.engine.pod import DIGEST, TOKEN, VERSION, Pod, events
 
 from sluicegate_engine.gate_settings import VERSION_HEADER
 from sluicegate_engine.work import METRICS
@@ -31,9 +30,9 @@ async def a_completion_is_answered_with_the_version(pod: Pod) -> None:
 
 async def a_stream_ends_as_asked(pod: Pod) -> None:
     answer = await pod.complete(tokens=5, stream=True)
-    events = [json.loads(e) for e in re.findall(r"data: (\{.*)", await answer.text())]
+    told = events(await answer.text())
     assert answer.headers[VERSION_HEADER] == VERSION
-    assert events[-1]["choices"][0]["finish_reason"] == "length"
+    assert told[-1]["choices"][0]["finish_reason"] == "length"
 
 
 async def a_request_is_found_in_the_log_by_the_id_on_its_answer(pod: Pod) -> None:
@@ -88,8 +87,8 @@ async def a_stream_that_had_to_wait_is_whole(pod: Pod) -> None:
     running = [asyncio.create_task(pod.complete(tokens=100)) for _ in range(2)]
     await pod.until_status(inFlight=2)
     answer = await pod.complete(tokens=5, stream=True)
-    events = [json.loads(e) for e in re.findall(r"data: (\{.*)", await answer.text())]
-    assert events[-1]["choices"][0]["finish_reason"] == "length"
+    told = events(await answer.text())
+    assert told[-1]["choices"][0]["finish_reason"] == "length"
     assert [(await call).status for call in running] == [200, 200]
 
 

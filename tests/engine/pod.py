@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import random
+import re
 import signal
 import socket
 import sys
@@ -44,6 +45,11 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def events(text: str) -> list[dict[str, Any]]:
+    """The events of a streamed answer, but for the one that says that it is done."""
+    return [json.loads(event) for event in re.findall(r"data: (\{.*)", text)]
 
 
 @dataclass

@@ -6,12 +6,10 @@ python -m pytest tests/engine_vllm/nightly_saturation.py
 from __future__ import annotations
 
 import asyncio
-import json
-import re
 import time
 
 import aiohttp
-from tests.engine.pod import Pod
+from tests.engine.pod import Pod, events
 from tests.engine_vllm.conftest import START_SECONDS, Start
 
 SECONDS = 1800
@@ -54,6 +52,5 @@ async def _ask(http: aiohttp.ClientSession, pod: Pod, client: int, over: float, 
         async with http.post(url, json={**request, "stream": True}) as answer:
             text = await answer.text()
         assert answer.status == 200, text
-        events = [json.loads(event) for event in re.findall(r"data: (\{.*)", text)]
-        assert events[-1]["choices"][0]["finish_reason"] == "length"
+        assert events(text)[-1]["choices"][0]["finish_reason"] == "length"
         served[client] += 1

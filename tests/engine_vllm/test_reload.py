@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.engine.pod import Pod
+from tests.engine.pod import Pod, events
 from tests.engine.store import FakeStore
 from tests.engine.test_reload import order
 from tests.engine_vllm.conftest import SMALL, START_SECONDS, Start
@@ -238,9 +237,9 @@ async def _ask(pod: Pod, n: int, alone: dict[str, list[str]], over: asyncio.Even
         place = (n + served[n]) % len(PROMPTS)
         answer = await pod.complete(PROMPTS[place], 200, temperature=0, stream=True)
         assert answer.status == 200, await answer.text()
-        events = [json.loads(e) for e in re.findall(r"data: (\{.*)", await answer.text())]
-        text = "".join(event["choices"][0]["text"] for event in events)
-        assert events[-1]["choices"][0]["finish_reason"] == "length"
+        told = events(await answer.text())
+        text = "".join(event["choices"][0]["text"] for event in told)
+        assert told[-1]["choices"][0]["finish_reason"] == "length"
         assert text == alone[answer.headers[VERSION_HEADER]][place]
         served[n] += 1
 

@@ -311,10 +311,10 @@ def _unconverged(stage: Stage) -> Iterator[str]:
     for kind in OWNED:
         for child in stage.server.peek(kind):
             ours = labels(child).get(naming.MANAGED_BY) == naming.MANAGER
-            if kind is CONTROLLER_REVISION and controller_uid(child) is None:
-                # Somebody took it from its owner, and nobody fights over the record of what is over.
-                continue
-            if kind is not POD and ours and controller_uid(child) not in owners:
+            owner = controller_uid(child)
+            # Nobody fights over the record of what is over.
+            let_go = kind is CONTROLLER_REVISION and owner is None
+            if kind is not POD and ours and owner not in owners and not let_go:
                 yield f"an orphan: {kind} {name(child)}"
     yield from untrue(stage)
 

@@ -197,7 +197,8 @@ def trials(
         _session(tests, run)
 
     for verdict in forked(live_tried):
-        kills[verdict.mutant.module][verdict.killer] += 1
+        if verdict.killed:
+            kills[verdict.mutant.module][verdict.killer] += 1
         yield verdict
     # Each of these collects tests anew.
     yield from forked(at_import_tried)
