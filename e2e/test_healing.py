@@ -32,10 +32,8 @@ NOTICED_SECONDS = 5.0
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def pair(lab: Lab) -> Lab:
     # Nobody makes the record of what is over again, so none is kept.
-    rollout = {"drainSeconds": 20, "historyLimit": 0}
-    await lab.apply(
-        a_model_version("tiny-a", "tiny-a"), a_deployment(NAME, "tiny-a", replicas=1, rollout=rollout)
-    )
+    deployment = a_deployment(NAME, "tiny-a", replicas=1, rollout={"historyLimit": 0})
+    await lab.apply(a_model_version("tiny-a", "tiny-a"), deployment)
     await lab.settled(NAME)
     return lab
 

@@ -47,8 +47,8 @@ def _longer_context(folder: Path) -> None:
 async def chat(lab: Lab, weights: Path) -> Lab:
     _longer_context(weights / OTHERWISE_SET)
     versions = (a_model_version(each, each) for each in ("tiny-a", "tiny-b", OTHERWISE_SET))
-    rollout = {"strategy": "HotReload", "drainSeconds": 20, "observeSeconds": 5}
-    await lab.apply(*versions, a_deployment(NAME, "tiny-b", replicas=REPLICAS, rollout=rollout))
+    deployment = a_deployment(NAME, "tiny-b", replicas=REPLICAS, rollout={"strategy": "HotReload"})
+    await lab.apply(*versions, deployment)
     await lab.verified("tiny-a", "tiny-b", OTHERWISE_SET)
     await lab.settled(NAME)
     return lab

@@ -41,11 +41,7 @@ BACK_SECONDS = 5.0
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def chat(lab: Lab) -> Lab:
-    rollout = {
-        "drainSeconds": 20,
-        "observeSeconds": OBSERVE_SECONDS,
-        "verification": {"comparison": COMPARISON},
-    }
+    rollout = {"observeSeconds": OBSERVE_SECONDS, "verification": {"comparison": COMPARISON}}
     versions = (a_model_version(each, each) for each in ("tiny-a", "tiny-b"))
     await lab.apply(*versions, a_deployment(NAME, "tiny-a", engine=AT_ONCE, rollout=rollout))
     await lab.settled(NAME)

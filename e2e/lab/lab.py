@@ -17,6 +17,8 @@ from sluicegate.kube.resources import Resource, resource_of
 MANAGER = "e2e"
 ENGINE_START_SECONDS = 300.0
 """Two engines may load at the same time on two cores; an alone one takes less than a minute."""
+ROLLOUT_SECONDS = ENGINE_START_SECONDS + 300.0
+"""After its engines' start a rollout verifies, observes and drains; and its operator may have been killed."""
 
 Object = dict[str, Any]
 
@@ -103,7 +105,7 @@ class Lab:
         """The LLMDeployment, once it is Ready for its present spec."""
         return await self.until(resources.LLM_DEPLOYMENT, name, is_ready, within)
 
-    async def settled(self, name: str, within: float = ENGINE_START_SECONDS) -> Object:
+    async def settled(self, name: str, within: float = ROLLOUT_SECONDS) -> Object:
         """The LLMDeployment, once it is Ready and nothing is under way any more."""
         return await self.until(
             resources.LLM_DEPLOYMENT,

@@ -31,6 +31,7 @@ def a_deployment(name: str, version: str, **spec: Any) -> Object:
         "kvCache": {"memoryMiB": 128},
         **spec.pop("engine", {}),
     }
+    rollout = {"drainSeconds": 20, "observeSeconds": 5, **spec.pop("rollout", {})}
     return {
         "apiVersion": "sluicegate.dev/v1alpha1",
         "kind": "LLMDeployment",
@@ -40,7 +41,7 @@ def a_deployment(name: str, version: str, **spec: Any) -> Object:
             "servedModelName": "lab",
             "engine": engine,
             "resources": {"cpu": "100m", "memory": "3Gi"},
-            "rollout": {"drainSeconds": 20, "observeSeconds": 5},
+            "rollout": rollout,
             **spec,
         },
     }
