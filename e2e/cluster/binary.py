@@ -64,8 +64,9 @@ def _build(directory: Path, progress: Progress) -> None:
         _compile(target, go, work, progress)
     directory.parent.mkdir(exist_ok=True)
     target.rename(directory)
-    shutil.rmtree(work)
-    _prune(directory.parent)
+    with progress.step("removing what only the build needed"):
+        shutil.rmtree(work)
+        _prune(directory.parent)
 
 
 def _compile(target: Path, go: str, work: Path, progress: Progress) -> None:
