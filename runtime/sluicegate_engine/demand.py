@@ -11,9 +11,9 @@ from typing import NamedTuple
 from sluicegate_engine.payload import Payload
 
 BYTES_PER_TOKEN = 3
-"""Fixed, not learned from the usage in answers: so the same request always counts the same, what one client
-sends never decides whether another's is taken, and streams that tell no usage don't matter. English has about
-four bytes a token with the tokenizers of today: three count rather too many tokens than too few."""
+"""Fixed, not learned from answers: so the same request always counts the same, and what one client sends
+never decides whether another's is taken. English has about four bytes a token with the tokenizers of today:
+three count rather too many tokens than too few."""
 _PROMPT_FIELDS = ("prompt", "messages", "tools", "documents")
 _MEDIA = frozenset({"image_url", "input_audio", "audio_url", "video_url"})
 """What these become in tokens has nothing to do with their bytes, which have a bound of their own."""

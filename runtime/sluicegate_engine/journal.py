@@ -40,10 +40,10 @@ FIELDS = {
     "queueSeconds": "from the end of the request to its admission, or to the end of its wait",
     "e2eSeconds": "from the end of the request to the end of the answer",
     "stream": "whether the answer came as a stream; absent where the engine gave none",
-    "promptTokens": "as vLLM says; of a stream only where its client asked for usage (`stream_options`)",
-    "cachedTokens": "those of the prefix cache, where vLLM says so (`--enable-prompt-tokens-details`)",
-    "outputTokens": "as vLLM says; of a stream without usage its events, which hold several tokens where the "
-    "engine is faster than its server",
+    "promptTokens": "as vLLM counted them; absent where the answer broke off",
+    "cachedTokens": "those of the prefix cache, where vLLM tells them (`--enable-prompt-tokens-details`; in "
+    "a stream only to a client that asked for usage)",
+    "outputTokens": "as vLLM counted them; of a stream that broke off its events, each a token or more",
     "ttftSeconds": "of a stream: from the end of the request to the first token",
     "tpotSeconds": "of a stream: from one token to the next, on average",
 }
@@ -58,7 +58,6 @@ Line = dict[str, str | int | float]
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 _OURS = frozenset({ID_HEADER, b"traceparent", b"tracestate"})
 _ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
-_PROMPT = re.compile(rb'"prompt_tokens": ?(\d{1,9})')
 _CACHED = re.compile(rb'"cached_tokens": ?(\d{1,9})')
 _FINISHED = re.compile(rb'"finish_reason": ?"(stop|length|abort|error|repetition|tool_calls|content_filter)"')
 _ERROR_TYPE = re.compile(r"[A-Z][A-Za-z]{0,39}( [A-Z][A-Za-z]{0,19}){0,3}")
@@ -91,7 +90,8 @@ class Entry:
         self.trace = tracer.enter(self.caller)
         self.id = _request_id(given.get(ID_HEADER, ()))
         onward = tracer.onward(self.trace, self.caller)
-        self.scope = {**scope, "headers": [*others, (ID_HEADER, self.id), *onward.headers]}
+        headers = [*others, (ID_HEADER, self.id), *onward.headers]
+        self.scope = {**scope, "headers": headers, "state": scope.get("state", {})}
 
     def send(self, message: Message) -> Awaitable[None]:
         """The ASGI `send` for whatever the client is told."""
@@ -167,14 +167,12 @@ def _spans(entry: Entry, line: Line, pace: Pace | None, end: int) -> list[Span]:
 
 def _answer(pace: Pace, tail: bytes, end: int) -> dict[str, int | float | None]:
     """What is known of an answer, by its end and its times."""
-    # No text can look like this: in a JSON string its quotes are escaped.
-    usage = _from_last(tail, b'"usage":', 512)
     tokens = pace.tokens()
     per_token = pace.per_token(end, tokens)
     return {
         "stream": pace.streamed,
-        "promptTokens": _number(_PROMPT, usage),
-        "cachedTokens": _number(_CACHED, usage),
+        "promptTokens": pace.usage.prompt_tokens if pace.usage else None,
+        "cachedTokens": _number(_CACHED, _from_last(tail, b'"usage":', 512)),
         "outputTokens": tokens,
         "ttftSeconds": _seconds(pace.first - pace.began) if pace.streamed else None,
         "tpotSeconds": _seconds(per_token) if per_token is not None else None,
@@ -203,6 +201,7 @@ def _error(body: bytes) -> str | None:
 
 
 def _from_last(text: bytes, mark: bytes, length: int) -> bytes:
+    """From a key on. No text can look like one: in a JSON string its quotes are escaped."""
     place = text.rfind(mark)
     return text[place : place + length] if place >= 0 else b""
 

@@ -5,19 +5,18 @@ Kept in the pod, so that a rollout can compare two versions where no metrics sys
 
 from __future__ import annotations
 
-import re
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sluicegate_engine.answer import Outcome
 from sluicegate_engine.sketch import Sketch
+from sluicegate_engine.usage import Usage
 
 REQUESTS_OF_A_WINDOW = 4096
 """What is told of a version is its last 4,096 to 8,192 requests: how it did of late. One that serves no more
 keeps its figures."""
 _VERSIONS_KEPT = 2
-_TOKENS = re.compile(rb'"completion_tokens": ?(\d+)')
 _UNANSWERED = "unanswered"
 
 Clock = Callable[[], int]
@@ -25,16 +24,20 @@ Clock = Callable[[], int]
 
 
 class Pace:
-    """How one answer came. Begins with a request that is whole, so that its wait in our queue counts."""
+    """How one answer came. Begins with a request that is whole, so that its wait in our queue counts.
+
+    `streamed` and `usage` are told by whoever has seen its end.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self.streamed = False
+        self.usage: Usage | None = None
         self._clock = clock
         self.began = clock()
         self.admitted: int | None = None
         self.first = 0
         self._parts = 0
-        # vLLM tells the usage in the last or, in a stream, in the last but one or two.
+        # Of a stream the last two may be usage and the mark of its end.
         self._last: deque[bytes] = deque(maxlen=3)
 
     def admit(self) -> None:
@@ -54,7 +57,7 @@ class Pace:
 
     @property
     def tail(self) -> bytes:
-        """The end of the answer, in which vLLM tells usage and finish reason."""
+        """The end of the answer, in which vLLM tells the finish reason."""
         return b"".join(self._last)
 
     def phases(self, end: int) -> list[tuple[str, int, int]]:
@@ -84,13 +87,10 @@ class Pace:
         return (end - self.first) // (tokens - 1)
 
     def tokens(self) -> int | None:
-        """As vLLM counted them; of a stream without usage its events, each of which has a token or more."""
-        found = _TOKENS.findall(self.tail)
-        if found:
-            return int(found[-1])
-        if not self.streamed:
-            return None
-        return self._parts - 1 if self._last and b"[DONE]" in self._last[-1] else self._parts
+        """As vLLM counted them; of a stream that broke off its events, each of which has a token or more."""
+        if self.usage is not None:
+            return self.usage.output_tokens
+        return self._parts if self.streamed else None
 
 
 @dataclass

@@ -35,6 +35,7 @@ from sluicegate_engine.roster import Roster, size_of
 from sluicegate_engine.routes import Route, classify
 from sluicegate_engine.ticket import Verdict
 from sluicegate_engine.tracer import tracer_from
+from sluicegate_engine.usage import told_usage
 from sluicegate_engine.waiting import Bounds
 from sluicegate_engine.work import WORK, engine_work
 
@@ -189,7 +190,8 @@ class Gate:
                 with self._listed(known_by, answer, inbox):
                     await self._run(entry.scope, inbox.receive, answer)
             finally:
-                outcome, pace.streamed = answer.outcome(inbox.gone), answer.streams
+                outcome = answer.outcome(inbox.gone)
+                pace.streamed, pace.usage = answer.streams, told_usage(entry.scope)
         finally:
             self._queue.leave(ticket)
             self._quarantine.leave(known_by)

@@ -25,6 +25,7 @@ from typing import Any
 
 from prometheus_client import Counter, Gauge, generate_latest
 from tests.engine.asgi_host import serve
+from tests.engine.counts import leave_counts
 from tests.engine.fake_engine import FakeEngine
 
 from sluicegate_engine.asgi import Receive, Scope, Send
@@ -55,7 +56,7 @@ class FakeVllm:
             await send({"type": "lifespan.startup.complete"})
             await receive()
         elif scope["path"] == "/v1/completions" and scope["method"] == "POST":
-            await self._complete(json.loads((await receive())["body"]), receive, send)
+            await self._complete(json.loads((await receive())["body"]), scope, receive, send)
         elif scope["path"] == "/version":
             await _answer(send, b'{"version":"0.32.0"}')
         elif scope["path"] == "/metrics":
@@ -63,7 +64,7 @@ class FakeVllm:
         else:
             await _answer(send, json.dumps({"path": scope["path"]}).encode())
 
-    async def _complete(self, request: dict[str, Any], receive: Receive, send: Send) -> None:
+    async def _complete(self, request: dict[str, Any], scope: Scope, receive: Receive, send: Send) -> None:
         """As vLLM and Starlette do: a listener beside the handler, then another beside the stream."""
         if request["prompt"] == "deadlock":
             self._engine.running.clear()
@@ -77,11 +78,11 @@ class FakeVllm:
             sys.stderr.write(f"ERROR 11-23 02:52:56 [serving.py:1] prompt was {request['prompt']}\n")
         if request.get("stream"):
             await _until_gone(receive, asyncio.sleep(SECONDS_PER_TOKEN))
-            await _until_gone(receive, self._stream(request, send))
+            await _until_gone(receive, self._stream(request, scope, send))
         else:
-            await _until_gone(receive, self._answer_whole(request, send))
+            await _until_gone(receive, self._answer_whole(request, scope, send))
 
-    async def _answer_whole(self, request: dict[str, Any], send: Send) -> None:
+    async def _answer_whole(self, request: dict[str, Any], scope: Scope, send: Send) -> None:
         letter, aborts = self._engine.letter(str(request["prompt"])), self._engine.aborts
         await self._prefill(request["prompt"])
         reason = await self._generate(request["max_tokens"], aborts)
@@ -95,9 +96,10 @@ class FakeVllm:
         tokens = request["max_tokens"]
         usage = {"prompt_tokens": 3, "total_tokens": 3 + tokens, "completion_tokens": tokens}
         body = {"choices": [choice], "usage": usage}
+        leave_counts(scope, 3, tokens)
         await _answer(send, json.dumps(body, separators=(",", ":")).encode(), status)
 
-    async def _stream(self, request: dict[str, Any], send: Send) -> None:
+    async def _stream(self, request: dict[str, Any], scope: Scope, send: Send) -> None:
         headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
         letter, aborts = self._engine.letter(str(request["prompt"])), self._engine.aborts
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -110,6 +112,7 @@ class FakeVllm:
             choice = {"text": letter, "finish_reason": reason if last else None}
             await _event(send, json.dumps({"choices": [choice]}, separators=(",", ":")).encode())
             if last:
+                leave_counts(scope, 3, n + 1)
                 break
         await _event(send, b"[DONE]")
         await send({"type": "http.response.body", "body": b"", "more_body": False})

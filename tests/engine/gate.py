@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.engine.asgi_client import Call, settle, start
 from tests.engine.clock import Watch
+from tests.engine.counts import leave_counts
 
 from sluicegate_engine.admission import Admission
 from sluicegate_engine.asgi import App, Receive, Scope, Send
@@ -22,18 +23,21 @@ JSON = [(b"content-type", b"application/json")]
 STREAM = [(b"content-type", b"text/event-stream; charset=utf-8")]
 CHUNK = b'data: {"choices":[{"text":"a","finish_reason":null}]}\n\n'
 DONE = b"data: [DONE]\n\n"
+PROMPT_TOKENS = 31
 
 
 class Engine:
     """Stands where vLLM stands: takes requests and answers each when told to."""
 
     def __init__(self) -> None:
+        self.scopes: list[Scope] = []
         self.sends: list[Send] = []
         self.bodies: list[bytes] = []
         self.finish: list[asyncio.Event] = []
         self.error: Exception | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scopes.append(scope)
         self.bodies.append((await receive())["body"])
         self.sends.append(send)
         end = asyncio.Event()
@@ -41,6 +45,10 @@ class Engine:
         await end.wait()
         if self.error is not None:
             raise self.error
+
+    def count(self, n: int, prompt_tokens: int, output_tokens: int) -> None:
+        """As vLLM does before it ends an answer."""
+        leave_counts(self.scopes[n], prompt_tokens, output_tokens)
 
     async def say(
         self, n: int, *bodies: bytes, status: int = 200, headers: list[tuple[bytes, bytes]] = JSON
@@ -97,12 +105,19 @@ def error_type(call: Call) -> str:
     return str(json.loads(call.body)["error"]["type"])
 
 
-async def timed_stream(engine: Engine, watch: Watch, call: Call, *parts: bytes, n: int = 0) -> None:
-    """Answer with these parts, the first after 100 ms and each other 10 ms after the one before."""
+async def timed_stream(
+    engine: Engine, watch: Watch, call: Call, *parts: bytes, n: int = 0, tokens: int = 0
+) -> None:
+    """Answer with these parts, the first after 100 ms and each other 10 ms after the one before.
+
+    Of how many output tokens they were vLLM says, unless they are 0.
+    """
     watch.at += 90
     await engine.say(n, headers=STREAM)
     for part in parts:
         watch.at += 10
         await engine.sends[n]({"type": "http.response.body", "body": part, "more_body": True})
+    if tokens:
+        engine.count(n, PROMPT_TOKENS, tokens)
     await engine.end(n)
     await call.done()

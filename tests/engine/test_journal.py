@@ -49,7 +49,7 @@ def lines(gate: Fixture) -> list[dict[str, Any]]:
 async def test_a_stream_has_its_times_tokens_and_ids(timed: Fixture, engine: Engine, watch: Watch) -> None:
     headers = {"X-Request-Id": "order-66", "Traceparent": PARENT.decode()}
     call = await admitted(timed, path="/v1/chat/completions", headers=headers)
-    await timed_stream(engine, watch, call, CHUNK, CHUNK, FINISH, USAGE, DONE)
+    await timed_stream(engine, watch, call, CHUNK, CHUNK, FINISH, USAGE, DONE, tokens=10)
     (line,) = lines(timed)
     assert datetime.fromisoformat(line.pop("time")).tzinfo is not None
     assert line == {
@@ -92,8 +92,8 @@ async def test_of_an_answer_in_one_piece_no_first_token_is_seen(
 ) -> None:
     call = await admitted(timed)
     watch.at += 50
-    usage = b'"usage": {"prompt_tokens": 3, "total_tokens": 43, "completion_tokens": 40}'
-    await engine.answer(0, b'{"choices": [{"text": "a", "finish_reason": "length"}], ' + usage + b"}")
+    engine.count(0, 3, 40)
+    await engine.answer(0, b'{"choices": [{"text": "a", "finish_reason": "length"}]}')
     await call.done()
     (line,) = lines(timed)
     assert (line["finish"], line["promptTokens"], line["outputTokens"]) == ("length", 3, 40)
@@ -101,11 +101,21 @@ async def test_of_an_answer_in_one_piece_no_first_token_is_seen(
     assert not {"ttftSeconds", "tpotSeconds", "cachedTokens"} & line.keys()
 
 
-async def test_of_a_stream_without_usage_the_prompt_is_not_guessed(
+async def test_the_tokens_of_a_stream_are_known_although_its_client_asked_for_no_usage(
     timed: Fixture, engine: Engine, watch: Watch
 ) -> None:
     call = await admitted(timed)
-    await timed_stream(engine, watch, call, CHUNK, FINISH, DONE)
+    await timed_stream(engine, watch, call, CHUNK, FINISH, DONE, tokens=10)
+    (line,) = lines(timed)
+    assert (line["promptTokens"], line["outputTokens"]) == (31, 10)
+    assert call.body == CHUNK + FINISH + DONE
+
+
+async def test_of_a_stream_that_breaks_off_the_events_count_and_the_prompt_is_not_guessed(
+    timed: Fixture, engine: Engine, watch: Watch
+) -> None:
+    call = await admitted(timed)
+    await timed_stream(engine, watch, call, CHUNK, CHUNK)
     (line,) = lines(timed)
     assert line["outputTokens"] == 2
     assert "promptTokens" not in line

@@ -14,8 +14,6 @@ from sluicegate_engine.answer import Outcome
 from sluicegate_engine.asgi import Receive, Scope, Send
 from sluicegate_engine.measurement import REQUESTS_OF_A_WINDOW, Measurements, Pace
 
-USAGE = b'data: {"choices":[],"usage":{"prompt_tokens":3,"total_tokens":13,"completion_tokens":10}}\n\n'
-
 
 @pytest.fixture
 def timed(engine: Engine, watch: Watch) -> Fixture:
@@ -31,7 +29,7 @@ async def test_a_stream_is_measured_from_request_to_first_token_and_from_token_t
     timed: Fixture, engine: Engine, watch: Watch
 ) -> None:
     call = await admitted(timed)
-    await timed_stream(engine, watch, call, CHUNK, CHUNK, CHUNK, DONE)
+    await timed_stream(engine, watch, call, CHUNK, CHUNK, CHUNK, DONE, tokens=3)
     assert measured(timed) == {
         "outcomes": {"served": 1},
         "timeToFirstTokenMicroseconds": [(99_328, 1)],
@@ -41,23 +39,22 @@ async def test_a_stream_is_measured_from_request_to_first_token_and_from_token_t
     }
 
 
-async def test_tokens_are_as_many_as_the_usage_says_where_it_is_told(
+async def test_tokens_are_as_many_as_vllm_counted_and_not_as_many_as_events(
     timed: Fixture, engine: Engine, watch: Watch
 ) -> None:
     call = await admitted(timed)
-    await timed_stream(engine, watch, call, CHUNK, CHUNK, USAGE, DONE)
+    await timed_stream(engine, watch, call, CHUNK, CHUNK, CHUNK, DONE, tokens=10)
     told = measured(timed)
     assert told["outputTokens"] == [(10, 1)]
     assert told["timePerOutputTokenMicroseconds"] == [(3_360, 1)]
 
 
-async def test_of_usage_that_is_told_all_along_the_last_counts(
-    timed: Fixture, engine: Engine, watch: Watch
-) -> None:
+async def test_what_vllm_tells_of_no_tokens_at_all_is_none(timed: Fixture, engine: Engine) -> None:
     call = await admitted(timed)
-    parts = (CHUNK.replace(b"]}", b'],"usage":{"completion_tokens": %d}}' % n) for n in (1, 2, 3))
-    await timed_stream(engine, watch, call, *parts, DONE)
-    assert measured(timed)["outputTokens"] == [(3, 1)]
+    engine.count(0, 3, 0)
+    await engine.answer(0)
+    await call.done()
+    assert measured(timed)["outputTokens"] == [(0, 1)]
 
 
 async def test_of_an_answer_in_one_piece_no_first_token_is_seen(
@@ -65,8 +62,8 @@ async def test_of_an_answer_in_one_piece_no_first_token_is_seen(
 ) -> None:
     call = await admitted(timed)
     watch.at += 50
-    text = rb'{"choices":[{"text":"\"completion_tokens\": 7"}],"usage":{"completion_tokens": 40}}'
-    await engine.answer(0, text)
+    engine.count(0, 3, 40)
+    await engine.answer(0)
     await call.done()
     assert measured(timed) == {
         "outcomes": {"served": 1},
@@ -87,7 +84,7 @@ async def test_a_stream_of_nothing_has_no_first_token(timed: Fixture, engine: En
 
 async def test_a_single_token_has_no_pace(timed: Fixture, engine: Engine, watch: Watch) -> None:
     call = await admitted(timed)
-    await timed_stream(engine, watch, call, CHUNK, DONE)
+    await timed_stream(engine, watch, call, CHUNK, DONE, tokens=1)
     assert measured(timed)["timePerOutputTokenMicroseconds"] == []
     assert measured(timed)["outputTokens"] == [(1, 1)]
 
@@ -124,7 +121,7 @@ async def test_a_client_that_leaves_before_the_first_token_was_not_answered(watc
     assert measured(timed)["outcomes"] == {"unanswered": 2, "disconnected": 1}
 
 
-async def test_the_length_of_an_answer_that_tells_no_usage_is_not_guessed(
+async def test_the_length_of_an_answer_that_vllm_did_not_count_is_not_guessed(
     timed: Fixture, engine: Engine
 ) -> None:
     call = await admitted(timed)

@@ -69,6 +69,7 @@ async def test_a_stream_is_a_span_of_its_callers_trace_with_its_phases_below(
         "http.request.method": "POST",
         "http.route": "/v1/completions",
         "http.response.status_code": 200,
+        "gen_ai.usage.input_tokens": 3,
         "gen_ai.usage.output_tokens": 5,
         "gen_ai.response.finish_reasons": ["length"],
         "sluicegate.request.id": "order-66",

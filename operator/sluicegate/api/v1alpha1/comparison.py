@@ -27,8 +27,8 @@ class Comparison(Model):
     """Percent by which the 95th percentile of the time to first token may be longer, the wait in the queue
     included. Caches of new pods are cold: with prefix caching, observe long enough for them to fill."""
     max_tpot_p95_increase_percent: Increase = None
-    """Percent by which the 95th percentile of the time per output token may be longer. Of streams without
-    usage, events are counted: leave it out where speculation makes several tokens one event."""
+    """Percent by which the 95th percentile of the time per output token may be longer: of each stream the
+    average, in tokens as vLLM counts them."""
     max_latency_p95_increase_percent: Increase = None
     """Percent by which the 95th percentile of the time to the whole answer may be longer."""
     max_output_tokens_p50_drift_percent: Increase = None
