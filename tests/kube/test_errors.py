@@ -6,7 +6,7 @@ import pytest
 from tests.kube.scripted import refusal
 
 from sluicegate.kube import errors
-from sluicegate.kube.errors import from_response
+from sluicegate.kube.errors import from_response, from_status
 from sluicegate.kube.transport import Response
 
 
@@ -45,6 +45,14 @@ def test_causes_name_fields() -> None:
     error = from_response(answer.status, answer.headers, answer.body)
 
     assert error.causes == (errors.Cause("spec.x", "Required", "FieldValueRequired"),)
+
+
+def test_a_write_that_a_silent_webhook_held_up_is_told_from_other_errors_of_the_server() -> None:
+    said = 'Internal error occurred: failed calling webhook "a.example": connection refused'
+
+    error = from_status({"kind": "Status", "code": 500, "reason": "InternalError", "message": said})
+
+    assert type(error) is errors.WebhookFailed
 
 
 def test_a_refused_change_of_uid_is_a_conflict() -> None:

@@ -167,6 +167,25 @@ async def a_write_that_is_refused_is_told_and_made_when_it_may_be(a_cluster: Clu
 
 
 @case
+async def a_write_that_a_silent_webhook_holds_up_is_told_and_does_not_stall(a_cluster: ClusterOf) -> None:
+    said = b"Internal error occurred: failed calling webhook 'a.example': connection refused"
+    refusal = b'{"kind": "Status", "code": 500, "reason": "InternalError", "message": "%s"}' % said
+    async with a_cluster(a_model_version()) as rig:
+        rig.wire.refuse = lambda method, path: (
+            Response(500, refusal) if method == "POST" and path.endswith("/controllerrevisions") else None
+        )
+        await rig.create(a_deployment())
+        await rig.settle()
+        conditions = {each["type"]: each for each in (await rig.status())["conditions"]}
+        assert "Stalled" not in conditions
+        for kind in ("Ready", "Reconciling"):
+            assert conditions[kind]["reason"] == "WriteRefused"
+            assert "failed calling webhook 'a.example'" in conditions[kind]["message"]
+        rig.wire.refuse = lambda method, path: None
+        await rig.until_ready()
+
+
+@case
 async def a_note_of_who_serves_that_somebody_edits_is_put_back(a_cluster: ClusterOf) -> None:
     async with a_cluster(a_model_version(), a_deployment()) as rig:
         await rig.until_ready()

@@ -56,7 +56,10 @@ class Reason(StrEnum):
     # What needs somebody.
     INVALID_SPEC = "InvalidSpec", "The spec contradicts itself; nothing is touched until it is corrected."
     NAME_CONFLICT = "NameConflict", "An object of somebody else has the name of a child; it is left alone."
-    WRITE_REFUSED = "WriteRefused", "The API server, a quota or an admission policy refuses a child."
+    WRITE_REFUSED = (
+        "WriteRefused",
+        "The API server, a quota, an admission policy or a webhook that nobody answers for refuses a child.",
+    )
     MODEL_VERSION_NOT_FOUND = "ModelVersionNotFound", "The spec names a ModelVersion that does not exist."
     MODEL_VERSION_TERMINATING = "ModelVersionTerminating", "The ModelVersion is being deleted."
     MODEL_VERSION_NOT_READY = "ModelVersionNotReady", "The files of the ModelVersion are not verified."

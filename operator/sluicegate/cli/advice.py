@@ -39,7 +39,7 @@ ADVICE: Mapping[Reason, str] = {
     Reason.SUPERSEDED: "Time alone, unless pods are named that nobody ends: delete those.",
     Reason.INVALID_SPEC: "A corrected spec.",
     Reason.NAME_CONFLICT: "Delete or rename the object in the way, or name the LLMDeployment differently.",
-    Reason.WRITE_REFUSED: "What the API server's words ask for: room in a quota, a grant, another value.",
+    Reason.WRITE_REFUSED: "What the server's words ask for: quota, a grant, another value, a live webhook.",
     Reason.MODEL_VERSION_NOT_FOUND: "Create that ModelVersion here, or correct spec.modelVersion.",
     Reason.MODEL_VERSION_TERMINATING: "Name a ModelVersion that is not being deleted.",
     Reason.MODEL_VERSION_NOT_READY: "The ModelVersion becoming Ready; its own condition says what it lacks.",

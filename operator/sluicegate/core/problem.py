@@ -27,6 +27,6 @@ def name_taken(where: Ref, holder: str) -> Problem:
     return Problem(Reason.NAME_CONFLICT, text)
 
 
-def write_refused(where: Ref, said: str) -> Problem:
-    """The API server refuses a write, and will go on to until somebody changes something."""
-    return Problem(Reason.WRITE_REFUSED, f"the API server refuses {where}: {said}")
+def write_refused(where: Ref, said: str, for_good: bool = True) -> Problem:
+    """The API server refuses a write; `for_good`, if it will go on to until somebody changes something."""
+    return Problem(Reason.WRITE_REFUSED, f"the API server refuses {where}: {said}", stalled=for_good)

@@ -85,6 +85,13 @@ class Unavailable(ApiError):
     """5xx, a reset connection, a timeout or a torn answer. A write may or may not have happened."""
 
 
+class WebhookFailed(Unavailable):
+    """500: an admission webhook gave no answer, and is registered so that nothing is written without one."""
+
+
+# Only the text tells this 500 from others (`k8s.io/apiserver/pkg/admission/plugin/webhook/errors`).
+_NO_WEBHOOK = "failed calling webhook "
+
 _BY_CODE: Mapping[int, type[ApiError]] = {
     400: BadRequest,
     401: Forbidden,
@@ -107,11 +114,12 @@ def from_status(status: Mapping[str, Any], code: int = 0, retry_after: float | N
         Cause(found.get("field", ""), found.get("message", ""), found.get("reason", ""))
         for found in details.get("causes") or ()
     )
+    message = str(status.get("message") or reason)
     seconds = details.get("retryAfterSeconds")
-    return _kind(code, reason, causes)(
+    return _kind(code, reason, message, causes)(
         code,
         reason,
-        str(status.get("message") or reason),
+        message,
         causes,
         retry_after if seconds is None else float(seconds),
     )
@@ -127,19 +135,21 @@ def from_response(code: int, headers: Mapping[str, str], body: bytes) -> ApiErro
     if isinstance(status, dict) and status.get("kind") == "Status":
         return from_status(status, code, retry_after)
     text = body[:200].decode(errors="replace").strip() or "empty answer"
-    return _kind(code, "", ())(code, "Unknown", text, retry_after=retry_after)
+    return _kind(code, "", "", ())(code, "Unknown", text, retry_after=retry_after)
 
 
 def no_answer(reason: str, message: str) -> Unavailable:
     return Unavailable(0, reason, message)
 
 
-def _kind(code: int, reason: str, causes: tuple[Cause, ...]) -> type[ApiError]:
+def _kind(code: int, reason: str, message: str, causes: tuple[Cause, ...]) -> type[ApiError]:
     if reason == "AlreadyExists":
         return AlreadyExists
     if code == 422 and any(cause.field == "metadata.uid" for cause in causes):
         # An apply that names the uid of an object since replaced is refused as a change of its uid.
         return Conflict
+    if code == 500 and _NO_WEBHOOK in message:
+        return WebhookFailed
     return Unavailable if code >= 500 or code == 0 else _BY_CODE.get(code, ApiError)
 
 

@@ -16,7 +16,7 @@ from sluicegate.core.observed import SeenDeployment, SeenModelVersion
 from sluicegate.core.plan import Action, Call, Create, Plan, Write, written
 from sluicegate.core.problem import Problem, name_taken, write_refused
 from sluicegate.kube.client import Client
-from sluicegate.kube.errors import ApiError, BadRequest, Forbidden, Invalid, NotFound
+from sluicegate.kube.errors import ApiError, BadRequest, Forbidden, Invalid, NotFound, WebhookFailed
 from sluicegate.kube.resources import CONTROLLER_REVISION, Resource
 from sluicegate.shell.apply import Applier, NameTaken
 from sluicegate.shell.keys import Key
@@ -141,8 +141,9 @@ def _obstacle(action: Action, failure: ApiError | NameTaken) -> Problem | None:
     """What a failure tells the user; None where trying again may be enough."""
     if isinstance(failure, NameTaken):
         return name_taken(failure.ref, failure.holder)
-    if isinstance(failure, Forbidden | Invalid | BadRequest) and isinstance(action, Write):
-        return write_refused(written(action), failure.message)
+    refused = isinstance(failure, Forbidden | Invalid | BadRequest)
+    if isinstance(action, Write) and (refused or isinstance(failure, WebhookFailed)):
+        return write_refused(written(action), failure.message, for_good=refused)
     return None
 
 
