@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import signal
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cached_property, partial
 from importlib import import_module
 from inspect import isgeneratorfunction, unwrap
-from itertools import groupby
+from itertools import chain, groupby
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -41,7 +41,7 @@ class Differences:
         self.test = ""
         self.asked: tuple[_Watched, Callable[..., Any]] | None = None
         self.undo: list[Callable[[], object]] = []
-        self._caches: list[Callable[[], object]] = []
+        self.caches = {module: list(_caches(module)) for module in {each.module for each in mutants}}
         signal.signal(signal.SIGVTALRM, _in_circles)
         live = (mutant for mutant in mutants if mutant.scope)
         for _, group in groupby(live, lambda mutant: (mutant.module, mutant.scope)):
@@ -50,16 +50,13 @@ class Differences:
     def begin(self, test: str) -> None:
         """What a test calls counts as its own, also what an earlier one had cached."""
         self.test = test
-        for clear in self._caches:
-            clear()
+        _call(chain.from_iterable(self.caches.values()))
 
     def _watch(self, mutants: list[Mutant], modules: Collection[str]) -> None:
         found = attribute(mutants[0])
         function = function_of(found)
         watched = _Watched(self, found, mutants if mutants[0].module in modules else [])
-        if hasattr(found, "cache_clear"):
-            self._caches.append(found.cache_clear)
-        elif not watched.mutants and not isinstance(found, cached_property):
+        if not watched.mutants and _forgetting(found) is None:
             return
         # In place, for others have imported it by name.
         function.__globals__.setdefault(_WATCHED, {})[mutants[0].scope] = watched
@@ -123,6 +120,8 @@ class _Watched:
     def _differs(
         self, mutant: FunctionType, args: tuple[Any, ...], named: dict[str, Any], result: Any
     ) -> bool:
+        # What a function keeps in a cache of its module would answer in the mutant's place.
+        _call(self.all.caches[self.module])
         self.all.asked = self, mutant
         signal.setitimer(signal.ITIMER_VIRTUAL, _PATIENCE)
         try:
@@ -133,9 +132,19 @@ class _Watched:
         finally:
             signal.setitimer(signal.ITIMER_VIRTUAL, 0)
             self.all.asked = None
-            for undo in self.all.undo:
-                undo()
+            _call(self.all.undo)
             self.all.undo.clear()
+
+
+def _caches(module: str) -> Iterator[Callable[[], object]]:
+    """What empties the caches of a module's functions."""
+    found = vars(import_module(module)).values()
+    return (each.cache_clear for each in found if hasattr(each, "cache_clear") and each.__module__ == module)
+
+
+def _call(tasks: Iterable[Callable[[], object]]) -> None:
+    for task in tasks:
+        task()
 
 
 def _forgetting(found: Any) -> Callable[..., object] | None:

@@ -32,6 +32,16 @@ class Door:
 def double(number):
     return number * 2
 
+@cache
+def kept(number):
+    return []
+
+def odd(number):
+    verdict = kept(number)
+    if not verdict:
+        verdict.append(number % 2 > 0)
+    return verdict[0]
+
 def words(text):
     yield text
     yield f"{text}."
@@ -116,6 +126,14 @@ def test_what_only_a_mutant_asked_for_is_not_cached(name: str) -> None:
 
     assert watched.told("Door.wide: return self.width > 1 -> return None") == {"test"}
     assert not watched.told("Door.wide: self.width > 1 -> self.width >= 1")
+
+
+def test_what_a_function_keeps_in_a_cache_does_not_answer_for_its_mutants(name: str) -> None:
+    watched = Watched(name)
+
+    assert watched.toy.odd(3)
+
+    assert watched.told("odd: if not verdict: -> pass") == {"test"}
 
 
 def test_what_a_function_yields_is_compared_and_still_comes(name: str) -> None:
