@@ -26,7 +26,8 @@ class Channel(Enum):
 
 
 REFUSALS = ("403", "404", "409", "410", "422", "429", "500", "503", "504")
-"""The request is answered so in the server's place; 429 and 503 with Retry-After."""
+"""The request is answered so in the server's place: 429 and 503 with Retry-After, 500 for a webhook that
+nobody answers for."""
 
 RESET = "reset"
 """The connection breaks before the server has the request."""
@@ -47,14 +48,14 @@ AFTER = "crash-after"
 ERRORS = (*REFUSALS, RESET, TIMEOUT, TORN, STALE)
 AMBIGUOUS = (LOST, LATE)
 CRASHES = (BEFORE, AFTER)
-ALIKE = frozenset({"410", "503", "504", RESET, TORN})
-"""Nothing is done about these that is not done about others: about 410, 504, a reset and half an answer what
-is done about 500, about 503 as about 429. Half an answer of a write is no more than a lost one. Where a watch
-is told 410 is another matter."""
-ALIKE_IN_READS = ALIKE | {"409", "422"}
-ALIKE_IN_WRITES = ALIKE | {"403"}
+ALIKE = frozenset({"410", "503", RESET, TORN})
+"""Nothing is done about these that is not done about others: about 410, a reset and half an answer what is
+done about 504, about 503 as about 429. Half an answer of a write is no more than a lost one. Where a watch is
+told 410 is another matter."""
+ALIKE_IN_READS = ALIKE | {"409", "422", "504"}
+ALIKE_IN_WRITES = ALIKE | {"403", "422"}
 """A read that is refused is tried again, whatever with, but for 404 and 429. About a write that is forbidden
-is done what is done about an invalid one."""
+or invalid is done what is done about one that a webhook holds up; only that it stalls."""
 
 DROP = "drop"
 """The line never comes, and neither does any other news of it."""

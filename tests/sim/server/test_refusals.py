@@ -26,7 +26,7 @@ def read(answer: Response) -> ApiError:
         (410, errors.Gone, "Expired", None),
         (422, errors.Invalid, "Invalid", None),
         (429, errors.Throttled, "TooManyRequests", 7.0),
-        (500, errors.Unavailable, "InternalError", None),
+        (500, errors.WebhookFailed, "InternalError", None),
         (503, errors.Unavailable, "ServiceUnavailable", 7.0),
         (504, errors.Unavailable, "Timeout", None),
     ],
