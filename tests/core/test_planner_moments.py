@@ -158,29 +158,39 @@ def test_an_answer_with_an_error_counts_for_nothing_whatever_else_it_says() -> N
     assert "poisoned" in str(cluster.plan().status)
 
 
+SOON = PROPAGATION - timedelta(seconds=1)
+
+
 @pytest.mark.parametrize(
-    ("since_ready", "said", "reason"),
+    ("before_ready", "since_ready", "said", "reason"),
     [
-        (timedelta(0), "!the connection was refused", "Verifying"),
-        (PROPAGATION - timedelta(seconds=1), "!the connection was refused", "Verifying"),
-        (PROPAGATION, "!the connection was refused", "AnswerFailed"),
-        (timedelta(0), "v1", "Verifying"),
-        (PROPAGATION, "v1", "AnswerFailed"),
+        (timedelta(0), timedelta(0), "!the connection was refused", "Verifying"),
+        (timedelta(0), SOON, "!the connection was refused", "Verifying"),
+        (timedelta(0), PROPAGATION, "!the connection was refused", "AnswerFailed"),
+        (PROPAGATION, SOON, "!the connection was refused", "Verifying"),
+        (PROPAGATION, PROPAGATION, "!the connection was refused", "AnswerFailed"),
+        (timedelta(0), timedelta(0), "v1", "Verifying"),
+        (timedelta(0), PROPAGATION, "v1", "AnswerFailed"),
+        (PROPAGATION, SOON, "v1", "AnswerFailed"),
     ],
     ids=[
         "refused at once",
         "refused soon",
         "refused when kube-proxy knows",
+        "refused soon by pods that the Service had long selected",
+        "refused when kube-proxy knows pods that the Service had long selected",
         "another version at once",
         "another version when kube-proxy knows",
+        "another version though the Service had long selected these pods alone",
     ],
 )
 def test_what_answers_before_kube_proxy_knows_pods_and_preview_service_is_no_failure(
-    since_ready: timedelta, said: str, reason: str
+    before_ready: timedelta, since_ready: timedelta, said: str, reason: str
 ) -> None:
     cluster = begun(JOURNEYS["another version"])
     cluster.now = cluster.now.replace(microsecond=0)
     cluster.reconcile()
+    cluster.now += before_ready
     ready = {"type": "Ready", "status": "True", "lastTransitionTime": timestamp(cluster.now)}
     cluster.trouble["v2"] = {**READY, "conditions": [ready]}
     cluster.lies["v2"] = said
