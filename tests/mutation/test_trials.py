@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.mutation.accepted import complaints, held_elsewhere, listed, rows, table
 from tests.mutation.mutants import Mutant
-from tests.mutation.trials import Measured, Verdict
+from tests.mutation.trials import Measured, Verdict, imports
 
 MODULE = """
 from functools import cache, cached_property
@@ -183,3 +183,24 @@ def test_of_the_many_that_import_a_module_tests_are_tried_as_far_as_the_budget_g
     assert known.order(in_a_function, {}) == list(each)
     assert known.order(at_import, {}) == ["test 0", "test 1", "test 2"]
     assert known.order(at_import, {}, ["test 4"]) == ["test 4", "test 0"]
+
+
+@pytest.mark.parametrize(
+    ("line", "imported"),
+    [
+        ("from house.door import LIMIT", True),
+        ("from house import door", True),
+        ("from house import attic, door", True),
+        ("from house.doors import LIMIT", False),
+        ("from house import doors", False),
+        ("import house", False),
+        ("# from house import door", False),
+    ],
+)
+def test_a_file_of_tests_is_near_the_modules_that_it_imports(
+    tmp_path: Path, line: str, imported: bool
+) -> None:
+    file = tmp_path / "test_door.py"
+    file.write_text(f'"""Doors."""\n\n{line}\n')
+
+    assert imports(str(file), "house.door") is imported

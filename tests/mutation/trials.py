@@ -11,6 +11,7 @@ inside a function is put into the live function; one that takes effect at import
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import time
@@ -19,12 +20,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import spec_from_file_location
 from itertools import accumulate, chain, groupby
 from multiprocessing import Pipe, get_context
 from multiprocessing.connection import Connection
+from pathlib import Path
 from types import CodeType
 from typing import Any
 
@@ -277,11 +279,14 @@ def _at_import(
 ) -> Verdict:
     """The module is imported faulty, by tests that are collected anew: at first only the files of a few.
 
-    `kills` are those of each module, by test. There is a budget, so what killed most in this one comes first.
+    `kills` are those of each module, by test. There is a budget, so first come the tests in files that import
+    this one themselves, and what killed most in it.
     """
     of_all = sum(kills.values(), Counter[str]())
     of_module = kills.get(mutant.module, Counter[str]())
-    order = known.order(mutant, of_all, [test for test, _ in of_module.most_common()])
+    near = {test for test in known.able(mutant) if imports(_file(test), mutant.module)}
+    first = sorted(near | of_module.keys(), key=lambda test: (test not in near, -of_module[test], test))
+    order = known.order(mutant, of_all, first)
     files = {_file(test) for test in order[:_FEW]}
     few = [test for test in order if _file(test) in files]
     for part in (few, [test for test in order if test not in few]):
@@ -305,6 +310,14 @@ def _faulty_import(mutant: Mutant, tests: Sequence[str], order: Sequence[str], k
 
 def _file(test: str) -> str:
     return test.partition("::")[0]
+
+
+@cache
+def imports(file: str, module: str) -> bool:
+    """Whether a file imports a module, or something from it, by a line of its own."""
+    package, _, name = map(re.escape, module.rpartition("."))
+    line = rf"^(from {package}\.{name} import |from {package} import .*\b{name}\b)"
+    return re.search(line, Path(file).read_text(), re.MULTILINE) is not None
 
 
 class _Live:
