@@ -174,7 +174,7 @@ def test_quick_tests_come_first_after_those_that_killed_and_only_those_that_tell
 
 
 def test_of_the_many_that_import_a_module_tests_are_tried_as_far_as_the_budget_goes() -> None:
-    each = {f"test {number}": 2.0 + number for number in range(5)}
+    each = {f"test {number}": 8.0 + 4 * number for number in range(5)}
     known = Measured(each, {"door.f: a -> b": set(each)}, {"door": set(each)}, ())
 
     in_a_function = Mutant("door", Path("door.py"), "f", "door.f: a -> b", range(7, 8), (), 0)

@@ -40,7 +40,7 @@ _PATIENCE, _TIMES_SLOWER = 1.0, 4
 
 # For so many seconds of processor time tests are tried on a mutant that takes effect at import: what only the
 # rest would notice counts as unnoticed.
-_BUDGET = 7.0
+_BUDGET = 30.0
 
 # Of so many tests the files are collected first.
 _FEW = 3
