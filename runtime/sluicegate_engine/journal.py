@@ -172,7 +172,7 @@ def _answer(pace: Pace, tail: bytes, end: int) -> dict[str, int | float | None]:
     return {
         "stream": pace.streamed,
         "promptTokens": pace.usage.prompt_tokens if pace.usage else None,
-        "cachedTokens": _number(_CACHED, _from_last(tail, b'"usage":', 512)),
+        "cachedTokens": _cached(tail),
         "outputTokens": tokens,
         "ttftSeconds": _seconds(pace.first - pace.began) if pace.streamed else None,
         "tpotSeconds": _seconds(per_token) if per_token is not None else None,
@@ -187,6 +187,11 @@ def _request_id(given: Sequence[bytes]) -> bytes:
 def _finish(tail: bytes) -> str | None:
     found = _FINISHED.match(_from_last(tail, b'"finish_reason":', 64))
     return found[1].decode() if found else None
+
+
+def _cached(tail: bytes) -> int | None:
+    found = _CACHED.search(_from_last(tail, b'"usage":', 512))
+    return int(found[1]) if found else None
 
 
 def _error(body: bytes) -> str | None:
@@ -204,11 +209,6 @@ def _from_last(text: bytes, mark: bytes, length: int) -> bytes:
     """From a key on. No text can look like one: in a JSON string its quotes are escaped."""
     place = text.rfind(mark)
     return text[place : place + length] if place >= 0 else b""
-
-
-def _number(pattern: re.Pattern[bytes], text: bytes) -> int | None:
-    found = pattern.search(text)
-    return int(found[1]) if found else None
 
 
 def _seconds(nanoseconds: int) -> float:

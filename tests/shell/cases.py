@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from tests.builders import a_model_version
 from tests.shell.rig import DAY, Rig, a_deployment
+from tests.sim.server.refusals import refusal_of
 
 from sluicegate.kube.resources import (
     CONFIG_MAP,
@@ -168,11 +169,11 @@ async def a_write_that_is_refused_is_told_and_made_when_it_may_be(a_cluster: Clu
 
 @case
 async def a_write_that_a_silent_webhook_holds_up_is_told_and_does_not_stall(a_cluster: ClusterOf) -> None:
-    said = b"Internal error occurred: failed calling webhook 'a.example': connection refused"
-    refusal = b'{"kind": "Status", "code": 500, "reason": "InternalError", "message": "%s"}' % said
     async with a_cluster(a_model_version()) as rig:
         rig.wire.refuse = lambda method, path: (
-            Response(500, refusal) if method == "POST" and path.endswith("/controllerrevisions") else None
+            refusal_of(500, CONTROLLER_REVISION, "")
+            if method == "POST" and path.endswith("/controllerrevisions")
+            else None
         )
         await rig.create(a_deployment())
         await rig.settle()
@@ -180,7 +181,7 @@ async def a_write_that_a_silent_webhook_holds_up_is_told_and_does_not_stall(a_cl
         assert "Stalled" not in conditions
         for kind in ("Ready", "Reconciling"):
             assert conditions[kind]["reason"] == "WriteRefused"
-            assert "failed calling webhook 'a.example'" in conditions[kind]["message"]
+            assert 'failed calling webhook "policy.example.org"' in conditions[kind]["message"]
         rig.wire.refuse = lambda method, path: None
         await rig.until_ready()
 
