@@ -33,7 +33,10 @@ VERSIONS = ("v0", "v1", "v2", "v3")
 @dataclass(frozen=True)
 class Neighbour:
     """The first deployment: edited so often, in seconds, and with `code` for what it `refuses`: "GET", or
-    "write" for all that is written for it."""
+    "write" for all that is written for it.
+
+    A refusal with 200 is an answer that nobody foresaw.
+    """
 
     every: float
     refuses: str = ""

@@ -10,6 +10,7 @@ AT_ONCE_SECONDS = 0.05
 NEIGHBOURS = {
     "that cannot be read": Neighbour(every=1.0, refuses="GET", code=500),
     "for which nothing can be written": Neighbour(every=1.0, refuses="write", code=422),
+    "whose answers make no sense": Neighbour(every=1.0, refuses="write", code=200),
     "that is edited ten times a second": Neighbour(every=0.1),
 }
 
