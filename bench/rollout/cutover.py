@@ -96,6 +96,7 @@ class Cutovers:
                     raise TimeoutError(f"switch {number} does not come")
                 await asyncio.sleep(LOOK_SECONDS)
             await asyncio.sleep(done[-1].removed + WATCHED_SECONDS - time.monotonic())
+            self._progress.say(f"{self._turn} switches")
 
     def _watched(self, done: list[Switch], probes: list[Probe]) -> None:
         first = self._turn - len(done)
@@ -107,7 +108,7 @@ class Cutovers:
             self._runs.last_on_old.append(last - switch.added)
             self._runs.unanswered += sum(not each.version for each in seen)
         told = ", ".join(f"{each:.2f}" for each in self._runs.last_on_old[-len(done) :])
-        self._progress.say(f"{len(done)} switches, the last new connections after {told} s")
+        self._progress.say(f"the last new connections on old pods after {told} s")
 
 
 def _after_ready(switch: Switch, pods: Sightings) -> float:
