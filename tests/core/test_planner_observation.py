@@ -234,7 +234,7 @@ def test_the_way_back_is_an_overlap_where_both_are_ready() -> None:
     assert cluster.answering() == {"v1", "v2"}
     assert step(cluster) == "Reverting"
     assert "the Service moves back to v1" in cluster.status["rollout"]["message"]
-    cluster.pass_time(seconds=0.9)
+    cluster.pass_time(seconds=0.4)
     cluster.reconcile()
     assert cluster.answering() == {"v1", "v2"}
     cluster.pass_time(seconds=0.1)

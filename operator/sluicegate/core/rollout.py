@@ -21,8 +21,9 @@ from sluicegate.core.problem import Problem
 from sluicegate.core.template import served_model_name
 from sluicegate.core.world import World
 
-# kube-proxy adds a backend within 0.1 s and may send new connections to a removed one for another second.
-OVERLAP = timedelta(seconds=1)
+# kube-proxy adds a backend within 0.1 s, or within a second after another change. It may send new connections
+# to a removed one for another second.
+OVERLAP = timedelta(seconds=0.5)
 PROPAGATION = timedelta(seconds=2)
 
 HELD = (Step.PAUSED, Step.AWAITING_PROMOTION)
