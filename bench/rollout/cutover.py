@@ -1,8 +1,8 @@
 """How fast a verified version takes over on the local cluster: from pod to Service, from Service to clients.
 
-A rollout needs new pods, which take most of a minute. So that fifty switches take no hour, each rollout is
-gone back on as soon as its switch was watched, and forth again, while the old pods still wait for their end:
-the switches are as any other, between two live versions, and need no engine to start.
+A rollout needs new pods, which take most of a minute. So that fifty switches take no hour, each is gone back on
+as soon as it was watched, while the old pods still wait for their end: that switch is as any other, between two
+live versions, and needs no engine to start.
 
 Run inside the cluster's network.
 """
@@ -66,27 +66,27 @@ class Cutovers:
         self._runs = Runs()
         self._turn = 0
 
-    async def run(self, rollouts: int, count: int) -> list[Figure]:
-        """So many rollouts, and as many switches as `count` in all."""
+    async def run(self, rounds: int, count: int) -> list[Figure]:
+        """So many rounds, and as many switches as `count` in all."""
         lab = self._lab
         await lab.apply(*(a_model_version(each, each) for each in VERSIONS), a_deployment(NAME, VERSIONS[0]))
         await lab.verified(*VERSIONS)
         await lab.settled(NAME)
-        for number in range(rollouts):
-            share = len(range(number, count, rollouts))
+        for number in range(rounds):
+            share = len(range(number, count, rounds))
             async with (
                 watching(lab.client, resources.SERVICE, lab.namespace, NAME) as service,
                 watching(lab.client, resources.POD, lab.namespace, "") as pods,
                 probing(await lab.url(NAME)) as probes,
             ):
-                await self._rollout(share, service)
+                await self._round(share, service)
             self._runs.after_ready.append(_after_ready(switches(service.seen)[0], pods))
             self._watched(switches(service.seen), probes)
             await lab.settled(NAME)
         return self._runs.figures()
 
-    async def _rollout(self, share: int, service: Sightings) -> None:
-        """There, and back and forth again, as many switches as its share is."""
+    async def _round(self, share: int, service: Sightings) -> None:
+        """There and back, again and again, as many switches as its share is."""
         for number in range(1, share + 1):
             self._turn += 1
             await self._lab.edit(NAME, modelVersion=VERSIONS[self._turn % 2])
@@ -121,19 +121,19 @@ def _after_ready(switch: Switch, pods: Sightings) -> float:
     )
 
 
-async def _measure(rollouts: int, count: int) -> list[Figure]:
+async def _measure(rounds: int, count: int) -> list[Figure]:
     progress = Progress()
     async with labs(progress, "bench-rollout") as (lab,):
-        return await Cutovers(lab, progress).run(rollouts, count)
+        return await Cutovers(lab, progress).run(rounds, count)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.rollout.cutover", description=__doc__)
-    parser.add_argument("--rollouts", type=int, default=5, help="each starts an engine")
+    parser.add_argument("--rounds", type=int, default=5, help="after each all comes to rest")
     parser.add_argument("--switches", type=int, default=50, help="in all")
     add_output(parser)
     options = parser.parse_args()
-    show(asyncio.run(_measure(options.rollouts, options.switches)), options.output)
+    show(asyncio.run(_measure(options.rounds, options.switches)), options.output)
 
 
 if __name__ == "__main__":

@@ -53,80 +53,96 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         allow_abbrev=False,
     )
-    run.add_argument("--pointer", type=Path, required=True, help="pointer.json: which model to serve")
-    run.add_argument("--models", type=Path, required=True, help="root of the store's layout")
-    run.add_argument("--served-model-name", required=True, help="model name that clients use")
-    run.add_argument("--host", default="0.0.0.0", help="address to listen at")
-    run.add_argument("--serving-port", type=int, default=8000, help="vLLM's port")
-    run.add_argument("--probe-port", type=int, default=9400, help="port of /ready, /livez and /metrics")
-    run.add_argument("--control-port", type=int, default=9401, help="port of /status, /drain and /reload")
-    run.add_argument(
+    _add_model(run.add_argument_group("model"))
+    _add_addresses(run.add_argument_group("addresses"))
+    _add_bounds(run.add_argument_group("requests at a time"))
+    _add_times(run.add_argument_group("times"))
+    _add_records(run.add_argument_group("what is left on record"))
+    _add_engine(run.add_argument_group("engine"))
+    return parser
+
+
+def _add_model(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--pointer", type=Path, required=True, help="pointer.json: which model to serve")
+    group.add_argument("--models", type=Path, required=True, help="root of the store's layout")
+    group.add_argument("--served-model-name", required=True, help="model name that clients use")
+    group.add_argument("--store-url", default="http://127.0.0.1:9403", help="where the store takes orders")
+
+
+def _add_addresses(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--host", default="0.0.0.0", help="address to listen at")
+    group.add_argument("--serving-port", type=int, default=8000, help="vLLM's port")
+    group.add_argument("--probe-port", type=int, default=9400, help="port of /ready, /livez and /metrics")
+    group.add_argument("--control-port", type=int, default=9401, help="port of /status, /drain and /reload")
+    group.add_argument(
         "--control-token-file", type=Path, required=True, help="bearer token of the control port"
     )
-    run.add_argument("--max-concurrent", type=_positive, required=True, help="sequences in vLLM at a time")
-    run.add_argument("--max-queued", type=_natural, required=True, help="requests waiting; 429 beyond")
-    run.add_argument(
+
+
+def _add_bounds(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--max-concurrent", type=_positive, required=True, help="sequences in vLLM at a time")
+    group.add_argument("--max-queued", type=_natural, required=True, help="requests waiting; 429 beyond")
+    group.add_argument(
         "--max-queued-prompt-tokens",
         type=_positive,
         help="prompt tokens of those waiting, as estimated; 429 beyond. Left out, only requests are counted",
     )
-    run.add_argument("--drain-seconds", type=float, default=60, help="time for requests in flight to finish")
-    run.add_argument("--linger-seconds", type=float, default=5, help="time to serve on once not ready")
-    run.add_argument(
-        "--stop-seconds", type=float, default=10, help="time for vLLM to end before it is killed"
-    )
-    run.add_argument(
-        "--hold-seconds", type=float, default=30, help="time a reload may hold new requests; 503 beyond"
-    )
-    run.add_argument(
-        "--doubt-seconds", type=float, default=10, help="time without progress until a token is asked for"
-    )
-    run.add_argument(
-        "--stuck-seconds", type=float, default=25, help="time without progress that ends the container"
-    )
-    run.add_argument(
-        "--first-answer-seconds",
-        type=float,
-        default=180,
-        help="the same while the first requests are answered, for which the engine may compile",
-    )
-    run.add_argument("--store-url", default="http://127.0.0.1:9403", help="where the store takes orders")
-    run.add_argument(
-        "--record",
-        type=Path,
-        default=Path("/tmp/sluicegate-committed.json"),
-        help="file of what reloads committed; has to outlive the container, not the pod",
-    )
-    run.add_argument(
-        "--quarantine-record",
-        type=Path,
-        default=Path("/tmp/sluicegate-quarantine.json"),
-        help="file of the requests that engines died with; has to outlive the container, not the pod",
-    )
-    run.add_argument(
-        "--quarantine-seconds",
-        type=float,
-        default=600,
-        help="time that engines are up without a request that is quarantined, until it may be tried again",
-    )
-    run.add_argument(
-        "--termination-log", type=Path, default=Path("/dev/termination-log"), help="file for the last words"
-    )
-    run.add_argument(
+
+
+def _add_times(group: argparse._ArgumentGroup) -> None:
+    for flag, seconds, help in (
+        ("--drain-seconds", 60, "for requests in flight to finish"),
+        ("--linger-seconds", 5, "to serve on once not ready"),
+        ("--stop-seconds", 10, "for vLLM to end before it is killed"),
+        ("--hold-seconds", 30, "a reload may hold new requests; 503 beyond"),
+        ("--doubt-seconds", 10, "without progress until a token is asked for"),
+        ("--stuck-seconds", 25, "without progress that ends the container"),
+        (
+            "--first-answer-seconds",
+            180,
+            "without progress that ends it while the first requests are answered, for the engine may compile",
+        ),
+        (
+            "--quarantine-seconds",
+            600,
+            "that engines are up without a request that is quarantined, until it may be tried again",
+        ),
+    ):
+        group.add_argument(flag, type=float, default=seconds, help=f"time {help}")
+
+
+def _add_records(group: argparse._ArgumentGroup) -> None:
+    for flag, file, help in (
+        (
+            "--record",
+            "/tmp/sluicegate-committed.json",
+            "file of what reloads committed; has to outlive the container, not the pod",
+        ),
+        (
+            "--quarantine-record",
+            "/tmp/sluicegate-quarantine.json",
+            "file of the requests that engines died with; has to outlive the container, not the pod",
+        ),
+        ("--termination-log", "/dev/termination-log", "file for the last words"),
+    ):
+        group.add_argument(flag, type=Path, default=Path(file), help=help)
+    group.add_argument(
         "--request-log",
         choices=("enabled", "disabled"),
         default="enabled",
         help="whether each generation request leaves a line in the log",
     )
-    run.add_argument(
+
+
+def _add_engine(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--engine-module", default="vllm.entrypoints.openai.api_server", help="Python module of the server"
     )
-    run.add_argument(
+    group.add_argument(
         "--worker-extension",
         default="sluicegate_engine.reload.worker.ReloadExtension",
         help="Python class of what reloads do in vLLM's workers",
     )
-    return parser
 
 
 def _positive(text: str) -> int:
