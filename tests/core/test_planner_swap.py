@@ -1,88 +1,28 @@
-"""Swap: the old pods make room for the new ones, and come back where these fail."""
+"""Swap: the old pods make room for the new ones."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import timedelta
 from itertools import groupby
-from typing import Any
 
 import pytest
-from tests.builders import STARTING, ADeployment, a_pod, ended, unschedulable
+from tests.builders import STARTING, ADeployment, a_pod
 from tests.core.cluster import Cluster
-from tests.core.journeys import a_cluster, a_settled_cluster, endings, moments, step
+from tests.core.journeys import a_cluster, a_settled_cluster, endings, moments, step, turn_until
+from tests.core.swapping import (
+    SWAP,
+    changing,
+    draining,
+    loops,
+    observing,
+    said,
+    swapping,
+    wanted,
+    with_pods,
+)
 
 from sluicegate.core import naming
-from sluicegate.core.conditions import timestamp
 from sluicegate.core.objects import annotation, labels, terminating
 from sluicegate.core.plan import Action, Apply, Delete
-
-SWAP = {"strategy": "Swap", "observeSeconds": 20}
-LOOPS = ended("CUDA error", restarts=3)
-CRASHED = ended("CUDA error")
-
-
-def changing(replicas: int = 2, **rollout: Any) -> Cluster:
-    """Version v1 serves, and v2 is to take its place."""
-    cluster = a_settled_cluster(ADeployment().with_replicas(replicas).with_spec(rollout={**SWAP, **rollout}))
-    cluster.edit(modelVersion="v2")
-    return cluster
-
-
-def swapping(**rollout: Any) -> Cluster:
-    """The pods of v1 are gone, and those of v2 come up."""
-    cluster = changing(**rollout)
-    cluster.trouble["v2"] = STARTING
-    turn_until(cluster, lambda: step(cluster) == "Provisioning" and bool(cluster.pods()))
-    assert wanted(cluster) == {"v1": 0, "v2": 2}
-    return cluster
-
-
-def observing(**rollout: Any) -> Cluster:
-    """Version v2 has just taken over, and the Service has yet to answer."""
-    cluster = changing(**rollout)
-    turn_until(cluster, lambda: exposed(cluster) == "v2")
-    cluster.reconcile()
-    assert step(cluster) == "Observing"
-    return cluster
-
-
-def draining(**rollout: Any) -> Cluster:
-    """The pods of v1 finish what they have, until a minute from now."""
-    cluster = changing(**rollout)
-    cluster.turn()
-    cluster.reconcile()
-    cluster.run_pods()
-    end = timestamp(cluster.now + timedelta(minutes=1))
-    for pod in cluster.pods():
-        cluster.change(pod, lambda copy: copy["metadata"].update(deletionTimestamp=end))
-    return cluster
-
-
-def turn_until(cluster: Cluster, holds: Callable[[], bool]) -> None:
-    for _ in range(60):
-        cluster.turn()
-        if holds():
-            return
-    raise AssertionError(f"it never comes to that: {cluster.status.get('rollout')}")
-
-
-def exposed(cluster: Cluster) -> str:
-    return cluster.version_of(annotation(cluster.service, naming.EXPOSES) or "")
-
-
-def wanted(cluster: Cluster) -> dict[str, int]:
-    """Number of pods that each version is to have."""
-    sets = cluster.of_kind("ReplicaSet")
-    return {cluster.version_of(labels(each)[naming.ROLLOUT]): each["spec"]["replicas"] for each in sets}
-
-
-def with_pods(cluster: Cluster) -> set[str]:
-    return {cluster.version_of(labels(pod)[naming.ROLLOUT]) for pod in cluster.pods()}
-
-
-def said(cluster: Cluster) -> str:
-    return str(cluster.status["rollout"]["message"])
 
 
 def test_each_step_comes_once_and_in_its_order() -> None:
@@ -187,246 +127,6 @@ def test_a_third_version_comes_after_one_that_took_over() -> None:
     cluster.settle()
     assert cluster.answering() == {"v3"}
     assert endings(cluster)[1] == ("v2", "Promoted", "Promoted")
-
-
-def _crashes(cluster: Cluster) -> None:
-    cluster.trouble["v2"] = CRASHED
-    cluster.run_pods()
-
-
-def _is_aborted(cluster: Cluster) -> None:
-    cluster.annotate(abort=cluster.rollout_of("v2"))
-
-
-def _never_answers(cluster: Cluster) -> None:
-    cluster.lies["v2"] = "!HTTP 500"
-    cluster.answers.clear()
-
-
-# How a version fails after it took over and before it answered, and for which reason it goes.
-FAILURES: dict[str, tuple[Callable[[Cluster], None], str]] = {
-    "its engines crash": (_crashes, "EngineCrashLooping"),
-    "somebody ends it": (_is_aborted, "Aborted"),
-    "it never answers": (_never_answers, "AnswerFailed"),
-}
-
-
-@pytest.mark.parametrize(("fail", "reason"), FAILURES.values(), ids=FAILURES)
-def test_a_version_that_fails_before_its_first_answer_makes_room_for_the_one_before(
-    fail: Callable[[Cluster], None], reason: str
-) -> None:
-    cluster = observing()
-    fail(cluster)
-    cluster.settle(60)
-    assert cluster.answering() == {"v1"}
-    assert wanted(cluster) == {"v1": 2}
-    assert endings(cluster) == [("v2", "RolledBack", reason), ("v1", "Promoted", "Promoted")]
-    assert "v1, as before, serves on" in cluster.condition("Stalled")["message"]
-
-
-def _loops(cluster: Cluster) -> None:
-    cluster.trouble["v2"] = LOOPS
-
-
-def _is_late(cluster: Cluster) -> None:
-    cluster.pass_time(days=1)
-
-
-def _finds_no_room(cluster: Cluster) -> None:
-    """Somebody else's pods were faster."""
-    cluster.trouble["v2"] = unschedulable(
-        "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.", cluster.now
-    )
-    cluster.run_pods()
-    cluster.reconcile()
-    assert cluster.condition("Ready")["reason"] == "Unschedulable"
-    cluster.pass_time(days=1)
-
-
-# How a version fails before it takes over.
-EARLY: dict[str, tuple[Callable[[Cluster], None], str]] = {
-    "its engines crash on and on": (_loops, "EngineCrashLooping"),
-    "somebody ends it": (_is_aborted, "Aborted"),
-    "it is late": (_is_late, "ProgressDeadlineExceeded"),
-    "it finds no room": (_finds_no_room, "ProgressDeadlineExceeded"),
-}
-
-
-@pytest.mark.parametrize(("fail", "reason"), EARLY.values(), ids=EARLY)
-def test_a_version_that_fails_goes_and_the_old_pods_come_back(
-    fail: Callable[[Cluster], None], reason: str
-) -> None:
-    cluster = swapping()
-    fail(cluster)
-    cluster.run_pods()
-    cluster.reconcile()
-    assert (step(cluster), cluster.condition("Ready")["reason"]) == ("Discarding", "Discarding")
-    for each in moments(cluster):
-        assert len(with_pods(each)) < 2
-    cluster.settle()
-    assert cluster.answering() == {"v1"}
-    assert wanted(cluster) == {"v1": 2}
-    assert endings(cluster) == [("v2", "RolledBack", reason), ("v1", "Promoted", "Promoted")]
-    assert cluster.condition("Stalled")["reason"] == "RolledBack"
-    assert cluster.condition("Ready")["status"] == "False"
-
-
-def test_old_pods_that_come_back_are_told_of_with_what_is_in_their_way() -> None:
-    cluster = swapping()
-    _is_aborted(cluster)
-    cluster.trouble["v1"] = STARTING
-    turn_until(cluster, lambda: bool(cluster.condition("Stalled")))
-    assert "v1 comes back. Change the spec" in cluster.condition("Stalled")["message"]
-    cluster.trouble["v1"] = CRASHED
-    cluster.turn()
-    cluster.reconcile()
-    assert (
-        "v1 comes back, but EngineCrashLooping: CUDA error. Change" in cluster.condition("Stalled")["message"]
-    )
-
-
-def test_where_nothing_is_left_to_come_back_it_is_said() -> None:
-    cluster = swapping()
-    _is_aborted(cluster)
-    cluster.settle()
-    left = naming.colour_name("chat", cluster.rollout_of("v1"))
-    for obj in (*cluster.of_kind("Service"), *cluster.of_kind("PodDisruptionBudget"), *cluster.pods()):
-        cluster.remove(obj)
-    for kind, name in (("ControllerRevision", left), ("ReplicaSet", left), ("ConfigMap", f"{left}-model")):
-        cluster.remove(cluster.one(kind, name))
-    cluster.reconcile()
-    assert "nothing serves" in cluster.condition("Stalled")["message"]
-
-
-def test_another_try_swaps_again() -> None:
-    cluster = swapping()
-    _is_aborted(cluster)
-    cluster.settle()
-    cluster.trouble.clear()
-    cluster.annotate(retry=cluster.status["history"][0]["id"])
-    cluster.settle()
-    assert cluster.answering() == {"v2"}
-
-
-def test_the_old_version_can_be_had_back_before_the_new_one_answers_and_in_a_pause_too() -> None:
-    cluster = swapping()
-    cluster.edit(modelVersion="v1", paused=True)
-    cluster.reconcile()
-    assert step(cluster) == "Swapping"
-    cluster.settle()
-    assert (cluster.answering(), wanted(cluster)) == ({"v1"}, {"v1": 2})
-
-
-def _back(cluster: Cluster) -> None:
-    cluster.edit(modelVersion="v1")
-
-
-def _aborted(cluster: Cluster) -> None:
-    found = cluster.status.get("rollout")
-    if found:
-        cluster.annotate(abort=found["id"])
-
-
-def _a_third(cluster: Cluster) -> None:
-    cluster.edit(modelVersion="v3")
-
-
-def _paused(cluster: Cluster) -> None:
-    cluster.edit(paused=True)
-    cluster.settle(80)
-    assert cluster.answering()
-    cluster.edit(paused=False)
-
-
-def _scaled(cluster: Cluster) -> None:
-    cluster.edit(replicas=3)
-
-
-def _at_zero(cluster: Cluster) -> None:
-    cluster.edit(replicas=0)
-    cluster.settle(80)
-    cluster.edit(replicas=2)
-
-
-def _wiped(cluster: Cluster) -> None:
-    cluster.wipe_status()
-    cluster.restart_operator()
-
-
-def _other_strategy(cluster: Cluster) -> None:
-    cluster.edit(rollout={"strategy": "BlueGreen"})
-
-
-def _without_pods(cluster: Cluster) -> None:
-    cluster.remove_pods()
-
-
-def _without(kind: str) -> Callable[[Cluster], None]:
-    def lose(cluster: Cluster) -> None:
-        for obj in cluster.of_kind(kind):
-            cluster.remove(obj)
-
-    return lose
-
-
-def _nothing(cluster: Cluster) -> None:
-    pass
-
-
-# What may happen at any moment of a swap, and who may answer in the end.
-EVENTS: dict[str, tuple[Callable[[Cluster], None], set[str]]] = {
-    "nothing": (_nothing, {"v2"}),
-    "the old version is wanted again": (_back, {"v1"}),
-    "somebody ends it": (_aborted, {"v1", "v2"}),
-    "a third version is wanted": (_a_third, {"v3"}),
-    "it is paused for a while": (_paused, {"v2"}),
-    "more replicas are wanted": (_scaled, {"v2"}),
-    "it is at zero for a while": (_at_zero, {"v2"}),
-    "the status is lost and the operator restarts": (_wiped, {"v2"}),
-    "both are to run side by side": (_other_strategy, {"v2"}),
-    "all pods are lost": (_without_pods, {"v1", "v2"}),
-    "every ReplicaSet is lost": (_without("ReplicaSet"), {"v1", "v2"}),
-    "every pointer is lost": (_without("ConfigMap"), {"v2"}),
-    "the Service is lost": (_without("Service"), {"v2"}),
-}
-
-
-@pytest.mark.parametrize(("happen", "answers"), EVENTS.values(), ids=EVENTS)
-def test_whatever_happens_at_any_moment_somebody_answers_in_the_end(
-    happen: Callable[[Cluster], None], answers: set[str]
-) -> None:
-    for number, cluster in enumerate(moments(changing())):
-        if "status" not in cluster.deployment:
-            continue
-        happen(cluster)
-        cluster.settle(80)
-        assert cluster.answering() <= answers, number
-        assert cluster.answering(), number
-        assert list(wanted(cluster).values()) == [cluster.deployment["spec"]["replicas"]]
-        records = [each for each in cluster.of_kind("ControllerRevision") if annotation(each, naming.SWAPS)]
-        assert not [each for each in records if each["metadata"]["name"] in _names(cluster)], number
-
-
-def _names(cluster: Cluster) -> set[str]:
-    return {each["metadata"]["name"] for each in cluster.of_kind("ReplicaSet")}
-
-
-@pytest.mark.parametrize("happen", [_nothing, _back, _a_third, _aborted])
-def test_an_operator_killed_after_any_write_comes_to_the_same_end(
-    happen: Callable[[Cluster], None],
-) -> None:
-    for cluster in moments(changing()):
-        happen(cluster)
-        reference = cluster.fork()
-        reference.settle(80)
-        for count in range(len(cluster.plan().actions)):
-            killed = cluster.fork()
-            killed.reconcile(crash_after=count)
-            killed.restart_operator()
-            killed.run_pods()
-            killed.settle(80)
-            assert killed.answering() == reference.answering()
-            assert killed.shape()[0] == reference.shape()[0]
 
 
 def test_the_record_says_so_before_the_first_pod_goes_and_nothing_is_deleted_beside_it() -> None:
@@ -559,7 +259,7 @@ def test_a_pause_holds_its_beginning_and_not_what_has_begun() -> None:
 def test_a_swap_that_has_begun_can_fail_in_a_pause() -> None:
     cluster = swapping()
     cluster.edit(paused=True)
-    _loops(cluster)
+    loops(cluster)
     cluster.settle()
     assert cluster.answering() == {"v1"}
 
