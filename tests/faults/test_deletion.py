@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -13,7 +12,6 @@ from tests.faults.judging import SHOWN
 from tests.sim.clock import now
 from tests.sim.cluster.pods import accelerators
 from tests.sim.deletions import DELETIONS, THEIRS
-from tests.sim.end_state import State
 from tests.sim.faults import CRASHES, Channel, call
 from tests.sim.runner import Disturbance, Result, Run, play, undisturbed
 from tests.sim.server.store import Change
@@ -28,8 +26,6 @@ FREED_SECONDS = 60.0
 AWAY_SECONDS = 30.0
 SHORT = 10
 TAKEN_BY_HAND = ("finalizers-off",)
-CAME_AND_WENT = "candidate-version"
-"""Where a version is asked for, and not any more, within moments."""
 LEFT_ON_PURPOSE = ("orphaning",)
 """Where the user has what belongs to the deployment stay."""
 
@@ -163,17 +159,6 @@ def test_a_deletion_while_the_operator_is_away_is_finished_when_it_is_back(
 ) -> None:
     workload, wanted = reference
     away = partial(incidents.away, AWAY_SECONDS)
-    if workload == CAME_AND_WENT:
-        wanted = replace(wanted, state=with_what_serves_alone_on_record(wanted.state))
     problems = played(Run(workload), wanted, lambda stage: away(stage.process)).problems
     assert not problems, problems
     count(25, 1)
-
-
-def with_what_serves_alone_on_record(state: State) -> State:
-    """The same end without anything of a version that nobody saw."""
-    chat = state["LLMDeployment models/chat"]
-    serves = chat["status"]["serving"]["rollout"]
-    history = [each for each in chat["status"]["history"] if each["id"] == serves]
-    kept = {key: each for key, each in state.items() if "ControllerRevision" not in key or serves in key}
-    return {**kept, "LLMDeployment models/chat": {**chat, "status": {**chat["status"], "history": history}}}

@@ -19,6 +19,8 @@ from sluicegate.kube.resources import LLM_DEPLOYMENT, MODEL_VERSION, NAMESPACE, 
 
 LATER_SECONDS = 8.0
 """By then an operator has done what it can."""
+SOON_SECONDS = 2.0
+"""By then it has begun, and new pods are not ready yet."""
 
 THEIRS: Manifest = {
     "apiVersion": "v1",
@@ -38,10 +40,10 @@ def delete(*names: str, **options: Any) -> Change:
     return change
 
 
-def in_turn(*changes: Change) -> Change:
+def in_turn(*changes: Change, seconds: float = LATER_SECONDS) -> Change:
     async def change(stage: Stage) -> None:
         for number, each in enumerate(changes):
-            await asyncio.sleep(LATER_SECONDS if number else 0)
+            await asyncio.sleep(seconds if number else 0)
             await each(stage)
 
     return change
@@ -141,7 +143,7 @@ DELETIONS = {
         ),
         _made(
             "candidate-version",
-            when=amid_the_change_to_v2(in_turn(delete("v2"), want("v1"))),
+            when=amid_the_change_to_v2(in_turn(delete("v2"), want("v1"), seconds=SOON_SECONDS)),
             then=without("v2", TWO),
         ),
         _made("rollout", when=amid_the_change_to_v2(delete("chat", "v1", "v2")), then=all_gone),
