@@ -65,6 +65,11 @@ class Journey:
         found = colours(self.pods.seen)
         return [found[each] for each in (*served, *(each.rollout for each in self.switches))]
 
+    def step(self, second: int) -> str:
+        """Of the rollout, as the status told it when that second began; empty between two."""
+        *_, last = (each for each in self.status.seen if each.at <= self.began + second)
+        return str((last.object["status"].get("rollout") or {}).get("step", ""))
+
     def until_the_next(self, number: int) -> float:
         """When the new colour of a switch was no longer the only one to serve."""
         later = self.switches[number + 1 :]
@@ -121,7 +126,10 @@ async def test_answers_flowed_in_every_second(journey: Journey) -> None:
             flowing[int(piece - journey.began)].add(each.connection[0])
     seconds = range(int(journey.ended - journey.began))
     dry = {second: len(flowing[second]) for second in seconds if len(flowing[second]) < FLOWING}
-    assert not dry, f"streams that brought something, by second: {dry}"
+    told = [
+        f"{count} in second {second}, {journey.step(second) or 'at rest'}" for second, count in dry.items()
+    ]
+    assert not dry, f"streams that brought something: {'; '.join(told)}"
 
 
 async def test_new_connections_and_open_ones_took_part(journey: Journey) -> None:
