@@ -1,8 +1,8 @@
 """How fast a verified version takes over on the local cluster: from pod to Service, from Service to clients.
 
-A rollout needs new pods, which take most of a minute. So that fifty switches take no hour, each is gone back on
-as soon as it was watched, while the old pods still wait for their end: that switch is as any other, between two
-live versions, and needs no engine to start.
+A rollout needs new pods, which take most of a minute. So that fifty switches take no hour, each is gone back
+on as soon as it was watched, while the old pods still wait for their end: that switch is as any other, with
+two live versions, and needs no engine to start.
 
 Run inside the cluster's network.
 """
