@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
+from typing import Any
 
 from tests.builders import ADeployment, a_model_version
 from tests.core.cluster import Cluster
@@ -31,6 +32,18 @@ def step(cluster: Cluster) -> str | None:
 def endings(cluster: Cluster) -> list[tuple[str, str, str]]:
     """Version, outcome and reason of each rollout in the history, the last first."""
     return [(each["version"], each["outcome"], each["reason"]) for each in cluster.status["history"]]
+
+
+def history(cluster: Cluster) -> Mapping[str, Any]:
+    """What the status tells of the rollout that ended last."""
+    found: Mapping[str, Any] = cluster.status["history"][0]
+    return found
+
+
+def turns(cluster: Cluster, count: int = 6) -> Cluster:
+    for _ in range(count):
+        cluster.turn()
+    return cluster
 
 
 def turn_until(cluster: Cluster, holds: Callable[[], bool]) -> None:

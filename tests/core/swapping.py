@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from tests.builders import STARTING, ADeployment, ended
+from tests.builders import STARTING, ADeployment
 from tests.core.cluster import Cluster
 from tests.core.journeys import a_settled_cluster, step, turn_until
 
@@ -14,8 +14,6 @@ from sluicegate.core.conditions import timestamp
 from sluicegate.core.objects import annotation, labels
 
 SWAP = {"strategy": "Swap", "observeSeconds": 20}
-LOOPS = ended("CUDA error", restarts=3)
-CRASHED = ended("CUDA error")
 
 
 def changing(replicas: int = 2, **rollout: Any) -> Cluster:
@@ -71,16 +69,3 @@ def with_pods(cluster: Cluster) -> set[str]:
 
 def said(cluster: Cluster) -> str:
     return str(cluster.status["rollout"]["message"])
-
-
-def crashes(cluster: Cluster) -> None:
-    cluster.trouble["v2"] = CRASHED
-    cluster.run_pods()
-
-
-def is_aborted(cluster: Cluster) -> None:
-    cluster.annotate(abort=cluster.rollout_of("v2"))
-
-
-def loops(cluster: Cluster) -> None:
-    cluster.trouble["v2"] = LOOPS

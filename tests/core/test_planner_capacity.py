@@ -17,8 +17,8 @@ from tests.builders import (
     unschedulable,
 )
 from tests.core.cluster import Cluster
-from tests.core.journeys import moments
-from tests.core.test_planner_swap import endings, said, step, wanted
+from tests.core.journeys import endings, moments, step
+from tests.core.swapping import said, wanted
 
 from sluicegate.core import naming
 from sluicegate.core.capacity import refused_since

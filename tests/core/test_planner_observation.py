@@ -10,19 +10,11 @@ from itertools import groupby, pairwise
 import pytest
 from tests.builders import NOW, READY, STARTING, ADeployment, a_pod
 from tests.core.cluster import Cluster
+from tests.core.failures import is_aborted, is_slower, loops
 from tests.core.frozen import thawed
 from tests.core.journeys import a_settled_cluster, endings, kills, step, turn_until
 from tests.core.measured import measured
-from tests.core.observing import (
-    SECONDS,
-    WATCHED,
-    changing,
-    is_aborted,
-    is_slower,
-    loops,
-    observing,
-    reasons,
-)
+from tests.core.observing import SECONDS, WATCHED, changing, observing, reasons
 
 from sluicegate.core import naming
 from sluicegate.core.conditions import timestamp

@@ -9,11 +9,8 @@ import pytest
 from tests.builders import STARTING
 from tests.core import invariants
 from tests.core.cluster import Cluster
-from tests.core.observing import (
-    CRASHED,
-    SECONDS,
-    observing,
-)
+from tests.core.failures import CRASHED
+from tests.core.observing import SECONDS, observing
 
 from sluicegate.core import naming
 from sluicegate.core.objects import annotation

@@ -8,12 +8,8 @@ from itertools import groupby
 import pytest
 from tests.builders import READY, STARTING, waiting
 from tests.core.cluster import Cluster
-from tests.core.frozen import thawed
-from tests.core.journeys import endings, step, turn_until
-from tests.core.measured import measured
-from tests.core.observing import (
+from tests.core.failures import (
     LOOPS,
-    SECONDS,
     crashes,
     fails_requests,
     is_aborted,
@@ -21,11 +17,13 @@ from tests.core.observing import (
     loops,
     loses_its_pods,
     never_answers,
-    observing,
     one_of_two_loops,
-    reasons,
     serves_other_files,
 )
+from tests.core.frozen import thawed
+from tests.core.journeys import endings, step, turn_until
+from tests.core.measured import measured
+from tests.core.observing import SECONDS, observing, reasons
 
 from sluicegate.core import naming
 from sluicegate.core.objects import ref

@@ -7,18 +7,9 @@ from itertools import groupby
 import pytest
 from tests.builders import STARTING, ADeployment, a_pod
 from tests.core.cluster import Cluster
+from tests.core.failures import loops
 from tests.core.journeys import a_cluster, a_settled_cluster, endings, moments, step, turn_until
-from tests.core.swapping import (
-    SWAP,
-    changing,
-    draining,
-    loops,
-    observing,
-    said,
-    swapping,
-    wanted,
-    with_pods,
-)
+from tests.core.swapping import SWAP, changing, draining, observing, said, swapping, wanted, with_pods
 
 from sluicegate.core import naming
 from sluicegate.core.objects import annotation, labels, terminating

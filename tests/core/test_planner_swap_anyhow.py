@@ -7,10 +7,7 @@ from collections.abc import Callable
 import pytest
 from tests.core.cluster import Cluster
 from tests.core.journeys import moments
-from tests.core.swapping import (
-    changing,
-    wanted,
-)
+from tests.core.swapping import changing, wanted
 
 from sluicegate.core import naming
 from sluicegate.core.objects import annotation

@@ -7,17 +7,9 @@ from collections.abc import Callable
 import pytest
 from tests.builders import STARTING, unschedulable
 from tests.core.cluster import Cluster
+from tests.core.failures import CRASHED, crashes, is_aborted, loops
 from tests.core.journeys import endings, moments, step, turn_until
-from tests.core.swapping import (
-    CRASHED,
-    crashes,
-    is_aborted,
-    loops,
-    observing,
-    swapping,
-    wanted,
-    with_pods,
-)
+from tests.core.swapping import observing, swapping, wanted, with_pods
 
 from sluicegate.core import naming
 

@@ -17,8 +17,8 @@ from tests.builders import (
 )
 from tests.core.cluster import Cluster
 from tests.core.frozen import thawed
-from tests.core.journeys import a_cluster, a_settled_cluster, kills, step, turn_until
-from tests.core.verifying import JOB, asking, changed, history, jobs_made, turns
+from tests.core.journeys import a_cluster, a_settled_cluster, history, kills, step, turn_until, turns
+from tests.core.verifying import JOB, asking, changed, jobs_made
 
 from sluicegate.api.v1alpha1.gates import JobGate
 from sluicegate.core import naming

@@ -6,12 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from tests.builders import (
-    RUNNING,
-    an_exit,
-)
+from tests.builders import RUNNING, an_exit
 from tests.core.cluster import Cluster
-from tests.core.verifying import changed, history, jobs_made, turns
+from tests.core.journeys import endings, history, turns
+from tests.core.verifying import changed, jobs_made
 
 from sluicegate.core import naming
 from sluicegate.core.objects import labels
@@ -39,14 +37,10 @@ def test_a_version_that_its_job_does_not_let_pass_is_given_up_and_the_job_goes_w
     cluster.pass_time(minutes=11)
     cluster.settle()
     assert cluster.answering() == {"v1"}
-    ended = history(cluster)
-    assert [ended[key] for key in ("version", "outcome", "reason")] == [
-        "v2",
-        "RolledBack",
-        "VerificationJobFailed",
-    ]
-    assert words in ended["message"]
-    assert "Nothing else serves" not in ended["message"]
+    assert endings(cluster)[0] == ("v2", "RolledBack", "VerificationJobFailed")
+    message = history(cluster)["message"]
+    assert words in message
+    assert "Nothing else serves" not in message
     assert cluster.of_kind("Job") == ()
     assert len(jobs_made(cluster)) == 1
 

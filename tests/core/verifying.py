@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from tests.builders import ADeployment
@@ -25,17 +24,6 @@ def changed(deployment: ADeployment | None = None, **job: Any) -> Cluster:
     return cluster
 
 
-def turns(cluster: Cluster, count: int = 6) -> Cluster:
-    for _ in range(count):
-        cluster.turn()
-    return cluster
-
-
 def jobs_made(cluster: Cluster) -> list[Any]:
     made = (each.manifest for each in cluster.log if isinstance(each, Create))
     return [each for each in made if each["kind"] == "Job"]
-
-
-def history(cluster: Cluster) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = cluster.status["history"][0]
-    return found
