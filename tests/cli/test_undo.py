@@ -239,7 +239,6 @@ async def test_a_real_operator_goes_back_to_a_version_and_to_its_settings(
         await rig.settle()
         await rig.patch(LLM_DEPLOYMENT, NAME, {"spec": {"modelVersion": "v2"}})
         await commands.run("wait", NAME)
-        await rig.settle()
         # when
         undone = await commands.run("undo", NAME)
         ended = await commands.run("wait", NAME, "--version=v1")

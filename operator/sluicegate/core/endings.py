@@ -6,6 +6,7 @@ An ending is noted on the colour's record before anything of the colour is remov
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 from sluicegate.api.reasons import Reason
 from sluicegate.api.v1alpha1.llmdeployment import Ending, Outcome
@@ -13,10 +14,13 @@ from sluicegate.core import hot_reload, in_place, naming, observation, progress,
 from sluicegate.core.colours import Colour
 from sluicegate.core.conditions import shortened, timestamp
 from sluicegate.core.problem import Problem
-from sluicegate.core.world import Change, World
+from sluicegate.core.world import Change, World, promoted_last
 
 MESSAGE_LIMIT = 512
 """Bytes of a record's message."""
+
+TICK = timedelta(seconds=1)
+"""Between two timestamps that differ."""
 
 
 def concluded(known: World) -> World:
@@ -86,13 +90,15 @@ def _failure_in_place(known: World, reload: Colour) -> Problem | None:
 
 def _again(known: World, colour: Colour) -> Ending | None:
     """Of what was promoted before and is gone back to: its ending, which is the latest again."""
-    last, ending = known.promoted_last, colour.record.ending
+    others = (each for each in (*known.colours.values(), *known.past) if each.id != colour.id)
+    last, ending = promoted_last(others), colour.record.ending
     if colour.id != known.exposure.rollout or not (last and last.record.ending and ending):
         return None
     latest = last.record.ending.finished_at
-    if ending.outcome is not Outcome.PROMOTED or ending.finished_at >= latest:
+    if ending.outcome is not Outcome.PROMOTED or ending.finished_at > latest:
         return None
-    return ending.model_copy(update={"finished_at": max(latest, timestamp(known.now))})
+    later = datetime.fromisoformat(latest) + TICK
+    return ending.model_copy(update={"finished_at": timestamp(max(later, known.now))})
 
 
 def _end_of(known: World, colour: Colour) -> Ending | None:
