@@ -16,6 +16,10 @@ PROPAGATION_SECONDS = 2.0
 operator gives it two before Cutover ends."""
 
 
+ENGINE_ENDS = ("Killing", "spec.containers{engine}")
+"""Reason and field of the kubelet's event."""
+
+
 @dataclass(frozen=True)
 class Switch:
     """One Cutover, in monotonic seconds: when the new colour was added, and when the old one was removed.
@@ -34,9 +38,11 @@ class Switch:
 
 @dataclass(frozen=True)
 class Colour:
-    """When the first pod of a colour was told to end, and when the last was gone; infinity where none was."""
+    """When the first pod of a colour was told to end, when the kubelet had said so to the engine of the last
+    one, and when that was gone; infinity where none was."""
 
     told: float = math.inf
+    heard: float = math.inf
     gone: float = math.inf
 
 
@@ -58,17 +64,24 @@ def switches(services: Iterable[Sighting]) -> list[Switch]:
     return found
 
 
-def colours(pods: Iterable[Sighting]) -> dict[str, Colour]:
-    """What sightings of pods tell of their colours, by rollout."""
+def colours(pods: Iterable[Sighting], events: Iterable[Sighting] = ()) -> dict[str, Colour]:
+    """What sightings of pods, and of the kubelet's events of them, tell of their colours, by rollout."""
     found: dict[str, Colour] = {}
+    rollouts: dict[str, str] = {}
     for sighting in pods:
         metadata = sighting.object["metadata"]
-        colour = found.setdefault(metadata["labels"][naming.ROLLOUT], Colour())
+        rollout = rollouts[metadata["name"]] = metadata["labels"][naming.ROLLOUT]
+        colour = found.get(rollout, Colour())
         if "deletionTimestamp" in metadata:
             colour = replace(colour, told=min(colour.told, sighting.at))
         if sighting.type == "DELETED":
             colour = replace(colour, gone=sighting.at)
-        found[metadata["labels"][naming.ROLLOUT]] = colour
+        found[rollout] = colour
+    for sighting in events:
+        subject = sighting.object["regarding"]
+        rollout = rollouts.get(subject.get("name", ""))
+        if rollout and (sighting.object.get("reason"), subject.get("fieldPath")) == ENGINE_ENDS:
+            found[rollout] = replace(found[rollout], heard=sighting.at)
     return found
 
 

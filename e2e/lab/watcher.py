@@ -11,6 +11,7 @@ from typing import Any
 
 from e2e.lab.traffic import Outcome
 from sluicegate.kube.client import Client
+from sluicegate.kube.errors import Unavailable
 from sluicegate.kube.resources import Resource
 
 LONGEST_LIE_SECONDS = 5.0
@@ -83,10 +84,12 @@ async def _follow(
 ) -> None:
     while True:
         events = client.watch(resource, namespace, resource_version=version, field_selector=selector)
-        async for event in events:
-            version = event.object["metadata"]["resourceVersion"]
-            if event.type != "BOOKMARK":
-                sightings.seen.append(Sighting(time.monotonic(), event.type, event.object))
+        # Of Events there are no bookmarks, so that a watch of them seems to have stalled while none comes.
+        with suppress(Unavailable):
+            async for event in events:
+                version = event.object["metadata"]["resourceVersion"]
+                if event.type != "BOOKMARK":
+                    sightings.seen.append(Sighting(time.monotonic(), event.type, event.object))
 
 
 def longest_lie(sightings: Sightings, outcomes: Iterable[Outcome], end: float) -> float:
