@@ -15,7 +15,6 @@ PROPAGATION_SECONDS = 2.0
 """After a colour has left the Service, kube-proxy may send it new connections for another second. The
 operator gives it two before Cutover ends."""
 
-
 ENGINE_ENDS = ("Killing", "spec.containers{engine}")
 """Reason and field of the kubelet's event."""
 

@@ -84,12 +84,15 @@ async def _follow(
 ) -> None:
     while True:
         events = client.watch(resource, namespace, resource_version=version, field_selector=selector)
-        # Of Events there are no bookmarks, so that a watch of them seems to have stalled while none comes.
-        with suppress(Unavailable):
+        try:
             async for event in events:
                 version = event.object["metadata"]["resourceVersion"]
                 if event.type != "BOOKMARK":
                     sightings.seen.append(Sighting(time.monotonic(), event.type, event.object))
+        except Unavailable as silence:
+            # Of Events there are no bookmarks: a watch of them seems to have stalled while none comes.
+            if silence.reason != "WatchStalled":
+                raise
 
 
 def longest_lie(sightings: Sightings, outcomes: Iterable[Outcome], end: float) -> float:
