@@ -90,9 +90,11 @@ def _failure_in_place(known: World, reload: Colour) -> Problem | None:
 
 def _again(known: World, colour: Colour) -> Ending | None:
     """Of what was promoted before and is gone back to: its ending, which is the latest again."""
+    if colour.id != known.exposure.rollout:
+        return None
     others = (each for each in (*known.colours.values(), *known.past) if each.id != colour.id)
     last, ending = promoted_last(others), colour.record.ending
-    if colour.id != known.exposure.rollout or not (last and last.record.ending and ending):
+    if not (last and last.record.ending and ending):
         return None
     latest = last.record.ending.finished_at
     if ending.outcome is not Outcome.PROMOTED or ending.finished_at > latest:
